@@ -1,0 +1,64 @@
+"""Files that appear whole or not at all, with their checksums."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that takes its name on success.
+
+    On any exception the temporary file is removed, so nothing half-made ever
+    stands under the final name.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def sha256(path: str | Path) -> str:
+    """Return the SHA-256 of a file as hex digits, read in chunks."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def write_table(table: "pd.DataFrame", path: str | Path) -> None:
+    """Write a table as TSV: no index, ten significant digits, ``NA`` for missing."""
+    with atomic(path) as part:
+        table.to_csv(
+            part, sep="\t", index=False, float_format="%.10g", na_rep="NA", lineterminator="\n"
+        )
+
+
+def read_table(path: str | Path, **kwargs: Any) -> "pd.DataFrame":
+    """Read what :func:`write_table` wrote.
+
+    Only ``NA`` is missing: there are genes called ``NAN`` in the wild.
+    """
+    import pandas as pd
+
+    return pd.read_csv(path, sep="\t", keep_default_na=False, na_values=["NA"], **kwargs)
+
+
+def write_json(content: Any, path: str | Path) -> None:
+    """Write ``content`` as indented JSON with sorted keys."""
+    with atomic(path) as part:
+        part.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file."""
+    return json.loads(Path(path).read_text())
