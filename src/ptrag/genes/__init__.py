@@ -1,0 +1,1 @@
+"""Genes: their symbols, their texts and their embedding vectors."""

@@ -1,0 +1,1 @@
+"""Retrieval: the neighbours of a perturbation, and proof that none of them leaks."""
