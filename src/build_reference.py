@@ -1,0 +1,19 @@
+"""Compute what all arms of a split are scored with.
+
+PCA is fitted on training and control cells; DEGs come from real cells against the same
+line's controls. Nothing is fitted on the cells being scored.
+"""
+
+from ptrag.logs import rule_log
+
+with rule_log(snakemake.log[0]):
+    from ptrag.cells.store import CellStore
+    from ptrag.reference import build_reference
+    from ptrag.splits import read_split
+
+    build_reference(
+        CellStore(snakemake.input.cells),
+        read_split(snakemake.input.split),
+        snakemake.params.evaluation,
+        snakemake.output.reference,
+    )

@@ -1,0 +1,20 @@
+"""Compare arms over pairs.
+
+comparison.tsv: mean and interval of every metric per split and arm; contrasts.tsv: paired
+differences with interval, Wilcoxon and Holm.
+"""
+
+from ptrag.logs import rule_log
+
+with rule_log(snakemake.log[0]):
+    from ptrag.compare import compare
+
+    compare(
+        [
+            (*run, path)
+            for run, path in zip(snakemake.params.runs, snakemake.input.metrics, strict=True)
+        ],
+        snakemake.params.evaluation,
+        snakemake.output.comparison,
+        snakemake.output.contrasts,
+    )

@@ -1,0 +1,12 @@
+"""Find or download the source file of a data set.
+
+A file in `data_dir` is checked against its sha256 and linked; else it is downloaded,
+resumable, and takes its name only once it is whole and its checksum right.
+"""
+
+from ptrag.logs import rule_log
+
+with rule_log(snakemake.log[0]):
+    from ptrag.download import obtain
+
+    obtain(snakemake.params.source, snakemake.params.data_dir, snakemake.output.source)

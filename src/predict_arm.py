@@ -1,0 +1,21 @@
+"""Predict the cells of every val and test pair from a trained bundle.
+
+evidence.tsv has one row per pair and candidate: similarity, mean gate, effect of leaving it out.
+"""
+
+from ptrag.logs import rule_log
+
+with rule_log(snakemake.log[0]):
+    from ptrag.bundle import load_bundle
+    from ptrag.cells.store import CellStore
+    from ptrag.predict import predict_neural
+    from ptrag.splits import read_split
+
+    predict_neural(
+        load_bundle(snakemake.input.bundle),
+        CellStore(snakemake.input.cells),
+        read_split(snakemake.input.split),
+        snakemake.params.prediction,
+        snakemake.output.predictions,
+        snakemake.output.evidence,
+    )

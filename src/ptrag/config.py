@@ -1,0 +1,178 @@
+"""The configuration: checked key by key, then resolved for one data set.
+
+Precedence, weakest first: the top-level sections of ``config.yaml``, the data
+set's own ``settings:``, and ``override:`` (for the command line).
+"""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ptrag.errors import PtragError, did_you_mean
+from ptrag.models.registry import base_name, embedding_control, load_arm
+
+SECTIONS = (
+    "arms", "seeds", "cells", "embedding", "embeddings", "model", "training", "prediction",
+    "evaluation", "arm_options",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, order=True)
+class Run:
+    """One arm on one split with one seed: a folder of results."""
+
+    split: str
+    arm: str
+    seed: int
+
+    @property
+    def path(self) -> str:
+        """The run's folder, relative to that of its data set."""
+        return f"{self.split}/{self.arm}/seed{self.seed}"
+
+
+def validate(config: dict[str, Any], schema: dict[str, Any], source: str = "config.yaml") -> None:
+    """Check ``config`` against the JSON schema.
+
+    Raises
+    ------
+    PtragError
+        On the first fault: the dotted key, what is wrong with its value, the remedy.
+    """
+    from jsonschema import Draft202012Validator
+
+    errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda e: list(e.path))
+    if errors:
+        raise PtragError(f"{source}: {_explain(_deepest(errors[0]))}")
+
+
+def _deepest(error: Any) -> Any:
+    """Follow anyOf/oneOf to the branch that matched furthest."""
+    while error.context:
+        error = max(error.context, key=lambda e: len(e.absolute_path))
+    return error
+
+
+def _explain(error: Any) -> str:
+    key = ".".join(str(part) for part in error.absolute_path) or "the top level"
+    if error.validator == "additionalProperties":
+        known = list(error.schema.get("properties", {}))
+        unknown = next(k for k in error.instance if k not in known)
+        inside = "" if key == "the top level" else f"{key}."
+        return f"{inside}{unknown}: unknown key; {did_you_mean(unknown, known)}"
+    if error.validator == "enum":
+        options = [str(option) for option in error.validator_value]
+        return f"{key}: {error.instance!r} is not one of {', '.join(options)}"
+    if error.validator == "type":
+        wanted = error.validator_value
+        wanted = wanted if isinstance(wanted, str) else " or ".join(wanted)
+        return f"{key}: {error.instance!r} is not of type {wanted}"
+    if error.validator == "required":
+        return f"{key}: {error.message}; add it"
+    return f"{key}: {error.message}"
+
+
+def merge(*layers: dict[str, Any]) -> dict[str, Any]:
+    """Merge mappings key by key; a later layer wins, lists and scalars are replaced."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            if isinstance(value, dict) and isinstance(merged.get(key), dict):
+                merged[key] = merge(merged[key], value)
+            else:
+                merged[key] = copy.deepcopy(value)
+    return merged
+
+
+def resolve(
+    config: dict[str, Any], schema: dict[str, Any], source: str = "config.yaml"
+) -> dict[str, Any]:
+    """Return the settings of the data set that runs.
+
+    Parameters
+    ----------
+    config
+        The whole configuration, as Snakemake hands it over.
+    schema
+        JSON schema of it.
+    source
+        File name for error messages.
+
+    Returns
+    -------
+    dict
+        ``dataset`` (its name), ``data_dir``, ``source`` (its entry of ``datasets:``) and the
+        sections of :data:`SECTIONS`.
+
+    Raises
+    ------
+    PtragError
+        For an unknown key, data set, arm, embedding or contrast, or a wrong type.
+    """
+    validate(config, schema, source)
+    name = config["dataset"]
+    if name not in config["datasets"]:
+        raise PtragError(
+            f"{source}: dataset: {name!r} is not in `datasets:`; "
+            + did_you_mean(name, config["datasets"])
+        )
+    entry = config["datasets"][name]
+    base = {section: config[section] for section in SECTIONS}
+    settings = merge(base, entry.get("settings", {}), config.get("override", {}))
+    settings |= {"dataset": name, "data_dir": config["data_dir"], "source": entry}
+    _check_arms(settings, source)
+    for split, spec in entry["splits"].items():
+        if sum(spec.get("fractions", {}).values()) >= 1:
+            raise PtragError(
+                f"{source}: datasets.{name}.splits.{split}.fractions: val + test leave nothing "
+                "to train on; make their sum smaller than 1"
+            )
+    return settings
+
+
+def _check_arms(settings: dict[str, Any], source: str) -> None:
+    contrasts = [arm for pair in settings["evaluation"].get("contrasts", []) for arm in pair]
+    for arm in [*settings["arms"], *contrasts]:
+        load_arm(arm)
+        if base_name(arm) not in settings["arm_options"]:
+            raise PtragError(
+                f"{source}: arms: {arm!r} has no entry in `arm_options:`; "
+                + did_you_mean(base_name(arm), settings["arm_options"])
+            )
+    missing = sorted(set(contrasts) - set(settings["arms"]))
+    if missing:
+        raise PtragError(
+            f"{source}: evaluation.contrasts: {missing[0]!r} is not among `arms:`; add it there"
+        )
+
+
+def runs(settings: dict[str, Any]) -> Iterator[Run]:
+    """Yield every run of the matrix splits × arms × seeds; an arm without randomness runs once."""
+    for split in settings["source"]["splits"]:
+        for arm in settings["arms"]:
+            seeds = settings["seeds"] if load_arm(arm).family == "neural" else [0]
+            for seed in seeds:
+                yield Run(split, arm, seed)
+
+
+def arm_options(settings: dict[str, Any], arm: str) -> dict[str, Any]:
+    """Return the options of an arm; ``ptrag@shuffled`` has those of ``ptrag``."""
+    return settings["arm_options"][base_name(arm)]
+
+
+def arm_embedding(settings: dict[str, Any], arm: str) -> str | None:
+    """Return the embedding an arm reads (``text``, ``text@shuffled``), or None."""
+    options = arm_options(settings, arm)
+    if not (options.get("use_genept") or options.get("rag")):
+        return None
+    control = embedding_control(arm)
+    return settings["embedding"] + (f"@{control}" if control else "")
+
+
+def read_schema(path: str | Path) -> dict[str, Any]:
+    """Read a JSON schema written as YAML."""
+    import yaml
+
+    return yaml.safe_load(Path(path).read_text())

@@ -1,0 +1,68 @@
+# What all rules share: settings, runs, code dependencies, and Snakemake's own records.
+import sys
+from pathlib import Path
+
+sys.path[:0] = [f"{workflow.basedir}/src", f"{workflow.basedir}/workflow"]
+
+import records
+from dependencies import closure
+from ptrag.config import arm_embedding, arm_options, read_schema, resolve, runs
+from ptrag.errors import PtragError
+from ptrag.models.registry import load_arm
+
+try:
+    SETTINGS = resolve(
+        config, read_schema(f"{workflow.basedir}/workflow/schemas/config.schema.yaml")
+    )
+    if workflow.is_main_process:
+        if not workflow.dryrun:
+            records.clear_stale_lock()
+        records.keep_beside(Path("results"))
+except (PtragError, records.Locked) as error:
+    raise WorkflowError(str(error))
+
+RUNS = list(runs(SETTINGS))
+CLOSED_FORMS = [arm for arm in SETTINGS["arms"] if load_arm(arm).family != "neural"]
+
+
+wildcard_constraints:
+    dataset=SETTINGS["dataset"],
+    split="[a-z0-9_]+",
+    arm=r"[a-z0-9_]+(@(random|shuffled))?",
+    seed=r"\d+",
+    embedding=r"[a-z]+",
+
+
+onstart:
+    records.hold()
+
+
+onsuccess:
+    records.release()
+
+
+onerror:
+    records.release()
+
+
+def code(script, *modules):
+    """Inputs that make a rule depend on its code: the script, further modules of the
+    library, and all they import."""
+    return closure([f"src/{script}.py", *modules], root="src")
+
+
+def embedding_file(arm):
+    """The embedding an arm reads, as a list of no or one file."""
+    name = arm_embedding(SETTINGS, arm)
+    return [f"results/{SETTINGS['dataset']}/embeddings/{name}.h5ad"] if name else []
+
+
+def index_files(split, arm):
+    """The index an arm reads, as a list of no file or all of them."""
+    if not arm_options(SETTINGS, arm).get("rag"):
+        return []
+    name = arm_embedding(SETTINGS, arm)
+    return multiext(
+        f"results/{SETTINGS['dataset']}/{split}/index/{name}/",
+        "index.faiss", "keys.tsv", "neighbours.tsv", "audit.json",
+    )  # fmt: skip

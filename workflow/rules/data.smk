@@ -1,0 +1,98 @@
+# From a source to one store of cells, and the role of every pair.
+
+
+if "simulate" in SETTINGS["source"]:
+
+    # A made screen with known truth.
+    rule simulate_screen:
+        """Simulate a screen and write its truth beside it."""
+        input:
+            gene_text=SETTINGS["source"]["simulate"]["gene_text"],
+            code=code("simulate_screen"),
+        output:
+            source="results/{dataset}/source.h5ad",
+            truth="results/{dataset}/truth.h5ad",
+        params:
+            knobs=SETTINGS["source"]["simulate"],
+        log:
+            "results/{dataset}/logs/simulate_screen.log",
+        benchmark:
+            "results/{dataset}/benchmarks/simulate_screen.tsv"
+        resources:
+            mem_mb=4000,
+            runtime=30,
+        script:
+            "../../src/simulate_screen.py"
+
+else:
+
+    # The source stays where it is: a local file is linked, not copied.
+    rule fetch_source:
+        """Find or download the source file and check its sha256."""
+        input:
+            local=local_source(),
+            code=code("fetch_source"),
+        output:
+            source="results/{dataset}/source.h5ad",
+        params:
+            source={
+                key: SETTINGS["source"].get(key) for key in ("file", "url", "sha256")
+            },
+            data_dir=SETTINGS["data_dir"],
+        log:
+            "results/{dataset}/logs/fetch_source.log",
+        benchmark:
+            "results/{dataset}/benchmarks/fetch_source.tsv"
+        resources:
+            mem_mb=1000,
+            runtime=24 * 60,
+        script:
+            "../../src/fetch_source.py"
+
+
+# Chunked: memory does not grow with the number of cells.
+rule build_cells:
+    """Write cells.h5ad: log1p, chosen genes, sorted by pair, memory-mappable."""
+    input:
+        source="results/{dataset}/source.h5ad",
+        code=code("build_cells"),
+    output:
+        cells="results/{dataset}/cells.h5ad",
+    params:
+        source={
+            key: SETTINGS["source"].get(key)
+            for key in ("columns", "perturbation_pattern", "control", "scale", "matrix", "simulated")
+        },
+        cells={key: SETTINGS["cells"][key] for key in ("genes", "n_genes")},
+    log:
+        "results/{dataset}/logs/build_cells.log",
+    benchmark:
+        "results/{dataset}/benchmarks/build_cells.tsv"
+    resources:
+        mem_mb=4000,
+        runtime=4 * 60,
+    script:
+        "../../src/build_cells.py"
+
+
+rule draw_split:
+    """Give every pair its role: train, val, test, control or excluded."""
+    input:
+        cells="results/{dataset}/cells.h5ad",
+        lists=lambda wildcards: SETTINGS["source"]["splits"][wildcards.split].get("lists", []),
+        code=code("draw_split"),
+    output:
+        split="results/{dataset}/{split}/split.tsv",
+        about="results/{dataset}/{split}/split.json",
+    params:
+        spec=lambda wildcards: SETTINGS["source"]["splits"][wildcards.split],
+        min_cells=SETTINGS["cells"]["min_cells"],
+    log:
+        "results/{dataset}/{split}/logs/draw_split.log",
+    benchmark:
+        "results/{dataset}/{split}/benchmarks/draw_split.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    script:
+        "../../src/draw_split.py"

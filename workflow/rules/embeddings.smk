@@ -1,0 +1,75 @@
+# From perturbation names to vectors, and to their negative controls.
+
+
+rule fetch_genept:
+    """Download the GenePT archive and check its size and md5."""
+    input:
+        code=code("fetch_genept"),
+    output:
+        archive="results/genept/GenePT.zip",
+    params:
+        genept=SETTINGS["embeddings"]["genept"],
+        data_dir=SETTINGS["data_dir"],
+    log:
+        "results/genept/fetch_genept.log",
+    benchmark:
+        "results/genept/fetch_genept.tsv"
+    resources:
+        mem_mb=1000,
+        runtime=4 * 60,
+    script:
+        "../../src/fetch_genept.py"
+
+
+def embedding_source(wildcards):
+    """The file that a provider reads: archive, gene texts or the user's table."""
+    options = SETTINGS["embeddings"]
+    return {
+        "genept": "results/genept/GenePT.zip",
+        "text": options["text"]["gene_text"],
+        "table": options["table"]["path"] or [],
+    }[wildcards.embedding]
+
+
+rule embed_perturbations:
+    """Give every perturbation its vector, with how it was found in coverage.tsv."""
+    input:
+        cells="results/{dataset}/cells.h5ad",
+        source=embedding_source,
+        gene_text=SETTINGS["embeddings"]["text"]["gene_text"],
+        code=code("embed_perturbations"),
+    output:
+        embedding="results/{dataset}/embeddings/{embedding}.h5ad",
+        coverage="results/{dataset}/embeddings/{embedding}.coverage.tsv",
+    params:
+        embeddings=SETTINGS["embeddings"],
+    log:
+        "results/{dataset}/embeddings/logs/{embedding}.log",
+    benchmark:
+        "results/{dataset}/embeddings/benchmarks/{embedding}.tsv"
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    script:
+        "../../src/embed_perturbations.py"
+
+
+rule derive_control_embedding:
+    """Make a negative control of an embedding: rows shuffled, or random with the same norms."""
+    input:
+        embedding="results/{dataset}/embeddings/{embedding}.h5ad",
+        code=code("derive_control_embedding"),
+    output:
+        embedding="results/{dataset}/embeddings/{embedding}@{control}.h5ad",
+        coverage="results/{dataset}/embeddings/{embedding}@{control}.coverage.tsv",
+    wildcard_constraints:
+        control="random|shuffled",
+    log:
+        "results/{dataset}/embeddings/logs/{embedding}@{control}.log",
+    benchmark:
+        "results/{dataset}/embeddings/benchmarks/{embedding}@{control}.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    script:
+        "../../src/derive_control_embedding.py"

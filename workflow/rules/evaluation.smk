@@ -1,0 +1,77 @@
+# How good each prediction is, and which differences between arms hold.
+
+
+rule build_reference:
+    """Compute what all arms of a split are scored with: PCA, DEGs, control means, centroids."""
+    input:
+        cells="results/{dataset}/cells.h5ad",
+        split="results/{dataset}/{split}/split.tsv",
+        about="results/{dataset}/{split}/split.json",
+        code=code("build_reference"),
+    output:
+        reference="results/{dataset}/{split}/reference.h5",
+    params:
+        evaluation=SETTINGS["evaluation"],
+    log:
+        "results/{dataset}/{split}/logs/build_reference.log",
+    benchmark:
+        "results/{dataset}/{split}/benchmarks/build_reference.tsv"
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    script:
+        "../../src/build_reference.py"
+
+
+rule evaluate_arm:
+    """Score every val and test pair of one run."""
+    input:
+        cells="results/{dataset}/cells.h5ad",
+        split="results/{dataset}/{split}/split.tsv",
+        about="results/{dataset}/{split}/split.json",
+        reference="results/{dataset}/{split}/reference.h5",
+        predictions="results/{dataset}/{split}/{arm}/seed{seed}/predictions.h5ad",
+        code=code("evaluate_arm"),
+    output:
+        metrics="results/{dataset}/{split}/{arm}/seed{seed}/metrics.tsv",
+    params:
+        evaluation=SETTINGS["evaluation"],
+    log:
+        "results/{dataset}/{split}/{arm}/seed{seed}/logs/evaluate_arm.log",
+    benchmark:
+        "results/{dataset}/{split}/{arm}/seed{seed}/benchmarks/evaluate_arm.tsv"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    script:
+        "../../src/evaluate_arm.py"
+
+
+rule compare_arms:
+    """Average seeds within pairs, compare arms over pairs: intervals and paired tests."""
+    input:
+        metrics=[f"results/{SETTINGS['dataset']}/{run.path}/metrics.tsv" for run in RUNS],
+        code=code("compare_arms"),
+    output:
+        comparison=report(
+            "results/{dataset}/comparison.tsv",
+            caption="../report/comparison.rst",
+            category="Comparison",
+        ),
+        contrasts=report(
+            "results/{dataset}/contrasts.tsv",
+            caption="../report/contrasts.rst",
+            category="Comparison",
+        ),
+    params:
+        runs=[(run.split, run.arm, run.seed) for run in RUNS],
+        evaluation=SETTINGS["evaluation"],
+    log:
+        "results/{dataset}/logs/compare_arms.log",
+    benchmark:
+        "results/{dataset}/benchmarks/compare_arms.tsv"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    script:
+        "../../src/compare_arms.py"

@@ -1,0 +1,31 @@
+# Stage one of retrieval: which perturbations may be candidates, and whose neighbours they are.
+
+
+rule build_index:
+    """Index the allowed perturbations, list everyone's neighbours, audit for leaks."""
+    input:
+        embedding="results/{dataset}/embeddings/{embedding}.h5ad",
+        split="results/{dataset}/{split}/split.tsv",
+        about="results/{dataset}/{split}/split.json",
+        code=code("build_index"),
+    output:
+        multiext(
+            "results/{dataset}/{split}/index/{embedding}/",
+            index="index.faiss",
+            keys="keys.tsv",
+            neighbours="neighbours.tsv",
+            audit="audit.json",
+        ),
+    params:
+        k=max([options.get("topk_rag", 1) for options in SETTINGS["arm_options"].values()]),
+    wildcard_constraints:
+        embedding=r"[a-z]+(@(random|shuffled))?",
+    log:
+        "results/{dataset}/{split}/logs/build_index.{embedding}.log",
+    benchmark:
+        "results/{dataset}/{split}/benchmarks/build_index.{embedding}.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    script:
+        "../../src/build_index.py"

@@ -1,0 +1,95 @@
+# Arms: closed forms share one job per split; a neural arm trains and predicts per seed.
+
+
+rule fit_closed_forms:
+    """Fit every arm that needs no training loop, and predict with it."""
+    input:
+        cells="results/{dataset}/cells.h5ad",
+        split="results/{dataset}/{split}/split.tsv",
+        about="results/{dataset}/{split}/split.json",
+        embeddings=sorted({file for arm in CLOSED_FORMS for file in embedding_file(arm)}),
+        indices=lambda wildcards: sorted(
+            {file for arm in CLOSED_FORMS for file in index_files(wildcards.split, arm)}
+        ),
+        truth=(
+            "results/{dataset}/truth.h5ad" if "oracle" in CLOSED_FORMS else []
+        ),
+        code=code("fit_closed_forms", *(load_arm(arm).path for arm in CLOSED_FORMS)),
+    output:
+        predictions=expand(
+            "results/{{dataset}}/{{split}}/{arm}/seed0/predictions.h5ad", arm=CLOSED_FORMS
+        ),
+        evidence=expand(
+            "results/{{dataset}}/{{split}}/{arm}/seed0/evidence.tsv", arm=CLOSED_FORMS
+        ),
+    params:
+        arms={arm: arm_options(SETTINGS, arm) for arm in CLOSED_FORMS},
+        embedding={arm: arm_embedding(SETTINGS, arm) for arm in CLOSED_FORMS},
+        prediction=SETTINGS["prediction"],
+        set_size=SETTINGS["training"]["set_size"],
+    log:
+        "results/{dataset}/{split}/logs/fit_closed_forms.log",
+    benchmark:
+        "results/{dataset}/{split}/benchmarks/fit_closed_forms.tsv"
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    script:
+        "../../src/fit_closed_forms.py"
+
+
+# After a kill it goes on from checkpoints/last.ckpt beside its outputs.
+rule train_arm:
+    """Train one neural arm with one seed; write its bundle."""
+    input:
+        cells="results/{dataset}/cells.h5ad",
+        split="results/{dataset}/{split}/split.tsv",
+        about="results/{dataset}/{split}/split.json",
+        embedding=lambda wildcards: embedding_file(wildcards.arm),
+        index=lambda wildcards: index_files(wildcards.split, wildcards.arm),
+        code=lambda wildcards: code("train_arm", load_arm(wildcards.arm).path),
+    output:
+        bundle=directory("results/{dataset}/{split}/{arm}/seed{seed}/bundle"),
+        history="results/{dataset}/{split}/{arm}/seed{seed}/history.tsv",
+    params:
+        options=lambda wildcards: arm_options(SETTINGS, wildcards.arm),
+        model=SETTINGS["model"],
+        training=SETTINGS["training"],
+    threads: SETTINGS["training"]["threads"]
+    log:
+        "results/{dataset}/{split}/{arm}/seed{seed}/logs/train_arm.log",
+    benchmark:
+        "results/{dataset}/{split}/{arm}/seed{seed}/benchmarks/train_arm.tsv"
+    resources:
+        mem_mb=8000,
+        runtime=24 * 60,
+    script:
+        "../../src/train_arm.py"
+
+
+rule predict_arm:
+    """Predict the cells of every val and test pair from a trained bundle, with evidence."""
+    input:
+        cells="results/{dataset}/cells.h5ad",
+        split="results/{dataset}/{split}/split.tsv",
+        about="results/{dataset}/{split}/split.json",
+        bundle="results/{dataset}/{split}/{arm}/seed{seed}/bundle",
+        code=lambda wildcards: code("predict_arm", load_arm(wildcards.arm).path),
+    output:
+        predictions="results/{dataset}/{split}/{arm}/seed{seed}/predictions.h5ad",
+        evidence="results/{dataset}/{split}/{arm}/seed{seed}/evidence.tsv",
+    params:
+        prediction=SETTINGS["prediction"],
+    threads: SETTINGS["training"]["threads"]
+    log:
+        "results/{dataset}/{split}/{arm}/seed{seed}/logs/predict_arm.log",
+    benchmark:
+        "results/{dataset}/{split}/{arm}/seed{seed}/benchmarks/predict_arm.tsv"
+    resources:
+        mem_mb=8000,
+        runtime=4 * 60,
+    script:
+        "../../src/predict_arm.py"
+
+
+ruleorder: fit_closed_forms > predict_arm

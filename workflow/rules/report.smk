@@ -1,0 +1,61 @@
+# What people read, and what says how it was made.
+
+
+def reported_files(wildcards):
+    """Everything the report shows."""
+    home = f"results/{wildcards.dataset}"
+    files = {f"{home}/comparison.tsv", f"{home}/contrasts.tsv", f"{home}/cells.h5ad"}
+    for run in RUNS:
+        files.update(multiext(f"{home}/{run.split}/", "split.tsv", "split.json", "reference.h5"))
+        files.update(multiext(f"{home}/{run.path}/", "metrics.tsv", "evidence.tsv", "predictions.h5ad"))
+        if load_arm(run.arm).family == "neural":
+            files.add(f"{home}/{run.path}/history.tsv")
+        files.update(index_files(run.split, run.arm))
+        files.update(name.replace(".h5ad", ".coverage.tsv") for name in embedding_file(run.arm))
+    return sorted(files)
+
+
+rule write_report:
+    """Write the report: one HTML file that needs no network."""
+    input:
+        files=reported_files,
+        code=code("write_report"),
+    output:
+        report=report(
+            "results/{dataset}/report.html",
+            caption="../report/report.rst",
+            category="Report",
+        ),
+    params:
+        runs=[(run.split, run.arm, run.seed) for run in RUNS],
+        settings=SETTINGS,
+    log:
+        "results/{dataset}/logs/write_report.log",
+    benchmark:
+        "results/{dataset}/benchmarks/write_report.tsv"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    script:
+        "../../src/write_report.py"
+
+
+rule write_manifest:
+    """Write what made the results: configuration, code, packages, hardware, hashes."""
+    input:
+        files=reported_files,
+        report="results/{dataset}/report.html",
+        code=code("write_manifest"),
+    output:
+        manifest="results/{dataset}/manifest.json",
+    params:
+        settings=SETTINGS,
+    log:
+        "results/{dataset}/logs/write_manifest.log",
+    benchmark:
+        "results/{dataset}/benchmarks/write_manifest.tsv"
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    script:
+        "../../src/write_manifest.py"
