@@ -1,7 +1,11 @@
 """What a rule says: to its log file and to the terminal, and how it fails."""
 
 import logging
+import os
+import signal
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +23,7 @@ def rule_log(path: str | Path) -> Iterator[logging.Logger]:
     A :class:`PtragError` becomes one line on both and exit status 1; any other
     exception leaves its traceback in the log and is raised.
     """
+    _die_with_snakemake()
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     terminal = logging.StreamHandler(sys.stderr)
@@ -40,3 +45,24 @@ def rule_log(path: str | Path) -> Iterator[logging.Logger]:
         for handler in (terminal, file):
             handler.close()
         logger.handlers = []
+
+
+def _die_with_snakemake(seconds: float = 1.0) -> None:
+    """Kill this job when the workflow that started it is gone.
+
+    A workflow killed with SIGKILL cannot stop its jobs; an orphan would go on writing the
+    files that the next workflow makes. Outputs appear whole or not at all, so dying is safe.
+    """
+    import psutil
+
+    above = [p for p in psutil.Process().parents() if "snakemake" in " ".join(p.cmdline())]
+    if not above:
+        return
+    workflow = above[0]
+
+    def watch() -> None:
+        while workflow.is_running() and workflow.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(seconds)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True, name="die-with-snakemake").start()

@@ -12,8 +12,6 @@ if "simulate" in SETTINGS["source"]:
         output:
             source="results/{dataset}/source.h5ad",
             truth="results/{dataset}/truth.h5ad",
-        params:
-            knobs=SETTINGS["source"]["simulate"],
         log:
             "results/{dataset}/logs/simulate_screen.log",
         benchmark:
@@ -21,6 +19,8 @@ if "simulate" in SETTINGS["source"]:
         resources:
             mem_mb=4000,
             runtime=30,
+        params:
+            knobs=SETTINGS["source"]["simulate"],
         script:
             "../../src/simulate_screen.py"
 
@@ -34,11 +34,6 @@ else:
             code=code("fetch_source"),
         output:
             source="results/{dataset}/source.h5ad",
-        params:
-            source={
-                key: SETTINGS["source"].get(key) for key in ("file", "url", "sha256")
-            },
-            data_dir=SETTINGS["data_dir"],
         log:
             "results/{dataset}/logs/fetch_source.log",
         benchmark:
@@ -46,6 +41,11 @@ else:
         resources:
             mem_mb=1000,
             runtime=24 * 60,
+        params:
+            source={
+                key: SETTINGS["source"].get(key) for key in ("file", "url", "sha256")
+            },
+            data_dir=SETTINGS["data_dir"],
         script:
             "../../src/fetch_source.py"
 
@@ -58,12 +58,6 @@ rule build_cells:
         code=code("build_cells"),
     output:
         cells="results/{dataset}/cells.h5ad",
-    params:
-        source={
-            key: SETTINGS["source"].get(key)
-            for key in ("columns", "perturbation_pattern", "control", "scale", "matrix", "simulated")
-        },
-        cells={key: SETTINGS["cells"][key] for key in ("genes", "n_genes")},
     log:
         "results/{dataset}/logs/build_cells.log",
     benchmark:
@@ -71,6 +65,19 @@ rule build_cells:
     resources:
         mem_mb=4000,
         runtime=4 * 60,
+    params:
+        source={
+            key: SETTINGS["source"].get(key)
+            for key in (
+                "columns",
+                "perturbation_pattern",
+                "control",
+                "scale",
+                "matrix",
+                "simulated",
+            )
+        },
+        cells={key: SETTINGS["cells"][key] for key in ("genes", "n_genes")},
     script:
         "../../src/build_cells.py"
 
@@ -79,14 +86,13 @@ rule draw_split:
     """Give every pair its role: train, val, test, control or excluded."""
     input:
         cells="results/{dataset}/cells.h5ad",
-        lists=lambda wildcards: SETTINGS["source"]["splits"][wildcards.split].get("lists", []),
+        lists=lambda wildcards: SETTINGS["source"]["splits"][wildcards.split].get(
+            "lists", []
+        ),
         code=code("draw_split"),
     output:
         split="results/{dataset}/{split}/split.tsv",
         about="results/{dataset}/{split}/split.json",
-    params:
-        spec=lambda wildcards: SETTINGS["source"]["splits"][wildcards.split],
-        min_cells=SETTINGS["cells"]["min_cells"],
     log:
         "results/{dataset}/{split}/logs/draw_split.log",
     benchmark:
@@ -94,5 +100,8 @@ rule draw_split:
     resources:
         mem_mb=2000,
         runtime=10,
+    params:
+        spec=lambda wildcards: SETTINGS["source"]["splits"][wildcards.split],
+        min_cells=SETTINGS["cells"]["min_cells"],
     script:
         "../../src/draw_split.py"

@@ -7,9 +7,6 @@ rule fetch_genept:
         code=code("fetch_genept"),
     output:
         archive="results/genept/GenePT.zip",
-    params:
-        genept=SETTINGS["embeddings"]["genept"],
-        data_dir=SETTINGS["data_dir"],
     log:
         "results/genept/fetch_genept.log",
     benchmark:
@@ -17,6 +14,9 @@ rule fetch_genept:
     resources:
         mem_mb=1000,
         runtime=4 * 60,
+    params:
+        genept=SETTINGS["embeddings"]["genept"],
+        data_dir=SETTINGS["data_dir"],
     script:
         "../../src/fetch_genept.py"
 
@@ -41,8 +41,6 @@ rule embed_perturbations:
     output:
         embedding="results/{dataset}/embeddings/{embedding}.h5ad",
         coverage="results/{dataset}/embeddings/{embedding}.coverage.tsv",
-    params:
-        embeddings=SETTINGS["embeddings"],
     log:
         "results/{dataset}/embeddings/logs/{embedding}.log",
     benchmark:
@@ -50,6 +48,8 @@ rule embed_perturbations:
     resources:
         mem_mb=8000,
         runtime=60,
+    params:
+        embeddings=SETTINGS["embeddings"],
     script:
         "../../src/embed_perturbations.py"
 
@@ -62,12 +62,12 @@ rule derive_control_embedding:
     output:
         embedding="results/{dataset}/embeddings/{embedding}@{control}.h5ad",
         coverage="results/{dataset}/embeddings/{embedding}@{control}.coverage.tsv",
-    wildcard_constraints:
-        control="random|shuffled",
     log:
         "results/{dataset}/embeddings/logs/{embedding}@{control}.log",
     benchmark:
         "results/{dataset}/embeddings/benchmarks/{embedding}@{control}.tsv"
+    wildcard_constraints:
+        control="random|shuffled",
     resources:
         mem_mb=2000,
         runtime=10,

@@ -10,8 +10,6 @@ rule build_reference:
         code=code("build_reference"),
     output:
         reference="results/{dataset}/{split}/reference.h5",
-    params:
-        evaluation=SETTINGS["evaluation"],
     log:
         "results/{dataset}/{split}/logs/build_reference.log",
     benchmark:
@@ -19,6 +17,8 @@ rule build_reference:
     resources:
         mem_mb=8000,
         runtime=60,
+    params:
+        evaluation=SETTINGS["evaluation"],
     script:
         "../../src/build_reference.py"
 
@@ -34,8 +34,6 @@ rule evaluate_arm:
         code=code("evaluate_arm"),
     output:
         metrics="results/{dataset}/{split}/{arm}/seed{seed}/metrics.tsv",
-    params:
-        evaluation=SETTINGS["evaluation"],
     log:
         "results/{dataset}/{split}/{arm}/seed{seed}/logs/evaluate_arm.log",
     benchmark:
@@ -43,6 +41,8 @@ rule evaluate_arm:
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        evaluation=SETTINGS["evaluation"],
     script:
         "../../src/evaluate_arm.py"
 
@@ -50,7 +50,9 @@ rule evaluate_arm:
 rule compare_arms:
     """Average seeds within pairs, compare arms over pairs: intervals and paired tests."""
     input:
-        metrics=[f"results/{SETTINGS['dataset']}/{run.path}/metrics.tsv" for run in RUNS],
+        metrics=[
+            f"results/{SETTINGS['dataset']}/{run.path}/metrics.tsv" for run in RUNS
+        ],
         code=code("compare_arms"),
     output:
         comparison=report(
@@ -63,9 +65,6 @@ rule compare_arms:
             caption="../report/contrasts.rst",
             category="Comparison",
         ),
-    params:
-        runs=[(run.split, run.arm, run.seed) for run in RUNS],
-        evaluation=SETTINGS["evaluation"],
     log:
         "results/{dataset}/logs/compare_arms.log",
     benchmark:
@@ -73,5 +72,8 @@ rule compare_arms:
     resources:
         mem_mb=4000,
         runtime=30,
+    params:
+        runs=[(run.split, run.arm, run.seed) for run in RUNS],
+        evaluation=SETTINGS["evaluation"],
     script:
         "../../src/compare_arms.py"

@@ -16,16 +16,21 @@ rule build_index:
             neighbours="neighbours.tsv",
             audit="audit.json",
         ),
-    params:
-        k=max([options.get("topk_rag", 1) for options in SETTINGS["arm_options"].values()]),
-    wildcard_constraints:
-        embedding=r"[a-z]+(@(random|shuffled))?",
     log:
         "results/{dataset}/{split}/logs/build_index.{embedding}.log",
     benchmark:
         "results/{dataset}/{split}/benchmarks/build_index.{embedding}.tsv"
+    wildcard_constraints:
+        embedding=r"[a-z]+(@(random|shuffled))?",
     resources:
         mem_mb=2000,
         runtime=10,
+    params:
+        k=max(
+            [
+                options.get("topk_rag", 1)
+                for options in SETTINGS["arm_options"].values()
+            ]
+        ),
     script:
         "../../src/build_index.py"

@@ -7,26 +7,26 @@ rule fit_closed_forms:
         cells="results/{dataset}/cells.h5ad",
         split="results/{dataset}/{split}/split.tsv",
         about="results/{dataset}/{split}/split.json",
-        embeddings=sorted({file for arm in CLOSED_FORMS for file in embedding_file(arm)}),
+        embeddings=sorted(
+            {file for arm in CLOSED_FORMS for file in embedding_file(arm)}
+        ),
         indices=lambda wildcards: sorted(
-            {file for arm in CLOSED_FORMS for file in index_files(wildcards.split, arm)}
+            {
+                file
+                for arm in CLOSED_FORMS
+                for file in index_files(wildcards.split, arm)
+            }
         ),
-        truth=(
-            "results/{dataset}/truth.h5ad" if "oracle" in CLOSED_FORMS else []
-        ),
+        truth=("results/{dataset}/truth.h5ad" if "oracle" in CLOSED_FORMS else []),
         code=code("fit_closed_forms", *(load_arm(arm).path for arm in CLOSED_FORMS)),
     output:
         predictions=expand(
-            "results/{{dataset}}/{{split}}/{arm}/seed0/predictions.h5ad", arm=CLOSED_FORMS
+            "results/{{dataset}}/{{split}}/{arm}/seed0/predictions.h5ad",
+            arm=CLOSED_FORMS,
         ),
         evidence=expand(
             "results/{{dataset}}/{{split}}/{arm}/seed0/evidence.tsv", arm=CLOSED_FORMS
         ),
-    params:
-        arms={arm: arm_options(SETTINGS, arm) for arm in CLOSED_FORMS},
-        embedding={arm: arm_embedding(SETTINGS, arm) for arm in CLOSED_FORMS},
-        prediction=SETTINGS["prediction"],
-        set_size=SETTINGS["training"]["set_size"],
     log:
         "results/{dataset}/{split}/logs/fit_closed_forms.log",
     benchmark:
@@ -34,6 +34,11 @@ rule fit_closed_forms:
     resources:
         mem_mb=8000,
         runtime=60,
+    params:
+        arms={arm: arm_options(SETTINGS, arm) for arm in CLOSED_FORMS},
+        embedding={arm: arm_embedding(SETTINGS, arm) for arm in CLOSED_FORMS},
+        prediction=SETTINGS["prediction"],
+        set_size=SETTINGS["training"]["set_size"],
     script:
         "../../src/fit_closed_forms.py"
 
@@ -51,18 +56,18 @@ rule train_arm:
     output:
         bundle=directory("results/{dataset}/{split}/{arm}/seed{seed}/bundle"),
         history="results/{dataset}/{split}/{arm}/seed{seed}/history.tsv",
-    params:
-        options=lambda wildcards: arm_options(SETTINGS, wildcards.arm),
-        model=SETTINGS["model"],
-        training=SETTINGS["training"],
-    threads: SETTINGS["training"]["threads"]
     log:
         "results/{dataset}/{split}/{arm}/seed{seed}/logs/train_arm.log",
     benchmark:
         "results/{dataset}/{split}/{arm}/seed{seed}/benchmarks/train_arm.tsv"
+    threads: SETTINGS["training"]["threads"]
     resources:
         mem_mb=8000,
         runtime=24 * 60,
+    params:
+        options=lambda wildcards: arm_options(SETTINGS, wildcards.arm),
+        model=SETTINGS["model"],
+        training=SETTINGS["training"],
     script:
         "../../src/train_arm.py"
 
@@ -78,16 +83,16 @@ rule predict_arm:
     output:
         predictions="results/{dataset}/{split}/{arm}/seed{seed}/predictions.h5ad",
         evidence="results/{dataset}/{split}/{arm}/seed{seed}/evidence.tsv",
-    params:
-        prediction=SETTINGS["prediction"],
-    threads: SETTINGS["training"]["threads"]
     log:
         "results/{dataset}/{split}/{arm}/seed{seed}/logs/predict_arm.log",
     benchmark:
         "results/{dataset}/{split}/{arm}/seed{seed}/benchmarks/predict_arm.tsv"
+    threads: SETTINGS["training"]["threads"]
     resources:
         mem_mb=8000,
         runtime=4 * 60,
+    params:
+        prediction=SETTINGS["prediction"],
     script:
         "../../src/predict_arm.py"
 

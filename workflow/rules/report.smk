@@ -6,12 +6,20 @@ def reported_files(wildcards):
     home = f"results/{wildcards.dataset}"
     files = {f"{home}/comparison.tsv", f"{home}/contrasts.tsv", f"{home}/cells.h5ad"}
     for run in RUNS:
-        files.update(multiext(f"{home}/{run.split}/", "split.tsv", "split.json", "reference.h5"))
-        files.update(multiext(f"{home}/{run.path}/", "metrics.tsv", "evidence.tsv", "predictions.h5ad"))
+        files.update(
+            multiext(f"{home}/{run.split}/", "split.tsv", "split.json", "reference.h5")
+        )
+        files.update(
+            multiext(
+                f"{home}/{run.path}/", "metrics.tsv", "evidence.tsv", "predictions.h5ad"
+            )
+        )
         if load_arm(run.arm).family == "neural":
             files.add(f"{home}/{run.path}/history.tsv")
         files.update(index_files(run.split, run.arm))
-        files.update(name.replace(".h5ad", ".coverage.tsv") for name in embedding_file(run.arm))
+        files.update(
+            name.replace(".h5ad", ".coverage.tsv") for name in embedding_file(run.arm)
+        )
     return sorted(files)
 
 
@@ -26,9 +34,6 @@ rule write_report:
             caption="../report/report.rst",
             category="Report",
         ),
-    params:
-        runs=[(run.split, run.arm, run.seed) for run in RUNS],
-        settings=SETTINGS,
     log:
         "results/{dataset}/logs/write_report.log",
     benchmark:
@@ -36,6 +41,9 @@ rule write_report:
     resources:
         mem_mb=4000,
         runtime=30,
+    params:
+        runs=[(run.split, run.arm, run.seed) for run in RUNS],
+        settings=SETTINGS,
     script:
         "../../src/write_report.py"
 
@@ -48,8 +56,6 @@ rule write_manifest:
         code=code("write_manifest"),
     output:
         manifest="results/{dataset}/manifest.json",
-    params:
-        settings=SETTINGS,
     log:
         "results/{dataset}/logs/write_manifest.log",
     benchmark:
@@ -57,5 +63,7 @@ rule write_manifest:
     resources:
         mem_mb=1000,
         runtime=30,
+    params:
+        settings=SETTINGS,
     script:
         "../../src/write_manifest.py"
