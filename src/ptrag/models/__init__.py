@@ -1,0 +1,1 @@
+"""The arms: how each predicts, from control cells, a perturbation and what was retrieved."""

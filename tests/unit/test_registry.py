@@ -1,0 +1,65 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ptrag.errors import PtragError
+from ptrag.models.options import fixed
+from ptrag.models.registry import arm_names, base_name, embedding_control, load_arm
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", arm_names())
+def test_every_arm_file_defines_an_arm_under_its_own_name(name):
+    arm = load_arm(name)
+    assert arm.name == name
+    assert arm.family in ("closed_form", "neural")
+    assert arm.summary and arm.origin
+    assert (ROOT / arm.path).is_file()
+    assert callable(arm.build if arm.family == "neural" else arm.fit)
+
+
+def test_a_negative_control_is_the_same_arm_under_its_full_name():
+    arm = load_arm("ptrag@shuffled")
+    assert arm.name == "ptrag@shuffled"
+    assert arm.build is load_arm("ptrag").build
+    assert arm.path == "src/ptrag/models/arms/ptrag.py"
+    assert (base_name("ptrag@shuffled"), embedding_control("ptrag@shuffled")) == (
+        "ptrag",
+        "shuffled",
+    )
+    assert embedding_control("ptrag") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("ptrga", "did you mean 'ptrag'"),
+        ("ptrag@shufled", "did you mean 'shuffled'"),
+        ("ptrag@", "no negative-control embedding ''"),
+        ("../arm", "unknown"),
+    ],
+)
+def test_unknown_names_are_errors_with_a_remedy(name, words):
+    with pytest.raises(PtragError, match=words):
+        load_arm(name)
+
+
+def test_listing_and_loading_arms_needs_neither_torch_nor_scanpy():
+    code = (
+        "import sys\n"
+        "from ptrag.models.registry import arm_names, load_arm\n"
+        "for name in arm_names(): load_arm(name)\n"
+        "heavy = {'torch', 'scanpy', 'pandas', 'anndata', 'scipy'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(ROOT / "src")})
+
+
+def test_an_option_that_contradicts_the_arm_is_an_error():
+    fixed("ptrag", {}, rag=True)
+    fixed("ptrag", {"rag": True, "topk_rag": 8}, rag=True)
+    with pytest.raises(PtragError, match=r"arm_options\.ptrag\.rag: False contradicts"):
+        fixed("ptrag", {"rag": False}, rag=True)
