@@ -19,7 +19,7 @@ try:
             records.clear_stale_lock()
         records.keep_beside(Path("results"))
 except (PtragError, records.Locked) as error:
-    raise WorkflowError(str(error))
+    sys.exit(f"error: {error}")
 
 RUNS = list(runs(SETTINGS))
 CLOSED_FORMS = [arm for arm in SETTINGS["arms"] if load_arm(arm).family != "neural"]
@@ -49,6 +49,12 @@ def code(script, *modules):
     """Inputs that make a rule depend on its code: the script, further modules of the
     library, and all they import."""
     return closure([f"src/{script}.py", *modules], root="src")
+
+
+def local_source():
+    """The source file where the user has put it, as a list of no or one file."""
+    path = Path(SETTINGS["data_dir"]) / SETTINGS["source"]["file"]
+    return [str(path)] if path.exists() else []
 
 
 def embedding_file(arm):
