@@ -15,7 +15,7 @@ from ptrag.models.registry import base_name, embedding_control, load_arm
 
 SECTIONS = (
     "arms", "seeds", "cells", "embedding", "embeddings", "model", "training", "prediction",
-    "evaluation", "arm_options",
+    "evaluation", "arm_options", "resources",
 )  # fmt: skip
 
 

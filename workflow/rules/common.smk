@@ -51,6 +51,21 @@ def code(script, *modules):
     return closure([f"src/{script}.py", *modules], root="src")
 
 
+def needs(rule):
+    """Resources of a rule from the table in the config; memory and time double per attempt."""
+    table = SETTINGS["resources"]
+    first = table["default"] | table.get(rule, {})
+
+    def growing(value):
+        return lambda wildcards, attempt: value * 2 ** (attempt - 1)
+
+    return {
+        key: growing(value) if key in ("mem_mb", "runtime") else value
+        for key, value in first.items()
+        if value
+    }
+
+
 def local_source():
     """The source file where the user has put it, as a list of no or one file."""
     path = Path(SETTINGS["data_dir"]) / SETTINGS["source"]["file"]

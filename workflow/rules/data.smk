@@ -17,8 +17,7 @@ if "simulate" in SETTINGS["source"]:
         benchmark:
             "results/{dataset}/benchmarks/simulate_screen.tsv"
         resources:
-            mem_mb=4000,
-            runtime=30,
+            **needs("simulate_screen"),
         params:
             knobs=SETTINGS["source"]["simulate"],
         script:
@@ -39,8 +38,7 @@ else:
         benchmark:
             "results/{dataset}/benchmarks/fetch_source.tsv"
         resources:
-            mem_mb=1000,
-            runtime=24 * 60,
+            **needs("fetch_source"),
         params:
             source={
                 key: SETTINGS["source"].get(key) for key in ("file", "url", "sha256")
@@ -63,8 +61,7 @@ rule build_cells:
     benchmark:
         "results/{dataset}/benchmarks/build_cells.tsv"
     resources:
-        mem_mb=4000,
-        runtime=4 * 60,
+        **needs("build_cells"),
     params:
         source={
             key: SETTINGS["source"].get(key)
@@ -98,8 +95,7 @@ rule draw_split:
     benchmark:
         "results/{dataset}/{split}/benchmarks/draw_split.tsv"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        **needs("draw_split"),
     params:
         spec=lambda wildcards: SETTINGS["source"]["splits"][wildcards.split],
         min_cells=SETTINGS["cells"]["min_cells"],

@@ -12,8 +12,7 @@ rule fetch_genept:
     benchmark:
         "results/genept/fetch_genept.tsv"
     resources:
-        mem_mb=1000,
-        runtime=4 * 60,
+        **needs("fetch_genept"),
     params:
         genept=SETTINGS["embeddings"]["genept"],
         data_dir=SETTINGS["data_dir"],
@@ -46,8 +45,7 @@ rule embed_perturbations:
     benchmark:
         "results/{dataset}/embeddings/benchmarks/{embedding}.tsv"
     resources:
-        mem_mb=8000,
-        runtime=60,
+        **needs("embed_perturbations"),
     params:
         embeddings=SETTINGS["embeddings"],
     script:
@@ -69,7 +67,6 @@ rule derive_control_embedding:
     wildcard_constraints:
         control="random|shuffled",
     resources:
-        mem_mb=2000,
-        runtime=10,
+        **needs("derive_control_embedding"),
     script:
         "../../src/derive_control_embedding.py"

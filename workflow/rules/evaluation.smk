@@ -15,8 +15,7 @@ rule build_reference:
     benchmark:
         "results/{dataset}/{split}/benchmarks/build_reference.tsv"
     resources:
-        mem_mb=8000,
-        runtime=60,
+        **needs("build_reference"),
     params:
         evaluation=SETTINGS["evaluation"],
     script:
@@ -39,8 +38,7 @@ rule evaluate_arm:
     benchmark:
         "results/{dataset}/{split}/{arm}/seed{seed}/benchmarks/evaluate_arm.tsv"
     resources:
-        mem_mb=4000,
-        runtime=60,
+        **needs("evaluate_arm"),
     params:
         evaluation=SETTINGS["evaluation"],
     script:
@@ -70,8 +68,7 @@ rule compare_arms:
     benchmark:
         "results/{dataset}/benchmarks/compare_arms.tsv"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        **needs("compare_arms"),
     params:
         runs=[(run.split, run.arm, run.seed) for run in RUNS],
         evaluation=SETTINGS["evaluation"],

@@ -23,8 +23,7 @@ rule build_index:
     wildcard_constraints:
         embedding=r"[a-z]+(@(random|shuffled))?",
     resources:
-        mem_mb=2000,
-        runtime=10,
+        **needs("build_index"),
     params:
         k=max(
             [

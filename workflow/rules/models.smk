@@ -32,8 +32,7 @@ rule fit_closed_forms:
     benchmark:
         "results/{dataset}/{split}/benchmarks/fit_closed_forms.tsv"
     resources:
-        mem_mb=8000,
-        runtime=60,
+        **needs("fit_closed_forms"),
     params:
         arms={arm: arm_options(SETTINGS, arm) for arm in CLOSED_FORMS},
         embedding={arm: arm_embedding(SETTINGS, arm) for arm in CLOSED_FORMS},
@@ -62,8 +61,7 @@ rule train_arm:
         "results/{dataset}/{split}/{arm}/seed{seed}/benchmarks/train_arm.tsv"
     threads: SETTINGS["training"]["threads"]
     resources:
-        mem_mb=8000,
-        runtime=24 * 60,
+        **needs("train_arm"),
     params:
         options=lambda wildcards: arm_options(SETTINGS, wildcards.arm),
         model=SETTINGS["model"],
@@ -89,8 +87,7 @@ rule predict_arm:
         "results/{dataset}/{split}/{arm}/seed{seed}/benchmarks/predict_arm.tsv"
     threads: SETTINGS["training"]["threads"]
     resources:
-        mem_mb=8000,
-        runtime=4 * 60,
+        **needs("predict_arm"),
     params:
         prediction=SETTINGS["prediction"],
     script:

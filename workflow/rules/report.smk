@@ -39,8 +39,7 @@ rule write_report:
     benchmark:
         "results/{dataset}/benchmarks/write_report.tsv"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        **needs("write_report"),
     params:
         runs=[(run.split, run.arm, run.seed) for run in RUNS],
         settings=SETTINGS,
@@ -61,8 +60,7 @@ rule write_manifest:
     benchmark:
         "results/{dataset}/benchmarks/write_manifest.tsv"
     resources:
-        mem_mb=1000,
-        runtime=30,
+        **needs("write_manifest"),
     params:
         settings=SETTINGS,
     script:
