@@ -68,9 +68,18 @@ def expected_profile(fractions: np.ndarray) -> np.ndarray:
     for node, weight in zip(nodes, weights / weights.sum(), strict=True):
         mean = LIBRARY * np.exp(LIBRARY_SIGMA * node) * fractions
         kept = 1 - DROPOUT / (1 + mean)
-        others = (kept * mean).sum(axis=-1, keepdims=True) - kept * mean
-        profile += weight * kept * _without_dropout(mean, others)
+        others = _but_own(kept * mean)
+        variance = _but_own(kept * (mean + DISPERSION * mean**2 + (1 - kept) * mean**2))
+        # The total of many genes is nearly log-normal and enters by its logarithm:
+        # its geometric mean stands for it.
+        typical = others * np.exp(-0.5 * variance / others**2)
+        profile += weight * kept * _without_dropout(mean, typical)
     return profile
+
+
+def _but_own(values: np.ndarray) -> np.ndarray:
+    """For every gene, the sum over the other genes."""
+    return values.sum(axis=-1, keepdims=True) - values
 
 
 def _without_dropout(mean: np.ndarray, others: np.ndarray) -> np.ndarray:

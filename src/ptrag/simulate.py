@@ -46,14 +46,14 @@ import pandas as pd
 from scipy import sparse
 from scipy.special import roots_jacobi
 
+from ptrag.cells import CONTROL
 from ptrag.count_model import draw_counts, expected_profile
 from ptrag.errors import PtragError
 from ptrag.files import atomic
 from ptrag.genes.symbols import Symbols
-from ptrag.splits import CONTROL
 
 FAMILY_SIZE = 8  # perturbations that share a programme's term
-MAX_TERMS = 6  # GO process terms of a gene that may be perturbed
+MAX_TERMS = 4  # GO process terms of a gene that may be perturbed
 EFFECT = 0.25  # root mean square log fold change of a fully effective perturbation
 OWN = 0.6  # weight of a perturbation's own targets beside its programmes
 RESIDUAL = 0.2  # expression of the target gene that a full knockdown leaves

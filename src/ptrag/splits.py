@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from ptrag.cells import CONTROL
 from ptrag.errors import PtragError, did_you_mean
 from ptrag.files import read_json, read_table, sha256, write_json, write_table
 
 if TYPE_CHECKING:
     from ptrag.cells.store import CellStore
 
-CONTROL = "control"
 PROTOCOLS = ("unseen_combination", "unseen_perturbation")
 ROLES = ("train", "val", "test", "control", "excluded")
 COLUMNS = ["cell_line", "perturbation", "n_cells", "role", "reason"]

@@ -27,13 +27,14 @@ class Gene:
 
     @property
     def text(self) -> str:
-        """What a sentence encoder reads, the telling parts first.
+        """What a sentence encoder reads: the full name and the GO process terms.
 
-        Encoders cut at a number of tokens: the full name and the processes come
-        before functions and components.
+        Function and component terms stand in where no process is known. They are
+        left out elsewhere, since what most genes share (`protein binding`,
+        `nucleus`) makes texts alike.
         """
-        terms = [*self.process, *self.function, *self.component]
-        return f"{self.name}. " + "; ".join(terms) if terms else f"{self.name}."
+        terms = self.process or (*self.function, *self.component)
+        return f"{self.name}. {'; '.join(terms)}" if terms else f"{self.name}."
 
 
 class Symbols:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ptrag.cells import CONTROL
 from ptrag.errors import PtragError
-from ptrag.splits import CONTROL, ROLES, Split
+from ptrag.splits import ROLES, Split
 
 
 def key_hash(keys: Iterable[str]) -> str:
