@@ -1,0 +1,129 @@
+"""The network of all neural arms: encoders, what retrieval adds, backbone, output head.
+
+Symbols as in DESIGN §5. Axes: B sets, S cells, G genes, E features of a perturbation,
+U distinct perturbations of a batch, K candidates, H hidden.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ptrag.models.backbone import Backbone
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Sizes that come from the data.
+
+    Attributes
+    ----------
+    n_genes
+        G.
+    n_features
+        E: size of an embedding vector, or the number of one-hot perturbations.
+    n_batches
+        Technical batches; 1 where the data name none.
+    """
+
+    n_genes: int
+    n_features: int
+    n_batches: int
+
+
+class Batch(NamedTuple):
+    """What the network sees.
+
+    Attributes
+    ----------
+    control
+        (B, S, G) control cells.
+    batch_codes
+        (B, S) technical batch of each control cell.
+    features
+        (U, E): each distinct perturbation of the batch once.
+    query
+        (B,) each set's perturbation, as a row of ``features``.
+    candidates
+        (B, K) its candidates, as rows of ``features``; K = 0 without retrieval.
+    noise
+        (B, S, K) logistic noise of gates drawn at inference; None: drawn by torch.
+    keep
+        (B, K) bool, False leaves a candidate out; None keeps all.
+    """
+
+    control: Tensor
+    batch_codes: Tensor
+    features: Tensor
+    query: Tensor
+    candidates: Tensor
+    noise: Tensor | None = None
+    keep: Tensor | None = None
+
+
+class Predicted(NamedTuple):
+    """What the network says.
+
+    Attributes
+    ----------
+    cells
+        (B, S, G), at least 0.
+    gates
+        (B, S, K), or None without retrieval.
+    """
+
+    cells: Tensor
+    gates: Tensor | None
+
+
+class Network(nn.Module):
+    """u = (h + g_p | z | h + g_p + z) + batch embedding;  ŷ = ReLU(W_o (T(u) + h) + b_o).
+
+    Parameters
+    ----------
+    model
+        Section ``model`` of the configuration.
+    shapes
+        Sizes from the data.
+    refinement
+        Stage two, which makes z of the candidates; None: no retrieval.
+    residual
+        Add z to h + g_p instead of replacing it.
+    """
+
+    def __init__(
+        self,
+        model: dict[str, Any],
+        shapes: Shapes,
+        refinement: nn.Module | None = None,
+        residual: bool = False,
+    ) -> None:
+        super().__init__()
+        hidden = model["hidden"]
+        self.residual = residual
+        self.encode_cell = nn.Linear(shapes.n_genes, hidden)  # W_x
+        self.encode_perturbation = nn.Linear(shapes.n_features, hidden)  # W_e
+        self.batch_embedding = nn.Embedding(shapes.n_batches, hidden)
+        self.refinement = refinement
+        self.backbone = Backbone(
+            hidden, model["layers"], model["heads"], model["head_size"], model["feed_forward"],
+            model["causal"],
+        )  # fmt: skip
+        self.decode = nn.Linear(hidden, shapes.n_genes)  # W_o
+        if model["frozen_backbone"]:
+            self.backbone.requires_grad_(False)
+            self.decode.requires_grad_(False)
+
+    def forward(self, batch: Batch) -> Predicted:
+        """Predict a perturbed cell from each control cell."""
+        h = self.encode_cell(batch.control)  # (B, S, H)
+        g = self.encode_perturbation(batch.features)  # (U, H)
+        query = g[batch.query]  # (B, H)
+        u, gates = h + query.unsqueeze(1), None
+        if self.refinement is not None:
+            z, gates = self.refinement(h, query, g[batch.candidates], batch.noise, batch.keep)
+            u = u + z if self.residual else z
+        u = u + self.batch_embedding(batch.batch_codes)
+        cells = torch.relu(self.decode(self.backbone(u) + h))
+        return Predicted(cells, gates)
