@@ -126,7 +126,7 @@ def draw_split(
     treated = table["perturbation"] != CONTROL
     small = treated & (table["n_cells"] < min_cells)
     usable = table[treated & ~small]
-    if "lists" in spec:
+    if spec.get("lists"):
         held = _listed(table[treated], usable, protocol, target, spec, where)
     else:
         held = _drawn(_eligible(usable, protocol, target), spec, where)
@@ -205,7 +205,7 @@ def _protocol_and_target(
         raise PtragError(
             f"{where}: unseen_perturbation holds out in every line; remove target {target!r}"
         )
-    if ("lists" in spec) == ("fractions" in spec):
+    if bool(spec.get("lists")) == bool(spec.get("fractions")):
         raise PtragError(f"{where}: give either `fractions` or `lists`, not both or neither")
     return protocol, target
 
