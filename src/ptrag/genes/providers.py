@@ -1,6 +1,7 @@
 """Providers of perturbation vectors, and the negative controls made from them."""
 
 import logging
+import warnings
 from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -141,8 +142,18 @@ def _open_table(settings: Mapping[str, Any], source: str | Path | None) -> Vocab
 def _read_vectors(path: Path) -> pd.DataFrame:
     separator = "," if ".csv" in path.suffixes else "\t"
     try:
-        raw = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        with warnings.catch_warnings():
+            # pandas only warns of rows that are longer than the header, and cuts them.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            raw = pd.read_csv(
+                path, sep=separator, dtype=str, keep_default_na=False, index_col=False
+            )
+    except (
+        pd.errors.ParserError,
+        pd.errors.ParserWarning,
+        pd.errors.EmptyDataError,
+        UnicodeDecodeError,
+    ) as error:
         raise PtragError(
             f"{path}: not a table with one row per symbol and equally many dimensions "
             f"({str(error).strip()})"

@@ -1,0 +1,120 @@
+import hashlib
+import os
+import pickle
+import zipfile
+
+import pytest
+
+from ptrag.errors import PtragError
+from ptrag.genes.genept import fetch_archive, load_genept
+
+VECTORS = {"TP53": [0.5, -1.0], "KRAS": [0.25, 2.0]}
+MEMBER = "folder/ada_text.pickle"
+
+
+@pytest.fixture
+def archive(tmp_path):
+    def write(content, protocol=4):
+        path = tmp_path / "genept.zip"
+        data = content if isinstance(content, bytes) else pickle.dumps(content, protocol)
+        with zipfile.ZipFile(path, "w") as file:
+            file.writestr(MEMBER, data)
+        return path, hashlib.sha256(data).hexdigest()
+
+    return write
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_reads_the_archive_and_the_bare_pickle(archive, tmp_path, protocol):
+    path, digest = archive(VECTORS, protocol)
+    assert load_genept(path, MEMBER, digest) == VECTORS
+    bare = tmp_path / "vectors.pickle"
+    bare.write_bytes(pickle.dumps(VECTORS, protocol))
+    assert load_genept(bare) == VECTORS
+
+
+class Runs:
+    """Unpickled by an ordinary unpickler, this makes a folder."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_code_in_a_pickle_is_refused_and_does_not_run(archive, tmp_path, protocol):
+    path, _ = archive({"TP53": Runs(tmp_path / "ran")}, protocol)
+    with pytest.raises(PtragError, match="refused as unsafe"):
+        load_genept(path, MEMBER)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_global_by_the_stack_or_the_registry_is_refused(archive):
+    for evil in (
+        b"cos\nsystem\n(S'true'\ntR.",
+        b"\x80\x04\x8c\x02os\x8c\x06system\x93.",
+        b"\x82\x01.",
+    ):
+        path, _ = archive(evil)
+        with pytest.raises(PtragError, match="refused as unsafe"):
+            load_genept(path, MEMBER)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ([1.0], "holds a list"),
+        ({}, "expected a dict"),
+        ({1: [1.0]}, "expected str -> list"),
+        ({"TP53": "text"}, "expected str -> list"),
+        ({"TP53": [1.0, 2]}, "something else than floats"),
+        ({"TP53": []}, "something else than floats"),
+        ({"TP53": [1.0, 2.0], "KRAS": [1.0]}, "'KRAS' has 1 dimensions, others have 2"),
+        (b"no pickle at all", "refused"),
+        (pickle.dumps(VECTORS)[:-9], "refused"),
+    ],
+)
+def test_anything_but_a_table_of_floats_is_refused(archive, content, said):
+    path, _ = archive(content)
+    with pytest.raises(PtragError, match=said):
+        load_genept(path, MEMBER)
+
+
+def test_checksum_is_compared_before_anything_is_unpickled(archive, tmp_path):
+    path, _ = archive({"TP53": Runs(tmp_path / "ran")})
+    with pytest.raises(PtragError, match="member_sha256"):
+        load_genept(path, MEMBER, "0" * 64)
+
+
+def test_wrong_member_missing_file_and_damaged_archive(archive, tmp_path):
+    path, digest = archive(VECTORS)
+    with pytest.raises(PtragError, match=r"did you mean 'folder/ada_text\.pickle'"):
+        load_genept(path, "folder/ada_txt.pickle", digest)
+    with pytest.raises(PtragError, match="no file"):
+        load_genept(tmp_path / "none.zip", MEMBER)
+    data = bytearray(path.read_bytes())
+    data[60] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(PtragError):
+        load_genept(path, MEMBER)
+
+
+def test_a_local_archive_spares_the_download_but_not_the_checks(archive, tmp_path):
+    path, _ = archive(VECTORS)
+    data = path.read_bytes()
+    settings = {
+        "url": "https://example.org/files/genept.zip?download=1",
+        "md5": hashlib.md5(data).hexdigest(),
+        "size": len(data),
+        "sha256": None,
+    }
+    out = tmp_path / "results" / "GenePT.zip"
+    fetch_archive(settings, tmp_path, out)
+    assert out.read_bytes() == data
+    for wrong, said in (({"size": 1}, "size says 1"), ({"md5": "0" * 32}, "md5")):
+        other = tmp_path / "results" / "other.zip"
+        with pytest.raises(PtragError, match=said):
+            fetch_archive({**settings, **wrong}, tmp_path, other)
+        assert not other.exists()
