@@ -6,8 +6,10 @@ sorted by (cell line, perturbation), so that a pair is one block; ``uns["pairs"]
 holds the offsets of these blocks. The same input gives the same bytes.
 """
 
+import errno
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -245,18 +247,14 @@ def new_store(
     }
     obs = obs.iloc[order]
     uns = {"ptrag": facts, "pairs": _pairs(obs)}
-    try:
-        with atomic(path) as part:
-            offset = write_h5ad_around(part, obs, genes, uns)
-            descriptor = os.open(part, os.O_WRONLY)
-            try:
-                yield RowWriter(descriptor, offset, position)
-            finally:
-                os.close(descriptor)
-    except OSError as error:
-        raise PtragError(
-            f"cannot write {path}: {_short(error)}; free some space or choose another folder"
-        ) from error
+    with writing(path), atomic(path) as part:
+        _check_space(part, 4 * len(obs) * len(genes))
+        offset = write_h5ad_around(part, obs, genes, uns)
+        descriptor = os.open(part, os.O_WRONLY)
+        try:
+            yield RowWriter(descriptor, offset, position)
+        finally:
+            os.close(descriptor)
 
 
 def write_store(
@@ -270,6 +268,17 @@ def write_store(
         raise ValueError(f"X is {np.shape(X)}, obs and genes say {(len(obs), len(genes))}")
     with new_store(path, obs, genes, **facts) as writer:
         writer.write(0, np.asarray(X))
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Turn what the file system says while ``path`` is written into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise PtragError(
+            f"cannot write {path}: {_short(error)}; free some space or choose another folder"
+        ) from error
 
 
 def write_h5ad_around(
@@ -299,6 +308,12 @@ def write_h5ad_around(
         for name in ("layers", "obsm", "obsp", "varm", "varp"):
             write_elem(file, name, {})
         return X.id.get_offset()
+
+
+def _check_space(path: Path, needed: int) -> None:
+    if needed > (free := shutil.disk_usage(path.parent).free):
+        reason = f"needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
+        raise OSError(errno.ENOSPC, reason)
 
 
 def _labelled(obs: pd.DataFrame) -> pd.DataFrame:
@@ -340,5 +355,5 @@ def _write_at(descriptor: int, data: memoryview, offset: int) -> None:
 def _short(error: Exception) -> str:
     """Say an error in a few words."""
     if isinstance(error, OSError) and error.strerror:
-        return os.strerror(error.errno).lower() if error.errno else error.strerror
+        return error.strerror[:1].lower() + error.strerror[1:]
     return str(error).strip("'\"").splitlines()[0]

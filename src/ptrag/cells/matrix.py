@@ -1,0 +1,240 @@
+"""Expression in a source file, read by blocks of cells.
+
+Whatever the storage - dense, CSR, CSC, or the columns of a table - a reader hands out
+blocks of consecutive cells with all their genes, each small enough that memory does not
+grow with the number of cells.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+import scipy.sparse as sp
+
+from ptrag.errors import PtragError
+
+BLOCK_VALUES = 16_000_000
+"""Values of a block, zeros included: 64 MB as float32."""
+
+_CHUNK_ROW = 256 << 20  # bytes; a row of HDF5 chunks larger than this is not read whole
+_RECORD = np.dtype([("cell", "<i4"), ("gene", "<i4"), ("value", "<f4")])
+
+Block = np.ndarray | sp.csr_matrix
+"""Cells × genes, float32."""
+
+
+class Matrix:
+    """Expression of ``shape`` (cells, genes) in an open file.
+
+    Attributes
+    ----------
+    path, key
+        Where it is, for messages.
+    shape
+        Cells and genes.
+    sparse
+        Whether blocks are CSR matrices.
+    edges
+        First cell of each block, and the number of cells.
+    """
+
+    sparse = False
+
+    def __init__(self, path: Path, key: str, node: h5py.Dataset | h5py.Group) -> None:
+        self.path, self.key, self._node = path, key, node
+        self.shape = self._shape()
+        self.edges = self._edges()
+
+    def block(self, number: int) -> Block:
+        """Return block ``number``, the cells from ``edges[number]`` to ``edges[number + 1]``."""
+        with reading(self.path):
+            return self._read(number, int(self.edges[number]), int(self.edges[number + 1]))
+
+    def blocks(self) -> Iterator[tuple[int, Block]]:
+        """Yield (first cell, block) for all blocks in order."""
+        for number, start in enumerate(self.edges[:-1]):
+            yield int(start), self.block(number)
+
+    def _shape(self) -> tuple[int, int]:
+        raise NotImplementedError
+
+    def _edges(self) -> np.ndarray:
+        return _even_edges(self.shape, 1)
+
+    def _read(self, number: int, start: int, stop: int) -> Block:
+        raise NotImplementedError
+
+
+class Dense(Matrix):
+    """A two-dimensional dataset."""
+
+    def _shape(self) -> tuple[int, int]:
+        return tuple(int(n) for n in self._node.shape)
+
+    def _edges(self) -> np.ndarray:
+        rows = self._node.chunks[0] if self._node.chunks else 1
+        aligned = rows * self.shape[1] * self._node.dtype.itemsize <= _CHUNK_ROW
+        return _even_edges(self.shape, rows if aligned else 1)
+
+    def _read(self, number: int, start: int, stop: int) -> np.ndarray:
+        return self._node[start:stop].astype(np.float32, copy=False)
+
+
+class Columns(Matrix):
+    """A table: one dataset per gene."""
+
+    def _shape(self) -> tuple[int, int]:
+        return self._node[self._node.attrs["_index"]].shape[0], len(self._names())
+
+    def _names(self) -> list[str]:
+        return list(self._node.attrs["column-order"])
+
+    def _read(self, number: int, start: int, stop: int) -> np.ndarray:
+        block = np.empty((stop - start, self.shape[1]), np.float32)
+        for i, name in enumerate(self._names()):
+            block[:, i] = self._node[name][start:stop]
+        return block
+
+
+class Csr(Matrix):
+    """A compressed sparse matrix by rows."""
+
+    sparse = True
+
+    def _shape(self) -> tuple[int, int]:
+        self._indptr = self._node["indptr"][:].astype(np.int64)
+        return tuple(int(n) for n in self._node.attrs["shape"])
+
+    def _read(self, number: int, start: int, stop: int) -> sp.csr_matrix:
+        first, last = self._indptr[start], self._indptr[stop]
+        block = sp.csr_matrix(
+            (
+                self._node["data"][first:last].astype(np.float32, copy=False),
+                self._node["indices"][first:last],
+                self._indptr[start : stop + 1] - first,
+            ),
+            shape=(stop - start, self.shape[1]),
+        )
+        block.sum_duplicates()
+        return block
+
+
+class Csc(Matrix):
+    """A compressed sparse matrix by columns, sorted into blocks of rows on disk.
+
+    Every value is read once, and appended to the part of a scratch file that belongs to
+    its block of cells; a block is then read back whole.
+    """
+
+    sparse = True
+
+    def __init__(self, path: Path, key: str, node: h5py.Group, scratch: Path) -> None:
+        super().__init__(path, key, node)
+        self._scratch = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115 - closed with self
+        self._ends = self._starts = self._count()
+        self._sort()
+
+    def close(self) -> None:
+        """Delete the scratch file."""
+        self._scratch.close()
+
+    def _shape(self) -> tuple[int, int]:
+        self._indptr = self._node["indptr"][:].astype(np.int64)
+        return tuple(int(n) for n in self._node.attrs["shape"])
+
+    def _pieces(self) -> Iterator[tuple[int, int]]:
+        """Ranges of columns that hold at most about a block's values."""
+        first = 0
+        while first < self.shape[1]:
+            most = self._indptr[first] + BLOCK_VALUES // 4
+            last = max(first + 1, int(np.searchsorted(self._indptr, most, side="right")) - 1)
+            yield first, min(last, self.shape[1])
+            first = last
+
+    def _count(self) -> np.ndarray:
+        """Return the record at which each block begins in the scratch file."""
+        counts = np.zeros(len(self.edges) - 1, np.int64)
+        for first, last in self._pieces():
+            with reading(self.path):
+                cells = self._node["indices"][self._indptr[first] : self._indptr[last]]
+            counts += np.bincount(self._block_of(cells), minlength=len(counts))
+        return np.r_[0, np.cumsum(counts)]
+
+    def _block_of(self, cells: np.ndarray) -> np.ndarray:
+        return np.searchsorted(self.edges, cells, side="right") - 1
+
+    def _sort(self) -> None:
+        ends = self._starts[:-1].copy()
+        for first, last in self._pieces():
+            a, b = self._indptr[first], self._indptr[last]
+            records = np.empty(b - a, _RECORD)
+            with reading(self.path):
+                records["cell"] = self._node["indices"][a:b]
+                records["value"] = self._node["data"][a:b]
+            records["gene"] = np.repeat(
+                np.arange(first, last), np.diff(self._indptr[first : last + 1])
+            )
+            block = self._block_of(records["cell"])
+            records = records[np.argsort(block, kind="stable")]
+            cuts = np.cumsum(np.bincount(block, minlength=len(ends)))
+            for number, part in enumerate(np.split(records, cuts[:-1])):
+                self._scratch.seek(int(ends[number]) * _RECORD.itemsize)
+                self._scratch.write(part.tobytes())
+                ends[number] += len(part)
+        self._scratch.flush()
+
+    def _read(self, number: int, start: int, stop: int) -> sp.csr_matrix:
+        first, last = (int(n) * _RECORD.itemsize for n in self._starts[number : number + 2])
+        raw = os.pread(self._scratch.fileno(), last - first, first)
+        records = np.frombuffer(raw, _RECORD)
+        cells_genes = (records["cell"] - start, records["gene"])
+        return sp.csr_matrix((records["value"], cells_genes), shape=(stop - start, self.shape[1]))
+
+
+def open_matrix(
+    path: Path, key: str, node: h5py.Dataset | h5py.Group, scratch: Path
+) -> Matrix | None:
+    """Return the reader of ``node``, or None if it is stored in no known way.
+
+    Parameters
+    ----------
+    path, key
+        Where the node is, for messages.
+    node
+        In the open file.
+    scratch
+        A folder for a temporary file of up to 12 bytes per stored value, needed by
+        matrices compressed by columns alone.
+    """
+    if isinstance(node, h5py.Dataset):
+        return Dense(path, key, node) if node.ndim == 2 and node.dtype.kind in "fiu" else None
+    match node.attrs.get("encoding-type"):
+        case "csr_matrix":
+            return Csr(path, key, node)
+        case "csc_matrix":
+            return Csc(path, key, node, scratch)
+        case "dataframe":
+            return Columns(path, key, node)
+    return None
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what HDF5 says of a damaged file into one line."""
+    try:
+        yield
+    except (OSError, KeyError, RuntimeError) as error:
+        reason = str(error).strip("'\"").splitlines()[0]
+        raise PtragError(
+            f"{path}: cannot be read, it is truncated or damaged ({reason}); fetch it again"
+        ) from error
+
+
+def _even_edges(shape: tuple[int, int], multiple: int) -> np.ndarray:
+    """Edges of blocks of at most about BLOCK_VALUES, in a multiple of so many cells."""
+    rows = max(1, BLOCK_VALUES // max(1, shape[1]) // multiple) * multiple
+    return np.r_[0 : shape[0] : rows, shape[0]]

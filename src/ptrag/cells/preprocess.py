@@ -1,0 +1,255 @@
+"""From a source to ``cells.h5ad``, in blocks: memory does not grow with the cells.
+
+One pass over the source checks every value, brings it to the log1p scale, keeps the
+chosen genes and writes each cell where it belongs. Choosing genes on control cells takes
+a pass before that, over the blocks that hold the cells looked at.
+"""
+
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pandas as pd
+import scanpy
+import scipy.sparse as sp
+from tqdm import tqdm
+
+from ptrag.cells import CONTROL
+from ptrag.cells.matrix import Block
+from ptrag.cells.source import Source, open_source
+from ptrag.cells.store import new_store, writing
+from ptrag.errors import PtragError
+from ptrag.files import sha256
+
+TARGET = 1e4
+"""Counts of a cell after normalisation, before log1p."""
+
+CONTROLS_LOOKED_AT = 10_000
+"""Control cells on which genes are chosen, at most; an equal share of each line."""
+
+FEWEST_CONTROLS = 20
+"""A line with fewer control cells has no say in the choice of genes, if another has more."""
+
+HIGHEST_LOG1P = 20.0
+"""log1p of anything a cell can hold is below this."""
+
+_VALUES_LOOKED_AT = 100_000_000  # dense values for the choice of genes: 400 MB
+_FEW = 10_000
+_SEED = 0
+
+logger = logging.getLogger("ptrag")
+
+
+def build_cells(
+    source: str | Path, spec: Mapping[str, Any], settings: Mapping[str, Any], out: str | Path
+) -> None:
+    """Turn a source into a store of cells.
+
+    Parameters
+    ----------
+    source
+        An ``.h5ad`` file.
+    spec
+        The data set's entry in the configuration: ``columns`` {perturbation, cell_line,
+        batch}, ``control``, ``scale`` (counts | log1p), ``matrix`` (X | layers/NAME |
+        obsm/NAME), ``perturbation_pattern``, ``simulated``.
+    settings
+        ``genes`` and ``n_genes``:
+
+        - ``controls``: the ``n_genes`` most variable genes among control cells
+          (scanpy's ``highly_variable_genes``, ranked within each line), so that no held-out
+          response chooses genes;
+        - ``given``: those that the source marks in ``var["highly_variable"]``, else all;
+        - ``all``.
+    out
+        The ``cells.h5ad``. Counts are divided by their cell's sum over *all* genes of the
+        source, times 10,000, then log1p; what is log1p stays as it is.
+
+    Raises
+    ------
+    PtragError
+        For a source that cannot be used as declared, or an ``out`` that cannot be
+        written; nothing is left under its name.
+    """
+    source, out = Path(source), Path(out)
+    with writing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with open_source(source, spec, out.parent) as opened:
+            blocks = _Blocks(opened, spec["scale"])
+            chosen = _choose_genes(blocks, settings)
+            _fill(blocks, chosen, spec, settings, out)
+
+
+def _fill(
+    blocks: "_Blocks",
+    chosen: np.ndarray,
+    spec: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    out: Path,
+) -> None:
+    """Write the store: the chosen genes of all cells."""
+    source = blocks.source
+    began = time.monotonic()
+    facts = {
+        "simulated": bool(spec.get("simulated")) or source.simulated,
+        "source_sha256": sha256(source.path),
+        "config": {"source": dict(spec), "cells": dict(settings)},
+    }
+    genes = [source.genes[i] for i in chosen]
+    with (
+        new_store(out, source.obs, genes, **facts) as writer,
+        tqdm(total=len(source.obs), unit=" cells", disable=None) as bar,
+    ):
+
+        def write(start: int, block: Block) -> int:
+            block = blocks.log1p(start, block, chosen)
+            writer.write(start, block.toarray() if sp.issparse(block) else block)
+            return block.shape[0]
+
+        for n in _in_threads(write, source.matrix.blocks()):
+            bar.update(n)
+    seconds, megabytes = time.monotonic() - began, len(source.obs) * len(genes) * 4 / 1e6
+    logger.info(
+        "%s: %d cells × %d genes, %.0f MB in %.1f s (%.0f MB/s)",
+        out, len(source.obs), len(genes), megabytes, seconds, megabytes / max(seconds, 1e-9),
+    )  # fmt: skip
+    if blocks.empty:
+        logger.warning("%s: %d cells have no counts at all", source.path, blocks.empty)
+
+
+class _Blocks:
+    """A source's blocks, checked and brought to the log1p scale."""
+
+    def __init__(self, source: Source, scale: str) -> None:
+        self.source, self.scale = source, scale
+        self.empty = 0
+
+    def log1p(self, start: int, block: Block, genes: np.ndarray) -> Block:
+        """Return the chosen columns of a block on the log1p scale."""
+        self._check(start, block)
+        if self.scale == "log1p":
+            return block[:, genes]
+        totals = np.asarray(block.sum(axis=1, dtype=np.float64)).ravel()
+        self.empty += int((totals == 0).sum())
+        factors = (TARGET / np.where(totals == 0, 1.0, totals)).astype(np.float32)
+        block = block[:, genes]
+        if sp.issparse(block):
+            block.data *= np.repeat(factors, np.diff(block.indptr))
+            np.log1p(block.data, out=block.data)
+        else:
+            block *= factors[:, None]
+            np.log1p(block, out=block)
+        return block
+
+    def _check(self, start: int, block: Block) -> None:
+        """Refuse values that cannot be on the declared scale."""
+        values = block.data if sp.issparse(block) else block.ravel()
+        if not values.size:
+            return
+        low, high = values.min(), values.max()
+        if not (low >= 0 and high < np.inf):  # NaN fails both
+            self._refuse(start, block, ~(values >= 0) | (values == np.inf), "not a valid amount")
+        if self.scale == "counts":
+            if not _whole(values):
+                self._refuse(
+                    start, block, values != np.rint(values),
+                    "not a whole number, so these are no counts; set `scale: log1p` if they are "
+                    "normalised and logged",
+                )  # fmt: skip
+        elif high > HIGHEST_LOG1P:
+            self._refuse(
+                start, block, values > HIGHEST_LOG1P,
+                "too high for a logarithm; set `scale: counts` if these are counts",
+            )  # fmt: skip
+        elif high > 0 and _whole(values):
+            raise PtragError(
+                f"{self.source.path}: {self.source.matrix.key} holds whole numbers only, so it "
+                "is not log1p; set `scale: counts`"
+            )
+
+    def _refuse(self, start: int, block: Block, bad: np.ndarray, why: str) -> None:
+        """Raise an error that names the first bad value, its cell and its gene."""
+        at = int(np.flatnonzero(bad)[0])
+        if sp.issparse(block):
+            cell, gene = int(np.searchsorted(block.indptr, at, side="right")) - 1, block.indices[at]
+            value = block.data[at]
+        else:
+            cell, gene = divmod(at, block.shape[1])
+            value = block[cell, gene]
+        raise PtragError(
+            f"{self.source.path}: {self.source.matrix.key}: the value {value:g} of gene "
+            f"'{self.source.genes[gene]}' in cell '{self.source.obs.index[start + cell]}' is {why}"
+            + ("" if ";" in why else "; mend the file, or choose another `matrix`")
+        )
+
+
+def _choose_genes(blocks: _Blocks, settings: Mapping[str, Any]) -> np.ndarray:
+    """Return the columns of the chosen genes, in the source's order."""
+    source = blocks.source
+    everything = np.arange(len(source.genes))
+    if settings["genes"] == "given":
+        return everything[source.given]
+    if settings["genes"] == "all" or settings["n_genes"] >= len(everything):
+        return everything
+    cells = _controls_looked_at(source)
+    logger.info("choosing %d genes on %d control cells", settings["n_genes"], len(cells))
+    parts = []
+    edges = source.matrix.edges
+    for number in np.unique(np.searchsorted(edges, cells, side="right") - 1):
+        start, stop = int(edges[number]), int(edges[number + 1])
+        here = cells[(cells >= start) & (cells < stop)] - start
+        parts.append(blocks.log1p(start, source.matrix.block(number), everything)[here])
+    blocks.empty = 0  # counted again when all cells are written
+    controls = anndata.AnnData(
+        sp.vstack(parts, format="csr") if source.matrix.sparse else np.concatenate(parts),
+        obs=pd.DataFrame({"cell_line": source.obs["cell_line"].iloc[cells].astype("category")}),
+    )
+    table = scanpy.pp.highly_variable_genes(
+        controls,
+        n_top_genes=settings["n_genes"],
+        batch_key="cell_line" if len(set(controls.obs["cell_line"])) > 1 else None,
+        inplace=False,
+    )
+    return everything[table["highly_variable"].to_numpy()]
+
+
+def _controls_looked_at(source: Source) -> np.ndarray:
+    """Draw the control cells on which genes are chosen; sorted row numbers."""
+    rows = np.flatnonzero((source.obs["perturbation"] == CONTROL).to_numpy())
+    lines = source.obs["cell_line"].iloc[rows]
+    counts = lines.value_counts()
+    enough = counts.index[counts >= min(FEWEST_CONTROLS, counts.max())]
+    most = CONTROLS_LOOKED_AT
+    if not source.matrix.sparse:
+        most = min(most, _VALUES_LOOKED_AT // len(source.genes))
+    rng = np.random.default_rng(_SEED)
+    drawn = []
+    for line in sorted(enough):
+        here = rows[(lines == line).to_numpy()]
+        drawn.append(rng.permutation(here)[: max(1, most // len(enough))])
+    return np.sort(np.concatenate(drawn))
+
+
+def _in_threads(function: Any, blocks: Iterator[tuple[int, Block]]) -> Iterator[Any]:
+    """Apply ``function`` to blocks while the next ones are read; few are held at a time."""
+    workers = max(1, min(4, len(os.sched_getaffinity(0))))
+    pending: deque[Future] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        for start, block in blocks:
+            pending.append(pool.submit(function, start, block))
+            if len(pending) > workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+
+def _whole(values: np.ndarray) -> bool:
+    """Whether all values are whole numbers; most often a few tell."""
+    return all(bool((part == np.rint(part)).all()) for part in (values[:_FEW], values[_FEW:]))
