@@ -52,7 +52,7 @@ from ptrag.errors import PtragError
 from ptrag.files import atomic
 from ptrag.genes.symbols import Symbols
 
-FAMILY_SIZE = 8  # perturbations that share a programme's term
+FAMILY_SIZE = 8  # perturbations that share a programme's term; fewer in small screens
 MAX_TERMS = 4  # GO process terms of a gene that may be perturbed
 EFFECT = 0.25  # root mean square log fold change of a fully effective perturbation
 OWN = 0.6  # weight of a perturbation's own targets beside its programmes
@@ -243,13 +243,15 @@ def _draw_families(symbols: Symbols, n: int, rng: np.random.Generator) -> dict[s
         for term, genes in among.items()
         if 12 <= len(genes) <= 60 and not term.startswith(vague)
     )
+    n_families = max(1, n // FAMILY_SIZE, min(4, n // 3))
+    sizes = [len(part) for part in np.array_split(np.arange(n), n_families)]
     family: dict[str, str] = {}
     for term in rng.permutation(terms):
         free = [gene for gene in among[term] if gene not in family]
-        size = min(FAMILY_SIZE, n - len(family))
-        if len(free) >= size:
+        if len(free) >= sizes[-1]:
+            size = sizes.pop()
             family |= dict.fromkeys(map(str, rng.choice(free, size, replace=False)), str(term))
-        if len(family) == n:
+        if not sizes:
             return family
     raise PtragError(
         f"simulate.n_perturbations: {n} is too many, the gene texts give families for {len(family)}"
