@@ -239,3 +239,17 @@ def test_controls_say_what_they_are():
     ]
     with pytest.raises(PtragError, match="did you mean 'shuffled'"):
         derive_control(given_, "shufled")
+
+
+@pytest.mark.parametrize(
+    ("screen", "no_symbol"), [("papalexi", {"non-targeting"}), ("norman_mcfaline", {"control"})]
+)
+def test_every_perturbation_of_the_real_screens_has_a_text(real_data, options, screen, no_symbol):
+    obs = anndata.read_h5ad(real_data / f"{screen}.h5ad", backed="r").obs
+    asked = sorted(set(obs["perturbation"]) - no_symbol)
+    symbols = Symbols.read(options["text"]["gene_text"])
+    _, coverage = cover(asked, set(symbols.genes), symbols, "error", "text")
+    assert set(coverage["level"]) <= {"exact", "alias", "parts"}
+    if screen == "papalexi":
+        renamed = coverage[coverage["level"] == "alias"]
+        assert renamed[["perturbation", "detail"]].to_numpy().tolist() == [["MARCH8", "MARCHF8"]]
