@@ -1,0 +1,145 @@
+"""Renders the report: one HTML file, styles, script and figures inside."""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from ptrag.files import atomic
+from ptrag.report import sections, tables
+from ptrag.report.figure import style
+from ptrag.report.gather import Results, SplitView, gather
+from ptrag.report.methods import methods, settings_text
+from ptrag.report.numbers import counted, listed, number
+from ptrag.report.verdict import headline, headline_metric, place, verdict
+from ptrag.report.words import words
+
+HERE = Path(__file__).parent
+SECTIONS = {
+    "verdict": "Verdict",
+    "run": "What was run",
+    "comparison": "Comparison",
+    "contrasts": "Contrasts",
+    "pairs": "Pair by pair",
+    "strata": "Where it works",
+    "deltas": "Observed and predicted deltas",
+    "evidence": "Retrieved neighbours",
+    "training": "Training",
+    "coverage": "Coverage of embeddings",
+    "audit": "Leak audit",
+    "details": "Single pairs",
+    "published": "Published table",
+    "methods": "Methods",
+    "glossary": "Glossary of metrics",
+}
+
+logger = logging.getLogger("ptrag")
+
+
+def write_report(
+    home: Path,
+    runs: Iterable[tuple[str, str, int]],
+    settings: dict[str, Any],
+    out_html: str | Path,
+) -> None:
+    """Write the report of one data set.
+
+    The file holds everything it shows and loads nothing. It is a function of the
+    results and the settings alone: no date, no path, no random id.
+
+    Parameters
+    ----------
+    home
+        ``results/{dataset}``.
+    runs
+        (split, arm, seed) of every run.
+    settings
+        The resolved configuration (:func:`ptrag.config.resolve`).
+    out_html
+        The file to write.
+
+    Raises
+    ------
+    PtragError
+        Where a result file is missing.
+    """
+    results = gather(Path(home), [tuple(run) for run in runs], settings)
+    with style():
+        html = _environment().get_template("report.html.j2").render(_content(results))
+    with atomic(out_html) as part:
+        part.write_text(html, encoding="utf-8")
+    logger.info("report: %s, %.2f MB", out_html, len(html.encode()) / 1e6)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=number, counted=counted, listed=listed)
+    return environment
+
+
+def _content(results: Results) -> dict[str, Any]:
+    """Everything the templates name."""
+    verdicts = [verdict(results, split) for split in results.splits.values()]
+    result, line = headline(verdicts)
+    names = list(results.comparison["metric"].unique())
+    return {
+        "css": Markup((HERE / "report.css").read_text(encoding="utf-8")),
+        "js": Markup((HERE / "report.js").read_text(encoding="utf-8")),
+        "sections": SECTIONS,
+        "dataset": results.settings["dataset"],
+        "simulated": results.simulated,
+        "facts": results.facts,
+        "arms": list(results.arms.values()),
+        "seeds": results.settings["seeds"],
+        "outcome": result,
+        "headline": line,
+        "verdicts": verdicts,
+        "metric": words(headline_metric(results)),
+        "counts": tables.counts(results),
+        "splits": [_split(results, split, names) for split in results.splits.values()],
+        "legend": sections.legend(list(results.arms.values())),
+        "coverage": tables.coverage(results),
+        "not_exact": sections.not_exact(results.coverage),
+        "published": tables.published(results),
+        "methods": methods(results),
+        "settings": settings_text(results),
+        "glossary": tables.glossary(results),
+    }
+
+
+def _split(results: Results, split: SplitView, metrics: list[str]) -> dict[str, Any]:
+    """Return what the page shows of one split."""
+    logger.info("report: drawing split %s", split.name)
+    main = headline_metric(results)
+    second = next((m for m in ("energy", "mse") if m in metrics and m != main), None)
+    return {
+        "name": split.name,
+        "place": place(split),
+        "role": split.role,
+        "n_pairs": len(split.pairs),
+        "dropped": split.dropped,
+        "table": tables.comparison(results, split, metrics),
+        "overview": sections.overview(results, split),
+        "contrasts": tables.contrasts(results, split),
+        "contrast_plot": sections.contrast_plot(results, split),
+        "scatters": sections.scatters(results, split, main),
+        "second": words(second) if second else None,
+        "second_scatters": sections.scatters(results, split, second) if second else [],
+        "strata": sections.strata(results, split),
+        "strata_legend": sections.legend(sections.compared_arms(results, split)),
+        "maps": sections.heat_maps(results, split),
+        "evidence": tables.evidence_summary(split),
+        "gates": sections.gate_plots(results, split),
+        "curves": sections.training_curves(results, split),
+        "audits": split.audits,
+        "details": list(sections.pair_details(results, split)),
+    }
