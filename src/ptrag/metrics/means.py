@@ -1,0 +1,66 @@
+"""Metrics of mean profiles and of deltas: vectors over genes, in float64.
+
+What a prediction alone leaves undefined counts as no information, so that no arm
+gains by being undefined; what the real cells leave undefined is NaN for every arm.
+"""
+
+import numpy as np
+from scipy.stats import rankdata
+
+
+def pearson(predicted: np.ndarray, real: np.ndarray) -> float:
+    """Correlation Σ(x−x̄)(y−ȳ) / √(Σ(x−x̄)² Σ(y−ȳ)²); range −1 to 1, ideal 1.
+
+    Parameters
+    ----------
+    predicted, real
+        (n,) values over genes.
+
+    Returns
+    -------
+    float
+        0 where ``predicted`` alone is constant; NaN where ``real`` is, or with fewer than
+        three genes.
+    """
+    if len(real) < 3:
+        return float("nan")
+    x, y = _centred(predicted), _centred(real)
+    if not y.any():
+        return float("nan")
+    if not x.any():
+        return 0.0
+    return float(np.clip(x @ y / np.sqrt((x @ x) * (y @ y)), -1.0, 1.0))
+
+
+def spearman(predicted: np.ndarray, real: np.ndarray) -> float:
+    """Pearson correlation of mid-ranks; range −1 to 1, ideal 1, undefined as in :func:`pearson`."""
+    return pearson(rankdata(predicted), rankdata(real))
+
+
+def mse(predicted: np.ndarray, real: np.ndarray) -> float:
+    """Mean over genes of (x − y)²; ideal 0, in squared units of the profiles."""
+    difference = predicted - real
+    return float(difference @ difference / len(difference)) if len(difference) else float("nan")
+
+
+def mae(predicted: np.ndarray, real: np.ndarray) -> float:
+    """Mean over genes of |x − y|; ideal 0, in units of the profiles."""
+    return float(np.abs(predicted - real).mean()) if len(real) else float("nan")
+
+
+def r2(predicted: np.ndarray, real: np.ndarray) -> float:
+    """Coefficient of determination 1 − Σ(y−x)² / Σ(y−ȳ)² over genes; ideal 1, no lower bound.
+
+    NaN where ``real`` is constant.
+    """
+    spread = _centred(real)
+    total = float(spread @ spread)
+    return 1.0 - mse(predicted, real) * len(real) / total if total else float("nan")
+
+
+def _centred(values: np.ndarray) -> np.ndarray:
+    """``values`` minus their mean, exactly zero where all are the same."""
+    values = np.asarray(values, np.float64)
+    if values.min() == values.max():
+        return np.zeros_like(values)
+    return values - values.mean()
