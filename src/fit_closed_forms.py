@@ -3,10 +3,35 @@
 from ptrag.logs import rule_log
 
 with rule_log(snakemake.log[0]):
-    from ptrag.models.closed_form import predict_closed_forms
+    from pathlib import Path
 
+    from ptrag.cells.store import CellStore
+    from ptrag.models.closed_form import ClosedForm, predict_closed_forms
+    from ptrag.splits import read_split
+
+    names = snakemake.params.embedding
+    embeddings = {Path(file).name: file for file in snakemake.input.embeddings}
+    indices = {Path(file).parent.name: Path(file).parent for file in snakemake.input.indices}
     predict_closed_forms(
-        snakemake.input,
-        snakemake.params,
-        snakemake.output,
+        CellStore(snakemake.input.cells),
+        read_split(snakemake.input.split),
+        [
+            ClosedForm(
+                arm,
+                options,
+                embeddings.get(f"{names[arm]}.h5ad"),
+                indices.get(names[arm]) if options.get("rag") else None,
+                predictions,
+                evidence,
+            )
+            for (arm, options), predictions, evidence in zip(
+                snakemake.params.arms.items(),
+                snakemake.output.predictions,
+                snakemake.output.evidence,
+                strict=True,
+            )
+        ],
+        snakemake.params.prediction["cells_per_pair"],
+        snakemake.params.set_size,
+        snakemake.input.truth or None,
     )

@@ -1,0 +1,37 @@
+"""From a predicted delta to predicted cells."""
+
+import numpy as np
+
+
+def shift_cells(x: np.ndarray, delta: np.ndarray) -> np.ndarray:
+    """Shift cells so that their mean moves by ``delta``, and none becomes negative.
+
+    ŷ_s = ReLU(x_s + d'), with d' for each gene the number for which
+
+        mean_s ReLU(x_s + d') = m,  m = max(0, mean_s x_s + δ).
+
+    The left side is continuous and increasing in d' where it is positive, so d' is unique for
+    m > 0. With x sorted downwards and S_k the sum of its k largest values, d' = (n m − S_k)/k
+    for the largest k with x_(k) + (n m − S_k)/k > 0 (the projection onto a simplex).
+
+    Parameters
+    ----------
+    x
+        (n, G) control cells, nonnegative.
+    delta
+        (G,) predicted change of the mean profile.
+
+    Returns
+    -------
+    cells
+        (n, G) of the type of ``x``. For m = 0 all zeros.
+    """
+    wide = np.asarray(x, np.float64)
+    n = len(wide)
+    total = n * np.maximum(wide.mean(axis=0) + delta, 0.0)
+    ordered = np.sort(wide, axis=0)[::-1]
+    shift = (total - np.cumsum(ordered, axis=0)) / np.arange(1, n + 1)[:, None]
+    last = np.maximum((ordered + shift > 0).sum(axis=0), 1) - 1  # it holds up to k, then never
+    moved = wide + np.take_along_axis(shift, last[None], axis=0)
+    moved[:, total == 0] = 0.0
+    return np.maximum(moved, 0.0).astype(x.dtype)

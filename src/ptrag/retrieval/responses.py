@@ -1,0 +1,136 @@
+"""Measured responses: what a closed-form arm learns from and what is retrieved.
+
+One entry per *training* pair; val and test pairs never enter.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from ptrag.cells.store import CellStore
+    from ptrag.splits import Split
+
+ROWS = 4096  # cells that are read at a time
+
+
+@dataclass(frozen=True)
+class Responses:
+    """The deltas of N training pairs over G genes, with their precision.
+
+    Attributes
+    ----------
+    genes
+        G symbols.
+    entries
+        (N rows) cell_line, perturbation, n_cells.
+    delta
+        (N, G) float64: mean of the pair's cells minus mean of the line's controls.
+    se
+        (N, G) float64: standard error of ``delta``, √(var_p/n_p + var_c/n_c) with unbiased
+        variances; a pair of one cell is taken to vary as its line's controls do.
+    control_mean, control_se
+        Mean of each line's control cells, (G,), and its standard error √(var_c/n_c). The second
+        is the part of ``se`` that all entries of a line have in common.
+    protocol, target
+        Those of the split: what "held out" means where these responses are learnt from.
+    """
+
+    genes: Sequence[str]
+    entries: pd.DataFrame
+    delta: np.ndarray
+    se: np.ndarray
+    control_mean: Mapping[str, np.ndarray]
+    control_se: Mapping[str, np.ndarray]
+    protocol: str = "unseen_combination"
+    target: str | None = None
+
+    @classmethod
+    def measured(cls, store: "CellStore", split: "Split") -> "Responses":
+        """Measure the training pairs of a split, and the controls of every line."""
+        control = {line: _moments(store.controls(line)) for line in store.lines}
+        pairs = split.pairs("train")
+        delta = np.empty((len(pairs), store.n_genes))
+        se = np.empty_like(delta)
+        sizes = []
+        for i, (line, perturbation) in enumerate(pairs):
+            n, mean, variance = _moments(store.cells(line, perturbation))
+            n_control, mean_control, variance_control = control[line]
+            if n == 1:
+                variance = variance_control
+            delta[i] = mean - mean_control
+            se[i] = np.sqrt(variance / n + variance_control / n_control)
+            sizes.append(n)
+        entries = pd.DataFrame(pairs, columns=["cell_line", "perturbation"]).assign(n_cells=sizes)
+        return cls(
+            store.genes,
+            entries,
+            delta,
+            se,
+            {line: mean for line, (_, mean, _) in control.items()},
+            {line: np.sqrt(variance / n) for line, (n, _, variance) in control.items()},
+            split.protocol,
+            split.target,
+        )
+
+    def without(self, rows: Sequence[int] | np.ndarray) -> "Responses":
+        """Return the responses without some entries: what one would have had without them."""
+        keep = np.setdiff1d(np.arange(len(self.entries)), rows)
+        return Responses(
+            self.genes,
+            self.entries.iloc[keep].reset_index(drop=True),
+            self.delta[keep],
+            self.se[keep],
+            self.control_mean,
+            self.control_se,
+            self.protocol,
+            self.target,
+        )
+
+    @property
+    def lines(self) -> list[str]:
+        """Cell lines with controls, sorted; a line may have no entry."""
+        return sorted(self.control_mean)
+
+    @cached_property
+    def perturbations(self) -> list[str]:
+        """Perturbations with an entry, sorted."""
+        return sorted(set(self.entries["perturbation"]))
+
+    @cached_property
+    def line_of(self) -> np.ndarray:
+        """(N,) number of each entry's line in :attr:`lines`."""
+        return np.searchsorted(self.lines, self.entries["cell_line"].to_numpy(dtype=str))
+
+    @cached_property
+    def perturbation_of(self) -> np.ndarray:
+        """(N,) number of each entry's perturbation in :attr:`perturbations`."""
+        return np.searchsorted(self.perturbations, self.entries["perturbation"].to_numpy(dtype=str))
+
+    @cached_property
+    def own_variance(self) -> np.ndarray:
+        """(N, G) squared standard error of each entry's own cells, var_p/n_p."""
+        control = np.array([self.control_se[line] for line in self.lines])
+        return np.maximum(self.se**2 - control[self.line_of] ** 2, 0.0)
+
+    def rows(self, line: str | None = None, perturbation: str | None = None) -> np.ndarray:
+        """Return the rows of the entries of a line, of a perturbation, or of the one pair."""
+        kept = np.ones(len(self.entries), bool)
+        if line is not None:
+            kept &= (self.entries["cell_line"] == line).to_numpy()
+        if perturbation is not None:
+            kept &= (self.entries["perturbation"] == perturbation).to_numpy()
+        return np.flatnonzero(kept)
+
+
+def _moments(cells: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
+    """Return number, mean and unbiased variance (0 for one cell) of (n, G) cells, in float64."""
+    n = len(cells)
+    blocks = [slice(start, start + ROWS) for start in range(0, n, ROWS)]
+    mean = sum(np.asarray(cells[b], np.float64).sum(axis=0) for b in blocks) / n
+    squares = sum(((np.asarray(cells[b], np.float64) - mean) ** 2).sum(axis=0) for b in blocks)
+    return n, mean, squares / max(n - 1, 1)

@@ -1,0 +1,91 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from ptrag.cells.store import CellStore, write_store
+from ptrag.retrieval.responses import Responses
+from ptrag.splits import Split
+
+
+@pytest.fixture
+def screen(tmp_path):
+    """Two lines; p is held out in `one`, s has a single cell."""
+    rng = np.random.default_rng(0)
+    sizes = {"control": 9, "p": 5, "q": 7, "s": 1}
+    obs = pd.DataFrame(
+        [
+            (line, name)
+            for line in ("one", "two")
+            for name, size in sizes.items()
+            for _ in range(size)
+        ],
+        columns=["cell_line", "perturbation"],
+    )
+    X = rng.random((len(obs), 4)).astype(np.float32)
+    order = rng.permutation(len(obs))
+    write_store(tmp_path / "cells.h5ad", X[order], obs.iloc[order], list("wxyz"))
+    role = {"control": "control", "q": "train", "s": "train"}
+    table = pd.DataFrame(
+        [
+            (line, name, size, role.get(name, "test" if line == "one" else "train"), "")
+            for line in ("one", "two")
+            for name, size in sizes.items()
+        ],
+        columns=["cell_line", "perturbation", "n_cells", "role", "reason"],
+    )
+    split = Split(table, "unseen_combination", "one")
+    return Responses.measured(CellStore(tmp_path / "cells.h5ad"), split), X, obs
+
+
+def test_only_training_pairs_are_entries(screen):
+    responses, _, _ = screen
+    pairs = set(zip(responses.entries["cell_line"], responses.entries["perturbation"], strict=True))
+    assert pairs == {("one", "q"), ("one", "s"), ("two", "p"), ("two", "q"), ("two", "s")}
+    assert responses.target == "one"
+    assert responses.perturbations == ["p", "q", "s"]
+    assert responses.lines == ["one", "two"]
+    for i, (line, name) in enumerate(
+        zip(responses.entries["cell_line"], responses.entries["perturbation"], strict=True)
+    ):
+        assert responses.lines[responses.line_of[i]] == line
+        assert responses.perturbations[responses.perturbation_of[i]] == name
+        assert list(responses.rows(line, name)) == [i]
+
+
+def test_deltas_and_errors_are_those_of_welch(screen):
+    responses, X, obs = screen
+    for i, entry in responses.entries.iterrows():
+        here = (obs["cell_line"] == entry["cell_line"]).to_numpy()
+        cells = X[here & (obs["perturbation"] == entry["perturbation"]).to_numpy()].astype(float)
+        controls = X[here & (obs["perturbation"] == "control").to_numpy()].astype(float)
+        assert entry["n_cells"] == len(cells)
+        np.testing.assert_allclose(
+            responses.delta[i], cells.mean(0) - controls.mean(0), rtol=1e-12, atol=1e-14
+        )
+        spread = cells.var(0, ddof=1) if len(cells) > 1 else controls.var(0, ddof=1)
+        error = np.sqrt(spread / len(cells) + controls.var(0, ddof=1) / len(controls))
+        np.testing.assert_allclose(responses.se[i], error, rtol=1e-12)
+        np.testing.assert_allclose(responses.own_variance[i], spread / len(cells), rtol=1e-10)
+
+
+def test_a_planted_shift_keeps_its_sign(tmp_path):
+    X = np.ones((8, 2), np.float32)
+    X[4:, 0] = 3  # the perturbed cells express gene `up` more
+    obs = pd.DataFrame({"cell_line": "one", "perturbation": ["control"] * 4 + ["p"] * 4})
+    write_store(tmp_path / "cells.h5ad", X, obs, ["up", "same"])
+    rows = [("one", "control", 4, "control", ""), ("one", "p", 4, "train", "")]
+    table = pd.DataFrame(rows, columns=["cell_line", "perturbation", "n_cells", "role", "reason"])
+    store = CellStore(tmp_path / "cells.h5ad")
+    responses = Responses.measured(store, Split(table, "unseen_perturbation", None))
+    np.testing.assert_array_equal(responses.delta, [[2, 0]])
+
+
+def test_leaving_entries_out_is_as_if_they_had_not_been_measured(screen):
+    responses, _, _ = screen
+    less = responses.without([0, 2])
+    assert len(less.entries) == len(responses.entries) - 2
+    np.testing.assert_array_equal(less.delta, responses.delta[[1, 3, 4]])
+    np.testing.assert_array_equal(less.se, responses.se[[1, 3, 4]])
+    assert list(less.entries["perturbation"]) == list(
+        responses.entries["perturbation"].iloc[[1, 3, 4]]
+    )
