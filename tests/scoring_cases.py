@@ -37,12 +37,12 @@ def make_store(folder, *, n_cells=30, n_controls=60, effect=0.8, seed=0):
     return CellStore(folder / "cells.h5ad"), shifts
 
 
-def make_split(folder, store, seed=1):
+def make_split(folder, store, seed=1, min_cells=5):
     """Draw and read back a split of unseen perturbations."""
     spec = {
         "protocol": "unseen_perturbation", "fractions": {"val": 0.2, "test": 0.4}, "seed": seed,
     }  # fmt: skip
-    write_split(draw_split(store, spec, 5, "t"), spec, folder / "split.tsv")
+    write_split(draw_split(store, spec, min_cells, "t"), spec, folder / "split.tsv")
     return read_split(folder / "split.tsv")
 
 

@@ -1,7 +1,9 @@
 """Arms against each other, over pairs: ``comparison.tsv`` and ``contrasts.tsv``.
 
 Seeds are averaged within a pair. ``comparison.tsv`` has the mean of every metric per split,
-arm and role with a bootstrap interval over perturbations; ``contrasts.tsv`` the paired
+arm and role with a bootstrap interval over perturbations, and ``scaled``, the share of the way
+from the mean baseline (0) to a replicate (1): Σ(value − floor) / Σ(ceiling − floor) over the
+``n_scaled`` pairs whose ceiling is better than their floor. ``contrasts.tsv`` has the paired
 differences on the test pairs (on the val pairs of a split without test pairs). Its column
 ``kind`` says why a contrast is there:
 
@@ -35,7 +37,7 @@ BASELINES = ("control", "perturbation_mean", "line_mean", "additive", "ridge", "
 PAIR = ["cell_line", "perturbation"]
 COMPARISON = [
     "split", "arm", "family", "metric", "role", "n_pairs", "n_missing", "n_seeds", "mean", "low",
-    "high",
+    "high", "scaled", "n_scaled",
 ]  # fmt: skip
 CONTRASTS = [
     "split", "metric", "arm", "against", "kind", "n_pairs", "difference", "low", "high",
@@ -75,7 +77,10 @@ def _read(metrics: Iterable[tuple[str, str, int, str | Path]]) -> pd.DataFrame:
     ]
     keys = ["split", "arm", "role", *PAIR, "metric"]
     grouped = pd.concat(tables, ignore_index=True).groupby(keys, sort=False, as_index=False)
-    return grouped.agg(value=("value", "mean"), n_seeds=("value", "size"))
+    return grouped.agg(
+        value=("value", "mean"), floor=("floor", "mean"), ceiling=("ceiling", "mean"),
+        n_seeds=("value", "size"),
+    )  # fmt: skip
 
 
 def comparison(scores: pd.DataFrame, evaluation: Mapping[str, Any]) -> pd.DataFrame:
@@ -89,8 +94,19 @@ def comparison(scores: pd.DataFrame, evaluation: Mapping[str, Any]) -> pd.DataFr
             evaluation["confidence"],
         )  # fmt: skip
         counts = len(there), len(its) - len(there), int(its["n_seeds"].max())
-        rows.append((split, arm, METRICS[metric].family, metric, role, *counts, *interval))
+        scaled = _scaled(there, METRICS[metric].higher)
+        rows.append((split, arm, METRICS[metric].family, metric, role, *counts, *interval, *scaled))
     return pd.DataFrame(rows, columns=COMPARISON)
+
+
+def _scaled(pairs: pd.DataFrame, higher: bool) -> tuple[float, int]:
+    """Mean value on the 0-1 scale, and of how many pairs."""
+    room = (pairs["ceiling"] - pairs["floor"]) * (1 if higher else -1)
+    pairs = pairs[room > 0]
+    if pairs.empty:
+        return np.nan, 0
+    gain = pairs["value"].mean() - pairs["floor"].mean()
+    return gain / (pairs["ceiling"].mean() - pairs["floor"].mean()), len(pairs)
 
 
 def contrasts(scores: pd.DataFrame, evaluation: Mapping[str, Any]) -> pd.DataFrame:

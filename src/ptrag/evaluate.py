@@ -1,10 +1,20 @@
 """How good one run's predictions are: ``metrics.tsv``.
 
-Long form, one row per scored pair and metric: cell_line, perturbation, role, metric, value,
-n_real and n_predicted (cells). ``NA`` is a value that the real cells leave undefined (no DEG,
-no other perturbation in the line, a single cell), the same pairs for every arm, or a pair that
-was not predicted (n_predicted 0). What only the prediction leaves undefined scores as no
-information (see each metric).
+Long form, one row per scored pair and metric:
+
+cell_line, perturbation, role, metric
+    What is scored.
+value
+    The metric. ``NA`` is a value that the real cells leave undefined (no DEG, no other
+    perturbation in the line, too few cells), the same pairs for every arm, or a pair that was
+    not predicted (n_predicted 0). What only the prediction leaves undefined scores as no
+    information (see each metric), so that no arm gains by it.
+floor, ceiling
+    The metric of the mean baseline and of split halves of the real cells, for this pair.
+scaled
+    (value − floor) / (ceiling − floor); ``NA`` where the ceiling is not better than the floor.
+n_real, n_predicted
+    Cells.
 """
 
 import logging
@@ -20,12 +30,15 @@ from anndata.io import read_elem
 from ptrag.cells.store import CellStore
 from ptrag.errors import PtragError, did_you_mean
 from ptrag.files import write_table
-from ptrag.metrics.discrimination import discrimination
-from ptrag.metrics.registry import METRICS, score_pair
-from ptrag.reference import Reference, read_reference
+from ptrag.metrics import METRICS
+from ptrag.reference import read_reference
+from ptrag.scoring import Case, Reference, score_all
 from ptrag.splits import Split
 
-COLUMNS = ["cell_line", "perturbation", "role", "metric", "value", "n_real", "n_predicted"]
+COLUMNS = [
+    "cell_line", "perturbation", "role", "metric", "value", "floor", "ceiling", "scaled", "n_real",
+    "n_predicted",
+]  # fmt: skip
 Pair = tuple[str, str]
 
 logger = logging.getLogger("ptrag")
@@ -83,8 +96,8 @@ class PredictedCells:
                 f"{path}: predicted on scale {uns.get('scale')!r}, "
                 f"{store.path} is on {store.scale!r}; both must be the same"
             )
-        keys = [obs["cell_line"].astype(str), obs["perturbation"].astype(str)]
-        rows = obs.reset_index(drop=True).groupby(keys_of(keys), sort=False, observed=True).indices
+        keys = [obs[key].astype(str).to_numpy(object) for key in ("cell_line", "perturbation")]
+        rows = obs.reset_index(drop=True).groupby(keys, sort=False).indices
         self.rows: dict[Pair, np.ndarray] = {pair: np.sort(its) for pair, its in rows.items()}
 
     def read(self, pairs: Sequence[Pair]) -> Iterator[np.ndarray | None]:
@@ -101,70 +114,61 @@ class PredictedCells:
                     yield X[rows]
 
 
-def keys_of(columns: Sequence[pd.Series]) -> list[np.ndarray]:
-    """Return the columns as plain arrays to group by."""
-    return [column.to_numpy(dtype=object) for column in columns]
-
-
 def score_predictions(reference: Reference, predicted: PredictedCells) -> pd.DataFrame:
     """Return the table of all metrics of all scored pairs, in the reference's order."""
     pairs = list(zip(reference.pairs["cell_line"], reference.pairs["perturbation"], strict=True))
+    n_predicted = np.array([len(predicted.rows.get(pair, ())) for pair in pairs])
+    _check_pairs(predicted, pairs, n_predicted)
+
+    def cases() -> Iterator[Case | None]:
+        for number, cells in enumerate(predicted.read(pairs)):
+            real = reference.real(number)
+            yield (
+                cells
+                if cells is None
+                else Case(reference.profile(number, cells, size=real.moments.n), real)
+            )
+
+    values = score_all(reference, cases())
+    names, n_real = reference.metrics, [its.n for its, _ in reference.measured]
+    table = reference.pairs.assign(n_real=n_real, n_predicted=n_predicted)
+    table = table.loc[np.repeat(table.index, len(names))].reset_index(drop=True)
+    table["metric"] = np.tile(names, len(pairs))
+    floor, ceiling = reference.bounds["floor"], reference.bounds["ceiling"]
+    scaled = scale(values, floor, ceiling, np.array([METRICS[name].higher for name in names]))
+    columns = {"value": values, "floor": floor, "ceiling": ceiling, "scaled": scaled}
+    return table.assign(**{key: its.ravel() for key, its in columns.items()})[COLUMNS]
+
+
+def _check_pairs(predicted: PredictedCells, pairs: Sequence[Pair], n: np.ndarray) -> None:
     if strange := sorted(set(predicted.rows) - set(pairs)):
         line, name = strange[0]
         raise PtragError(
             f"{predicted.path}: {name!r} in {line!r} is no val or test pair of this split; "
             + did_you_mean(name, sorted({other for _, other in pairs}))
         )
-    n_predicted = np.array([len(predicted.rows.get(pair, ())) for pair in pairs])
-    if missing := int((n_predicted == 0).sum()):
-        logger.warning("%s: %d of %d pairs were not predicted", predicted.path, missing, len(pairs))
-    values = score_all(reference, predicted.read(pairs))
-    n_real = [its.n for its, _ in reference.measured]
-    table = reference.pairs.assign(n_real=n_real, n_predicted=n_predicted)
-    table = table.loc[np.repeat(table.index, len(METRICS))].reset_index(drop=True)
-    table["metric"] = np.tile(list(METRICS), len(pairs))
-    return table.assign(value=values.ravel())[COLUMNS]
-
-
-def score_all(reference: Reference, predicted: Iterator[np.ndarray | None]) -> np.ndarray:
-    """Score the cells of every pair in turn, then what needs all pairs of a line.
-
-    Returns
-    -------
-    values
-        (pairs, metrics) in the orders of ``reference.pairs`` and :data:`METRICS`.
-    """
-    values = np.full((len(reference.pairs), len(METRICS)), np.nan)
-    means = np.full((len(reference.pairs), reference.store.n_genes), np.nan)
-    at = {name: i for i, name in enumerate(METRICS)}
-    for number, cells in enumerate(predicted):
-        if cells is not None:
-            real = reference.real(number)
-            profile = reference.profile(number, cells, size=real.moments.n)
-            means[number] = profile.moments.mean
-            for name, value in score_pair(reference.scored(number, profile, real)).items():
-                values[number, at[name]] = value
-        if (number + 1) % 100 == 0:
-            logger.info("%d of %d pairs scored", number + 1, len(values))
-    for distance in ("l1", "l2", "cosine"):
-        values[:, at[f"pds_{distance}"]] = _discriminate(reference, means, distance)
-    return values
-
-
-def _discriminate(reference: Reference, means: np.ndarray, distance: str) -> np.ndarray:
-    """Discrimination of every pair among the scored pairs of its line and role."""
-    score = np.full(len(means), np.nan)
-    there = ~np.isnan(means[:, 0])
-    for (line, _), rows in reference.pairs.groupby(["cell_line", "role"]).indices.items():
-        asked = np.flatnonzero(there[rows])
-        control = reference.lines[line].control.mean
-        real = np.stack([reference.measured[i][0].mean for i in rows]) - control
-        names = reference.pairs["perturbation"].iloc[rows[asked]]
-        score[rows[asked]] = discrimination(
-            means[rows[asked]] - control,
-            real,
-            asked,
-            distance,
-            [reference.targets(n) for n in names],
+    if (n == 1).any():
+        line, name = pairs[int(np.flatnonzero(n == 1)[0])]
+        raise PtragError(
+            f"{predicted.path}: one predicted cell of {name!r} in {line!r}; distances between "
+            "samples need at least two"
         )
-    return score
+    if missing := int((n == 0).sum()):
+        logger.warning("%s: %d of %d pairs were not predicted", predicted.path, missing, len(pairs))
+
+
+def scale(
+    values: np.ndarray, floor: np.ndarray, ceiling: np.ndarray, higher: np.ndarray
+) -> np.ndarray:
+    """Return (value − floor) / (ceiling − floor), NaN where the ceiling is not better.
+
+    Parameters
+    ----------
+    values, floor, ceiling
+        (pairs, metrics).
+    higher
+        (metrics,) whether more is better.
+    """
+    room = ceiling - floor
+    usable = np.where(higher, room, -room) > 0
+    return np.divide(values - floor, room, out=np.full(values.shape, np.nan), where=usable)

@@ -1,14 +1,14 @@
 """What all arms of a split are scored with, in one file ``reference.h5``.
 
-Everything that is fitted (PCA, bandwidths, centroids) is fitted on training pairs and
-control cells; of the scored pairs the file holds what the real cells are: mean, variance
-and their p-values against the same line's controls.
+Everything that is fitted (PCA, bandwidths, centroids, the mean baseline) is fitted on training
+pairs and control cells; of the scored pairs the file holds what the real cells are: mean,
+variance, p-values against the same line's controls, and how well one half of them predicts
+the other.
 """
 
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,109 +16,35 @@ import h5py
 import numpy as np
 import pandas as pd
 
+from ptrag.bounds import ceiling, floor
+from ptrag.cells import CONTROL
 from ptrag.cells.sets import keyed_rng
 from ptrag.cells.store import CellStore
 from ptrag.errors import PtragError
 from ptrag.files import atomic
-from ptrag.metrics.degs import Moments, moments, welch, wilcoxon
+from ptrag.metrics.degs import Moments, moments
 from ptrag.metrics.distribution import median_distance
-from ptrag.metrics.pair import Line, Profile, ScoredPair
+from ptrag.metrics.pair import Line
 from ptrag.metrics.pca import PCA, fit_pca
+from ptrag.scoring import Reference
 from ptrag.splits import Split
 
 FORMAT = 1
 FIT_CELLS = 20_000  # cells that the PCA is fitted on, at most
 BANDWIDTH_CELLS = 1_000  # cells of a line that its bandwidth comes from, at most
-SCORED_CELLS = 2_000  # cells of a pair that distances between samples take, at most
 SCORED_ROLES = ("val", "test")
 
 logger = logging.getLogger("ptrag")
 
 
-@dataclass(frozen=True)
-class Reference:
-    """What predictions are scored with.
-
-    Attributes
-    ----------
-    store
-        The real cells.
-    settings
-        The section ``evaluation`` of the configuration.
-    split_sha256
-        Which split it was made for.
-    pca
-        Fitted on training and control cells.
-    lines
-        Facts of each scored cell line.
-    pairs
-        cell_line, perturbation, role of every scored pair, in the split's order.
-    measured
-        Moments and p-values of the real cells of each pair, in the order of ``pairs``.
-    """
-
-    store: CellStore
-    settings: dict[str, Any]
-    split_sha256: str
-    pca: PCA
-    lines: dict[str, Line]
-    pairs: pd.DataFrame
-    measured: list[tuple[Moments, np.ndarray]]
-
-    def real(self, number: int) -> Profile:
-        """Return the real cells of pair ``number``, read from the store."""
-        pair = self.pairs.iloc[number]
-        cells = self.store.cells(pair["cell_line"], pair["perturbation"])
-        return Profile(*self.measured[number], self._project(cells, pair))
-
-    def profile(self, number: int, cells: np.ndarray, size: int | None = None) -> Profile:
-        """Return (n, G) ``cells`` of pair ``number`` summed up.
-
-        They are tested for differential expression as if they were ``size`` where they are
-        more, so that a model that predicts more cells gets no power from that.
-        """
-        pair = self.pairs.iloc[number]
-        line = self.lines[pair["cell_line"]]
-        its = moments(cells)
-        p = self._test(pair["cell_line"], line, cells, its, size)
-        return Profile(its, p, self._project(cells, pair))
-
-    def scored(self, number: int, predicted: Profile, real: Profile) -> ScoredPair:
-        """Return pair ``number`` with ``predicted`` set against ``real``."""
-        pair = self.pairs.iloc[number]
-        return ScoredPair(
-            line=self.lines[pair["cell_line"]],
-            predicted=predicted,
-            real=real,
-            targets=self.targets(pair["perturbation"]),
-            alpha=self.settings["deg_alpha"],
-            max_degs=self.settings["max_degs"],
-        )
-
-    def targets(self, perturbation: str) -> np.ndarray:
-        """Return the columns of the perturbed genes where the settings leave them out."""
-        if not self.settings["exclude_target"]:
-            return np.zeros(0, int)
-        names = set(perturbation.split("+"))
-        return np.array([i for i, gene in enumerate(self.store.genes) if gene in names], int)
-
-    def _test(
-        self, name: str, line: Line, cells: np.ndarray, its: Moments, size: int | None
-    ) -> np.ndarray:
-        size = None if size is None else min(size, its.n)
-        if self.settings["deg_test"] == "welch":
-            return welch(its, line.control, size)
-        return wilcoxon(cells, self.store.controls(name), size)
-
-    def _project(self, cells: np.ndarray, pair: pd.Series) -> np.ndarray:
-        if len(cells) > SCORED_CELLS:
-            rng = keyed_rng("scored cells", pair["cell_line"], pair["perturbation"])
-            cells = cells[np.sort(rng.choice(len(cells), SCORED_CELLS, replace=False))]
-        return self.pca.project(cells)
-
-
 def build_reference(
-    store: CellStore, split: Split, evaluation: Mapping[str, Any], out: str | Path
+    store: CellStore,
+    split: Split,
+    evaluation: Mapping[str, Any],
+    out: str | Path,
+    *,
+    floors: bool = True,
+    ceilings: bool = True,
 ) -> None:
     """Write what all arms of ``split`` are scored with.
 
@@ -130,11 +56,14 @@ def build_reference(
         The section of the configuration.
     out
         The file, HDF5.
+    floors, ceilings
+        Whether to score the mean baseline and the split halves, the ends of the 0-1 scale;
+        together they take about four times as long as scoring one arm.
 
     Raises
     ------
     PtragError
-        If the split scores no pair.
+        If the split scores no pair, or a line has fewer than two control cells.
     """
     pairs = split.table[split.table["role"].isin(SCORED_ROLES)].reset_index(drop=True)
     if pairs.empty:
@@ -143,31 +72,32 @@ def build_reference(
     pca = _fit(store, train, evaluation["n_pcs"])
     names = sorted(set(pairs["cell_line"]))
     lines = {name: _line(store, name, [p for of, p in train if of == name], pca) for name in names}
-    reference = Reference(
-        store, dict(evaluation), split.sha256, pca, lines,
-        pairs[["cell_line", "perturbation", "role"]], [],
-    )  # fmt: skip
-    for number, pair in pairs.iterrows():
-        cells = store.cells(pair["cell_line"], pair["perturbation"])
+    pairs = pairs[["cell_line", "perturbation", "role"]]
+    reference = Reference(store, dict(evaluation), pca, lines, pairs, [], {})
+    for line, perturbation in zip(pairs["cell_line"], pairs["perturbation"], strict=True):
+        cells = store.cells(line, perturbation)
         its = moments(cells)
-        p = reference._test(pair["cell_line"], lines[pair["cell_line"]], cells, its, None)
-        reference.measured.append((its, p))
-        if (number + 1) % 100 == 0:
-            logger.info("real cells of %d of %d pairs summed up", number + 1, len(pairs))
-    _write(reference, out)
+        reference.measured.append((its, reference.tested(cells, its, line)))
+    nothing = np.full((len(pairs), len(reference.metrics)), np.nan)
+    logger.info("scoring the mean baseline and split halves of %d pairs", len(pairs))
+    reference.bounds["floor"] = floor(reference, train) if floors else nothing
+    reference.bounds["ceiling"] = ceiling(reference) if ceilings else nothing
+    _write(reference, split.sha256, out)
 
 
 def _fit(store: CellStore, train: Sequence[tuple[str, str]], n_pcs: int) -> PCA:
     """PCA of a seeded sample of training and control cells."""
-    blocks = [store.rows(*pair) for pair in train]
-    blocks += [store.rows(line, "control") for line in store.lines]
-    rows = np.concatenate([np.arange(block.start, block.stop) for block in blocks])
+    rows = _rows(store, [*train, *((line, CONTROL) for line in store.lines)])
     if len(rows) > FIT_CELLS:
         rows = keyed_rng("pca").choice(rows, FIT_CELLS, replace=False)
     pca = fit_pca(store.X[np.sort(rows)], n_pcs)
-    logger.info("PCA: %d components of %d training and control cells", len(pca.components),
-                min(len(rows), FIT_CELLS))  # fmt: skip
+    logger.info("PCA: %d components of %d cells", len(pca.components), min(len(rows), FIT_CELLS))
     return pca
+
+
+def _rows(store: CellStore, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
+    blocks = [store.rows(*pair) for pair in pairs]
+    return np.concatenate([np.arange(block.start, block.stop) for block in blocks])
 
 
 def _line(store: CellStore, name: str, train: Sequence[str], pca: PCA) -> Line:
@@ -177,22 +107,21 @@ def _line(store: CellStore, name: str, train: Sequence[str], pca: PCA) -> Line:
             f"{store.path}: {name!r} has {len(controls)} control cell; scoring needs at least two"
         )
     rng = keyed_rng("controls of", name)
-    half = np.array_split(rng.permutation(len(controls)), 2)
-    profiles = [store.mean(name, p) for p in train]
-    blocks = [store.rows(name, p) for p in [*train, "control"]]
-    rows = np.concatenate([np.arange(block.start, block.stop) for block in blocks])
+    halves = np.array_split(rng.permutation(len(controls)), 2)
+    rows = _rows(store, [(name, p) for p in [*train, CONTROL]])
     if len(rows) > BANDWIDTH_CELLS:
         rows = rng.choice(rows, BANDWIDTH_CELLS, replace=False)
+    profiles = np.array([store.mean(name, p) for p in train], np.float32)
     return Line(
         control=moments(controls),
-        halves=np.stack([moments(controls[np.sort(its)]).mean for its in half]),
-        centroid=np.mean(profiles, axis=0) if train else np.full(store.n_genes, np.nan),
+        halves=np.stack([moments(controls[np.sort(half)]).mean for half in halves]),
+        profiles=profiles.reshape(len(train), store.n_genes),
         bandwidth=median_distance(pca.project(store.X[np.sort(rows)])),
     )
 
 
-def _write(reference: Reference, out: str | Path) -> None:
-    lines = reference.lines
+def _write(reference: Reference, split_sha256: str, out: str | Path) -> None:
+    lines, measured = reference.lines, reference.measured
     arrays = {
         "pca/mean": reference.pca.mean,
         "pca/components": reference.pca.components,
@@ -201,18 +130,21 @@ def _write(reference: Reference, out: str | Path) -> None:
         "lines/control_variance": [line.control.variance for line in lines.values()],
         "lines/control_n": [line.control.n for line in lines.values()],
         "lines/halves": [line.halves for line in lines.values()],
-        "lines/centroid": [line.centroid for line in lines.values()],
         "lines/bandwidth": [line.bandwidth for line in lines.values()],
-        "pairs/mean": [its.mean for its, _ in reference.measured],
-        "pairs/variance": [its.variance for its, _ in reference.measured],
-        "pairs/n": [its.n for its, _ in reference.measured],
-        "pairs/p": [p for _, p in reference.measured],
+        "lines/n_profiles": [len(line.profiles) for line in lines.values()],
+        "profiles/mean": np.concatenate([line.profiles for line in lines.values()]),
+        "pairs/mean": [its.mean for its, _ in measured],
+        "pairs/variance": [its.variance for its, _ in measured],
+        "pairs/n": [its.n for its, _ in measured],
+        "pairs/p": [p for _, p in measured],
         **{f"pairs/{key}": reference.pairs[key].tolist() for key in reference.pairs},
+        **{f"bounds/{key}": values for key, values in reference.bounds.items()},
     }
     with atomic(out) as part, h5py.File(part, "w") as file:
         file.attrs["format"] = FORMAT
         file.attrs["settings"] = json.dumps(reference.settings, sort_keys=True)
-        file.attrs["split_sha256"] = reference.split_sha256
+        file.attrs["metrics"] = json.dumps(reference.metrics)
+        file.attrs["split_sha256"] = split_sha256
         for key, values in arrays.items():
             text = isinstance(values, list) and isinstance(values[0], str)
             file.create_dataset(
@@ -226,37 +158,49 @@ def read_reference(path: str | Path, store: CellStore, split: Split) -> Referenc
     Raises
     ------
     PtragError
-        If it was made for another split, or is no such file.
+        If it was made for another split or by another version, or is no such file.
     """
     try:
         with h5py.File(path) as file:
-            if int(file.attrs["format"]) != FORMAT:
-                raise PtragError(f"{path}: made by another version; delete it")
             if file.attrs["split_sha256"] != split.sha256:
                 raise PtragError(f"{path}: made for another split; delete it")
-            settings = json.loads(file.attrs["settings"])
+            settings, made = (json.loads(file.attrs[key]) for key in ("settings", "metrics"))
+            version = int(file.attrs["format"])
             at = {
                 f"{group}/{key}": data.asstr()[:] if data.dtype.kind == "O" else data[:]
-                for group in ("pca", "lines", "pairs")
+                for group in ("pca", "lines", "profiles", "pairs", "bounds")
                 for key, data in file[group].items()
             }
     except (OSError, KeyError):
         raise PtragError(f"{path}: is no reference to score with; delete it") from None
-    lines = {
-        str(name): Line(Moments(mean, variance, int(n)), halves, centroid, float(bandwidth))
-        for name, mean, variance, n, halves, centroid, bandwidth in zip(
-            *(at[f"lines/{key}"] for key in (
-                "name", "control_mean", "control_variance", "control_n", "halves", "centroid",
-                "bandwidth",
-            )), strict=True,
-        )
-    }  # fmt: skip
-    measured = [
-        (Moments(mean, variance, int(n)), p)
-        for mean, variance, n, p in zip(
-            *(at[f"pairs/{key}"] for key in ("mean", "variance", "n", "p")), strict=True
-        )
-    ]
     pairs = pd.DataFrame({key: at[f"pairs/{key}"] for key in ("cell_line", "perturbation", "role")})
-    pca = PCA(at["pca/mean"], at["pca/components"])
-    return Reference(store, settings, split.sha256, pca, lines, pairs.astype(str), measured)
+    reference = Reference(
+        store=store,
+        settings=settings,
+        pca=PCA(at["pca/mean"], at["pca/components"]),
+        lines=_read_lines(at),
+        pairs=pairs.astype(str),
+        measured=[
+            (Moments(mean, variance, int(n)), p)
+            for mean, variance, n, p in _together(at, "pairs", "mean", "variance", "n", "p")
+        ],
+        bounds={key: at[f"bounds/{key}"] for key in ("floor", "ceiling")},
+    )
+    if version != FORMAT or made != reference.metrics:
+        raise PtragError(f"{path}: made by another version; delete it")
+    return reference
+
+
+def _read_lines(at: Mapping[str, np.ndarray]) -> dict[str, Line]:
+    ends = np.cumsum(at["lines/n_profiles"])
+    profiles = np.split(at["profiles/mean"], ends[:-1])
+    facts = _together(at, "lines", "name", "control_mean", "control_variance", "control_n",
+                      "halves", "bandwidth")  # fmt: skip
+    return {
+        str(name): Line(Moments(mean, variance, int(n)), halves, its, float(bandwidth))
+        for (name, mean, variance, n, halves, bandwidth), its in zip(facts, profiles, strict=True)
+    }
+
+
+def _together(at: Mapping[str, np.ndarray], group: str, *keys: str) -> zip:
+    return zip(*(at[f"{group}/{key}"] for key in keys), strict=True)

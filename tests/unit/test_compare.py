@@ -20,11 +20,11 @@ def plant(folder, values, seeds=(0,)):
         for seed in seeds:
             rows = [
                 ("k562", g, "val" if i < 10 else "test", metric,
-                 level["val" if i < 10 else "test"] + hard[g] + rng.normal(0, 0.02), 9, 9)
+                 level["val" if i < 10 else "test"] + hard[g] + rng.normal(0, 0.02), 0, 1, 9, 9)
                 for i, g in enumerate(GENES) for metric, level in levels.items()
             ]  # fmt: skip
             table = pd.DataFrame(rows, columns=["cell_line", "perturbation", "role", "metric",
-                                                "value", "n_real", "n_predicted"])  # fmt: skip
+                                                "value", "floor", "ceiling", "n_real", "n_predicted"])  # fmt: skip
             path = folder / f"{arm}{seed}.tsv"
             write_table(table, path)
             runs.append(("s", arm, seed, path))

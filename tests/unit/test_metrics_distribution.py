@@ -3,13 +3,17 @@
 import itertools
 
 import numpy as np
+import ot
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
+from scipy.spatial.distance import cdist
 
 from ptrag.metrics import distribution as dist
+from ptrag.metrics import sinkhorn
+from ptrag.metrics.sinkhorn import diagonal, w2_halved
 
 SAMPLES = st.tuples(
     *(
@@ -139,3 +143,35 @@ def test_single_cells_are_undefined_only_where_they_must_be():
 def test_median_distance():
     cells = np.array([[0.0], [1.0], [3.0]])
     assert dist.median_distance(cells) == 2.0
+
+
+def test_sinkhorn_is_near_half_the_squared_exact_distance():
+    rng = np.random.default_rng(5)
+    for shift in (0.0, 1.0, 4.0):
+        Q, R = rng.normal(shift, 2, (60, 8)), rng.normal(size=(45, 8))
+        d = dist.Distances.of(Q, R)
+        assert w2_halved(d, diagonal(Q, R)) == pytest.approx(0.5 * dist.w2(d) ** 2, rel=0.05)
+
+
+def test_sinkhorn_is_pots_where_both_converge(monkeypatch):
+    rng = np.random.default_rng(6)
+    Q, R = rng.normal(1, 1, (20, 2)), rng.normal(size=(15, 2))
+    monkeypatch.setattr(sinkhorn, "BLUR", 1.0)
+    monkeypatch.setattr(sinkhorn, "SCALING", 0.99)  # hundreds of iterations
+    ours = w2_halved(dist.Distances.of(Q, R), diagonal(Q, R))
+    cost = [0.5 * cdist(a, b, "sqeuclidean") for a, b in ((Q, R), (Q, Q), (R, R))]
+
+    def entropic(C):  # with the entropy relative to the product measure
+        a, b = np.full(C.shape[0], 1 / C.shape[0]), np.full(C.shape[1], 1 / C.shape[1])
+        plan = ot.sinkhorn(a, b, C, 1.0, method="sinkhorn_log", numItermax=10_000, stopThr=1e-12)
+        return (plan * C).sum() + (plan * np.log(plan / np.outer(a, b))).sum()
+
+    parts = [entropic(C) for C in cost]
+    assert ours == pytest.approx(parts[0] - 0.5 * parts[1] - 0.5 * parts[2], rel=1e-3)
+
+
+def test_sinkhorn_of_one_and_the_same_sample():
+    R = np.random.default_rng(7).normal(size=(30, 4))
+    assert w2_halved(dist.Distances.of(R[::-1], R), diagonal(R)) == pytest.approx(0, abs=1e-6)
+    still = np.ones((3, 2))
+    assert w2_halved(dist.Distances.of(still, still), diagonal(still)) == 0

@@ -19,16 +19,40 @@ class Line:
         Moments of all its control cells.
     halves
         (2, G) mean profiles of two random halves of them.
-    centroid
-        (G,) unweighted mean of the profiles of its training perturbations; NaN without any.
+    profiles
+        (N, G) mean profiles of its training perturbations.
     bandwidth
         Median distance of its control and training cells in the PCA.
     """
 
     control: Moments
     halves: np.ndarray
-    centroid: np.ndarray
+    profiles: np.ndarray
     bandwidth: float
+
+    @cached_property
+    def centroid(self) -> np.ndarray:
+        """(G,) unweighted mean of :attr:`profiles`; NaN without any."""
+        if len(self.profiles):
+            return self.profiles.mean(axis=0, dtype=np.float64)
+        return np.full(len(self.control.mean), np.nan)
+
+
+@dataclass(frozen=True)
+class Compat:
+    """What only the metrics of :mod:`ptrag.metrics.compat` need of the cells of a pair.
+
+    Attributes
+    ----------
+    welch_p, rank_p
+        (G,) p-values of all cells against the line's controls.
+    fold
+        (G,) ratio of the means of expm1, pair to controls.
+    """
+
+    welch_p: np.ndarray
+    rank_p: np.ndarray
+    fold: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -43,11 +67,14 @@ class Profile:
         (G,) p-values of the cells against the line's controls.
     cells
         (n, d) the cells in the PCA.
+    compat
+        Where those metrics are wanted.
     """
 
     moments: Moments
     p: np.ndarray
     cells: np.ndarray
+    compat: Compat | None = None
 
 
 @dataclass(frozen=True)

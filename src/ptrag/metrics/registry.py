@@ -1,12 +1,19 @@
-"""The metrics by name: what each is called in files, its direction, its ideal, how to get it."""
+"""The metrics by name: what each is called in files, its direction, its ideal, how to get it.
+
+Everything is on the log1p scale and in float64. Deltas are profiles minus the mean of all
+control cells of the line; metrics of deltas and of DEGs leave the perturbed gene out where
+``evaluation.exclude_target`` says so; distributions are compared in the PCA.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from ptrag.metrics import distribution, means
+from ptrag.metrics import compat, distribution, means, recovery
 from ptrag.metrics.pair import ScoredPair
+from ptrag.metrics.sinkhorn import diagonal, w2_halved
 
 
 @dataclass(frozen=True)
@@ -18,12 +25,12 @@ class Metric:
     name
         As in ``metrics.tsv``.
     family
-        ``means``, ``systema``, ``distribution``, ``discrimination``, ``degs`` or ``compat``
-        (the conventions of published tables).
+        ``means``, ``systema``, ``distribution``, ``discrimination``, ``degs``, ``compat`` (the
+        conventions of published tables), or ``gge`` and ``cell_eval`` (only on request).
     higher
         Whether more is better.
     ideal
-        Value of a perfect prediction.
+        Value of a perfect prediction; NaN where that depends on the cells.
     label
         For tables and plots.
     text
@@ -41,60 +48,208 @@ class Metric:
     score: Callable[[ScoredPair], float] | None = None
 
 
-def _on_degs(score: Callable, pair: ScoredPair) -> float:
-    return score(pair.predicted_delta[pair.degs], pair.delta[pair.degs])
+Correlation = Callable[[np.ndarray, np.ndarray], float]
 
 
-def _profiles(score: Callable, pair: ScoredPair) -> float:
-    return score(pair.predicted.moments.mean, pair.real.moments.mean)
+def _deltas(score: Correlation, p: ScoredPair) -> float:
+    return score(p.predicted_delta, p.delta)
+
+
+def _on_degs(score: Correlation, p: ScoredPair) -> float:
+    return score(p.predicted_delta[p.degs], p.delta[p.degs])
+
+
+def _on_significant(score: Correlation, p: ScoredPair) -> float:
+    return score(p.predicted_delta[p.significant], p.delta[p.significant])
+
+
+def _profiles(score: Correlation, p: ScoredPair) -> float:
+    return score(p.predicted.moments.mean, p.real.moments.mean)
+
+
+def pearson_delta_split(p: ScoredPair) -> float:
+    """Correlation of deltas that share no control cell: mean of ρ(μ̂ − c₁, μ − c₂) and its mirror.
+
+    c₁, c₂ are the mean profiles of two random halves of the line's controls.
+    """
+    q, r = p.predicted.moments.mean[p.kept], p.real.moments.mean[p.kept]
+    one, two = p.line.halves[:, p.kept]
+    return 0.5 * (means.pearson(q - one, r - two) + means.pearson(q - two, r - one))
+
+
+def pearson_systema(p: ScoredPair) -> float:
+    """Correlation ρ(μ̂ − o, μ − o), o the mean of the line's training perturbation profiles.
+
+    Systema (Nature Biotechnology 2025): without what all perturbations share. NaN in a line
+    without training pairs.
+    """
+    q, r, o = (x[p.kept] for x in (p.predicted.moments.mean, p.real.moments.mean, p.line.centroid))
+    return means.pearson(q - o, r - o)
+
+
+def mse_pca(p: ScoredPair) -> float:
+    """Mean over PCA components of the squared difference of mean coordinates."""
+    return means.mse(p.predicted.cells.mean(axis=0), p.real.cells.mean(axis=0))
+
+
+def mse_cells(p: ScoredPair) -> float:
+    """Mean over genes and over all pairs (predicted cell, real cell) of their squared difference.
+
+    The expectation of the MSE of cells paired in arbitrary order: (μ̂ − μ)² + Var Q + Var R.
+    """
+    noise = [its.variance * (its.n - 1) / its.n for its in (p.predicted.moments, p.real.moments)]
+    noise = [np.nan_to_num(variance) for variance in noise]  # a single cell does not vary
+    return _profiles(means.mse, p) + float((noise[0] + noise[1]).mean())
+
+
+def _overlap(p: ScoredPair, k: int | None = None) -> float:
+    return recovery.overlap(
+        p.predicted_significant, p.significant, np.abs(p.predicted_delta), np.abs(p.delta), k
+    )
+
+
+def _precision(p: ScoredPair, k: int | None = None) -> float:
+    return recovery.precision(p.predicted_significant, p.significant, np.abs(p.predicted_delta), k)
+
+
+def _ranking(area: Callable[[np.ndarray, np.ndarray], float], p: ScoredPair) -> float:
+    return area(-p.predicted.p[p.kept], p.significant)
+
+
+def _compat(name: str, family: str, higher: bool, score: Callable[[ScoredPair], float]) -> Metric:
+    package = {"gge": "gge-eval", "cell_eval": "cell-eval"}[family]
+    label = f"{package} {name}"
+    text = f"as {package} has it (docs/evaluators-agreement.md)"
+    return Metric(f"{family}_{name}", family, higher, float(higher), label, text, score)
 
 
 _ALL = (
     Metric("pearson_delta", "means", True, 1.0, "Pearson Δ",
            "correlation of predicted and real delta over all genes",
-           lambda p: means.pearson(p.predicted_delta, p.delta)),
+           partial(_deltas, means.pearson)),
     Metric("pearson_delta_degs", "means", True, 1.0, "Pearson Δ (DEGs)",
-           "the same over the pair's DEGs",
-           lambda p: _on_degs(means.pearson, p)),
+           "the same over the pair's DEGs (at most max_degs)",
+           partial(_on_degs, means.pearson)),
+    Metric("pearson_delta_split", "means", True, 1.0, "Pearson Δ (split controls)",
+           "the same over all genes, with different control cells for predicted and real delta",
+           pearson_delta_split),
     Metric("spearman_delta", "means", True, 1.0, "Spearman Δ",
            "rank correlation of predicted and real delta over all genes",
-           lambda p: means.spearman(p.predicted_delta, p.delta)),
+           partial(_deltas, means.spearman)),
     Metric("spearman_delta_degs", "means", True, 1.0, "Spearman Δ (DEGs)",
-           "the same over the pair's DEGs",
-           lambda p: _on_degs(means.spearman, p)),
+           "the same over the pair's DEGs (at most max_degs)",
+           partial(_on_degs, means.spearman)),
     Metric("mse", "means", False, 0.0, "MSE",
            "mean squared difference of mean profiles, all genes",
-           lambda p: _profiles(means.mse, p)),
+           partial(_profiles, means.mse)),
     Metric("mae", "means", False, 0.0, "MAE",
            "mean absolute difference of mean profiles, all genes",
-           lambda p: _profiles(means.mae, p)),
+           partial(_profiles, means.mae)),
     Metric("mse_delta", "means", False, 0.0, "MSE Δ",
-           "the same of deltas: as MSE, without the perturbed gene",
-           lambda p: means.mse(p.predicted_delta, p.delta)),
+           "as MSE, without the perturbed gene: the control profile cancels",
+           partial(_deltas, means.mse)),
+    Metric("mae_delta", "means", False, 0.0, "MAE Δ",
+           "as MAE, without the perturbed gene",
+           partial(_deltas, means.mae)),
     Metric("r2", "means", True, 1.0, "R²",
            "coefficient of determination of mean profiles, all genes",
-           lambda p: _profiles(means.r2, p)),
-    Metric("energy", "distribution", False, 0.0, "Energy distance",
-           "2E‖X−Y‖ − E‖X−X'‖ − E‖Y−Y'‖ in the PCA, unbiased",
-           lambda p: distribution.energy(p.distances)),
+           partial(_profiles, means.r2)),
+    Metric("r2_delta", "means", True, 1.0, "R² Δ",
+           "coefficient of determination of deltas",
+           partial(_deltas, means.r2)),
+    Metric("mse_pca", "means", False, 0.0, "MSE (PCA)",
+           "mean squared difference of mean coordinates in the PCA",
+           mse_pca),
+    Metric("pearson_systema", "systema", True, 1.0, "Pearson (Systema)",
+           "correlation of what differs from the mean trained perturbation of the line",
+           pearson_systema),
+    Metric("centroid_accuracy", "systema", True, 1.0, "Centroid accuracy",
+           "share of the line's other perturbations whose mean profile is farther, by L2"),
+    Metric("w1", "distribution", False, 0.0, "W1",
+           "1-Wasserstein distance per PCA component, mean over components",
+           lambda p: distribution.w1(p.predicted.cells, p.real.cells)),
     Metric("w2", "distribution", False, 0.0, "W2",
            "2-Wasserstein distance in the PCA, exact and rooted",
            lambda p: distribution.w2(p.distances)),
+    Metric("mmd", "distribution", False, 0.0, "MMD²",
+           "squared maximum mean discrepancy in the PCA, RBF kernel, unbiased",
+           lambda p: distribution.mmd(p.distances, p.line.bandwidth)),
+    Metric("energy", "distribution", False, 0.0, "Energy distance",
+           "2E‖X−Y‖ − E‖X−X'‖ − E‖Y−Y'‖ in the PCA, unbiased",
+           lambda p: distribution.energy(p.distances)),
     Metric("pds_l1", "discrimination", True, 1.0, "Discrimination (L1)",
            "share of the line's other scored perturbations whose delta is farther by L1"),
     Metric("pds_l2", "discrimination", True, 1.0, "Discrimination (L2)",
            "the same by L2"),
     Metric("pds_cosine", "discrimination", True, 1.0, "Discrimination (cosine)",
            "the same by cosine distance"),
+    Metric("deg_overlap", "degs", True, 1.0, "DEG overlap",
+           "shared genes of the K largest predicted and real DEGs, K their real number",
+           _overlap),
+    Metric("deg_overlap_50", "degs", True, 1.0, "DEG overlap @50",
+           "the same for at most 50",
+           partial(_overlap, k=50)),
+    Metric("deg_precision", "degs", True, 1.0, "DEG precision",
+           "share of predicted DEGs that are real ones",
+           _precision),
+    Metric("deg_precision_50", "degs", True, 1.0, "DEG precision @50",
+           "the same for the 50 of largest delta",
+           partial(_precision, k=50)),
+    Metric("deg_recall", "degs", True, 1.0, "DEG recall",
+           "share of real DEGs that are predicted",
+           lambda p: recovery.recall(p.predicted_significant, p.significant)),
+    Metric("deg_direction", "degs", True, 1.0, "DEG direction",
+           "share of real DEGs that move the right way",
+           lambda p: recovery.direction(p.predicted_delta, p.delta, p.significant)),
+    Metric("deg_spearman", "degs", True, 1.0, "DEG Spearman",
+           "rank correlation of log fold changes over all real DEGs",
+           partial(_on_significant, means.spearman)),
+    Metric("deg_pr_auc", "degs", True, 1.0, "DEG PR AUC",
+           "average precision of finding real DEGs by predicted p",
+           partial(_ranking, recovery.average_precision)),
+    Metric("deg_roc_auc", "degs", True, 1.0, "DEG ROC AUC",
+           "area under the ROC curve of the same",
+           partial(_ranking, recovery.roc_auc)),
+    Metric("deg_count_error", "degs", False, 0.0, "DEG count error",
+           "doublings between the numbers of predicted and real DEGs",
+           lambda p: recovery.count_error(p.predicted_significant, p.significant)),
     Metric("energy_halved", "compat", False, 0.0, "Energy, ½ V",
-           "half the energy distance with self-distances counted: the paper's convention",
+           "half the energy distance, self-distances counted: the paper's convention",
            lambda p: distribution.energy_halved(p.distances)),
+    Metric("w1_joint", "compat", False, 0.0, "W1, joint",
+           "1-Wasserstein distance of the joint distribution in the PCA, exact",
+           lambda p: distribution.w1_joint(p.distances)),
+    Metric("w2_halved", "compat", False, 0.0, "½ W2², Sinkhorn",
+           "half the squared 2-Wasserstein distance in the PCA, entropic: the paper's convention",
+           lambda p: w2_halved(p.distances, diagonal(p.predicted.cells, p.real.cells))),
+    Metric("mse_cells", "compat", False, float("nan"), "MSE of cells",
+           "mean squared difference of cells in arbitrary pairing, so that their variance counts",
+           mse_cells),
+    _compat("pearson_degs_paper", "gge", True,
+            lambda p: compat.gge_on_degs(p, compat.PAPER, "pearson")),
+    _compat("spearman_degs_paper", "gge", True,
+            lambda p: compat.gge_on_degs(p, compat.PAPER, "spearman")),
+    _compat("pearson_degs_default", "gge", True,
+            lambda p: compat.gge_on_degs(p, compat.DEFAULT, "pearson")),
+    _compat("spearman_degs_default", "gge", True,
+            lambda p: compat.gge_on_degs(p, compat.DEFAULT, "spearman")),
+    *(_compat(name, "gge", False, partial(compat.gge_per_component, name=name))
+      for name in ("energy", "w2", "mmd")),
+    *(_compat(name, "cell_eval", True, partial(compat.cell_eval, name=name))
+      for name in compat.CELL_EVAL),
 )  # fmt: skip
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
+ON_REQUEST = ("gge", "cell_eval")
 
 
-def score_pair(pair: ScoredPair) -> dict[str, float]:
+def metric_names(on_request: bool = False) -> list[str]:
+    """Return the names of the metrics, with or without those of :data:`ON_REQUEST`."""
+    return [name for name, its in METRICS.items() if on_request or its.family not in ON_REQUEST]
+
+
+def score_pair(pair: ScoredPair, on_request: bool = False) -> dict[str, float]:
     """Return every metric of a pair that needs no other pair."""
-    with np.errstate(all="ignore"):
-        return {name: metric.score(pair) for name, metric in METRICS.items() if metric.score}
+    return {
+        name: score(pair) for name in metric_names(on_request) if (score := METRICS[name].score)
+    }

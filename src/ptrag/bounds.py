@@ -1,0 +1,86 @@
+"""The ends of the 0-1 scale: the mean baseline and the replicate.
+
+A metric is also given as (value − floor) / (ceiling − floor) of its pair:
+
+floor
+    The mean baseline: control cells of the line moved by the mean delta of its training
+    perturbations (of all training pairs where the line has none).
+ceiling
+    Split halves: one random half of the pair's real cells as the prediction of the other,
+    mean of :data:`REPEATS` splits. Half as many cells on both sides as an arm is scored on
+    make it a cautious ceiling: distances that grow with fewer cells (W1, W2) are too large.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ptrag.cells import CONTROL
+from ptrag.cells.sets import keyed_rng, prediction_controls
+from ptrag.cells.store import CellStore
+from ptrag.models.shift import shift_cells
+from ptrag.scoring import Case, Reference, score_all
+
+REPEATS = 3
+FLOOR_CELLS = 128  # cells that the mean baseline predicts
+FEWEST = 4  # real cells that can be halved
+
+
+def floor(reference: Reference, train: Sequence[tuple[str, str]]) -> np.ndarray:
+    """Score the mean baseline; NaN everywhere without training pairs.
+
+    Returns
+    -------
+    values
+        (pairs, metrics).
+    """
+    if not train:
+        return np.full((len(reference.pairs), len(reference.metrics)), np.nan)
+    shifts = mean_shifts(reference.store, train, list(reference.lines))
+
+    def cases() -> Iterator[Case]:
+        for number, (line, name) in enumerate(_pairs(reference)):
+            rows = prediction_controls(reference.store, line, name, FLOOR_CELLS)
+            cells = shift_cells(reference.store.X[rows], shifts[line])
+            real = reference.real(number)
+            yield Case(reference.profile(number, cells, real.moments.n), real)
+
+    return score_all(reference, cases())
+
+
+def ceiling(reference: Reference) -> np.ndarray:
+    """Score halves of the real cells against each other; NaN for pairs of too few cells.
+
+    Returns
+    -------
+    values
+        (pairs, metrics), means over the splits.
+    """
+
+    def cases(repeat: int) -> Iterator[Case | None]:
+        for number, (line, name) in enumerate(_pairs(reference)):
+            cells = np.asarray(reference.store.cells(line, name))
+            if len(cells) < FEWEST:
+                yield None
+                continue
+            order = keyed_rng("halves", repeat, line, name).permutation(len(cells))
+            halves = [np.sort(half) for half in np.array_split(order, 2)]
+            yield Case(*(reference.profile(number, cells[half]) for half in halves))
+
+    return np.mean([score_all(reference, cases(repeat)) for repeat in range(REPEATS)], axis=0)
+
+
+def mean_shifts(
+    store: CellStore, train: Sequence[tuple[str, str]], lines: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Return the (G,) mean training delta of each line; that of all lines where it has none."""
+    control = {line: store.mean(line, CONTROL) for line in {line for line, _ in train}}
+    deltas: dict[str, list[np.ndarray]] = {}
+    for line, name in train:
+        deltas.setdefault(line, []).append(store.mean(line, name) - control[line])
+    every = np.mean([delta for its in deltas.values() for delta in its], axis=0)
+    return {line: np.mean(deltas[line], axis=0) if line in deltas else every for line in lines}
+
+
+def _pairs(reference: Reference) -> Iterator[tuple[str, str]]:
+    return zip(reference.pairs["cell_line"], reference.pairs["perturbation"], strict=True)
