@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ptrag.models.backbone import Backbone
+from ptrag.models.backbone import INITIAL_STD, Backbone
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ class Network(nn.Module):
         self.encode_cell = nn.Linear(shapes.n_genes, hidden)  # W_x
         self.encode_perturbation = nn.Linear(shapes.n_features, hidden)  # W_e
         self.batch_embedding = nn.Embedding(shapes.n_batches, hidden)
+        nn.init.normal_(self.batch_embedding.weight, std=INITIAL_STD)
         self.refinement = refinement
         self.backbone = Backbone(
             hidden, model["layers"], model["heads"], model["head_size"], model["feed_forward"],
@@ -119,10 +121,13 @@ class Network(nn.Module):
         """Predict a perturbed cell from each control cell."""
         h = self.encode_cell(batch.control)  # (B, S, H)
         g = self.encode_perturbation(batch.features)  # (U, H)
-        query = g[batch.query]  # (B, H)
+        # a lookup by F.embedding has a gradient that adds in a fixed order; indexing has not
+        query = F.embedding(batch.query, g)  # (B, H)
         u, gates = h + query.unsqueeze(1), None
         if self.refinement is not None:
-            z, gates = self.refinement(h, query, g[batch.candidates], batch.noise, batch.keep)
+            z, gates = self.refinement(
+                h, query, F.embedding(batch.candidates, g), batch.noise, batch.keep
+            )
             u = u + z if self.residual else z
         u = u + self.batch_embedding(batch.batch_codes)
         cells = torch.relu(self.decode(self.backbone(u) + h))

@@ -201,7 +201,7 @@ def delta_scatter(
     limits: tuple[float, float], name: str,
 ) -> Markup:  # fmt: skip
     """Draw predicted against observed delta of every gene, the most changed ones by name."""
-    figure, axes = panel(WIDTH - 0.25, HEIGHT - 0.15)
+    figure, axes = panel(WIDTH, HEIGHT)
     axes.plot(limits, limits, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
     axes.axhline(0, color=GRID, linewidth=0.8)
     axes.axvline(0, color=GRID, linewidth=0.8)
@@ -209,14 +209,20 @@ def delta_scatter(
         observed, predicted, s=7, color=arm.look.colour, alpha=0.55, linewidths=0, rasterized=True
     )
     for gene, at in named:
+        left = observed[at] > np.mean(limits)  # so that no name runs off the panel
         axes.annotate(
-            gene, (observed[at], predicted[at]), xytext=(2, 2), textcoords="offset points",
-            fontsize=7, color=INK,
+            gene, (observed[at], predicted[at]), xytext=(-3 if left else 3, 2),
+            textcoords="offset points", ha="right" if left else "left", fontsize=7, color=INK,
         )  # fmt: skip
     axes.set(xlim=limits, ylim=limits, xlabel="observed delta", ylabel="predicted delta")
     _few_ticks(axes)
     r = correlation(observed, predicted)
-    axes.set_title(arm.name + ("" if np.isnan(r) else f"   r = {r:.2f}"), fontsize=8.5)
+    axes.set_title(arm.name)
+    if np.isfinite(r):
+        axes.text(
+            0.98, 0.03, f"r = {r:.2f}", transform=axes.transAxes, ha="right", va="bottom",
+            fontsize=8, color=MUTED,
+        )  # fmt: skip
     return to_svg(figure, f"Predicted against observed delta per gene, {arm.name}", name)
 
 

@@ -1,0 +1,171 @@
+"""What happens between training steps: validation, history, checkpoints, stopping."""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as lightning
+import torch
+
+from ptrag.errors import PtragError
+from ptrag.training.checkpoint import save_checkpoint
+from ptrag.training.module import TrainingModule
+from ptrag.training.validation import HIGHER_IS_BETTER
+
+logger = logging.getLogger("ptrag")
+
+CHECK_EVERY = 50  # steps between looks at the losses: on a GPU each look waits for it
+SAVE_SECONDS = 300  # between checkpoints where validations are further apart
+
+
+class Milestones(lightning.Callback):
+    """Validate, log, keep the best weights and write ``last.ckpt``.
+
+    Parameters
+    ----------
+    name
+        Arm and seed, for messages.
+    training
+        Section ``training`` of the configuration.
+    validate
+        Returns the validation metrics of the network as it is.
+    checkpoint, fingerprint
+        Where the state goes and what it belongs to.
+    state
+        State to go on from, or None.
+
+    Attributes
+    ----------
+    history
+        [step, split, metric, value] of all validations; a step counts updates done.
+    best
+        ``step``, ``value`` of the monitored metric and ``weights`` (what is not frozen).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        training: dict[str, Any],
+        validate: Callable[[], dict[str, float]],
+        checkpoint: Path,
+        fingerprint: str,
+        state: dict[str, Any] | None,
+    ) -> None:
+        self.name, self.training, self.validate = name, training, validate
+        self.checkpoint, self.fingerprint = checkpoint, fingerprint
+        self.history: list[list[Any]] = state["history"] if state else []
+        self.best: dict[str, Any] | None = state["best"] if state else None
+        self.done = state["done"] if state else 0
+        self._clock = self._saved = time.monotonic()
+        self._counted = self.done
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done, or ``patience`` validations brought nothing better."""
+        if self.done >= self.training["max_steps"]:
+            return True
+        if self.training["patience"] is None or self.best is None:
+            return False
+        monitor = self.training["monitor"]
+        validated = [row[0] for row in self.history if row[1:3] == ["val", monitor]]
+        return sum(step > self.best["step"] for step in validated) >= self.training["patience"]
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        module: TrainingModule,
+        outputs: Any,
+        batch: Any,
+        index: int,
+    ) -> None:
+        """Do what is due after this step."""
+        self.done = module.step + 1
+        due = self.done % self.training["validate_every"] == 0
+        last = self.done == self.training["max_steps"]
+        if due or last or self.done % CHECK_EVERY == 0:
+            self._check(module)
+        if due or last:
+            self._milestone(module)
+        if due or last or time.monotonic() - self._saved > SAVE_SECONDS:
+            self.save(module)
+        if trainer.received_sigterm:
+            self.save(module)
+            logger.info("%s: stopped at step %d; a rerun goes on from there", self.name, self.done)
+            raise SystemExit(143)
+        trainer.should_stop = self.finished
+
+    def save(self, module: TrainingModule) -> None:
+        """Write ``last.ckpt``."""
+        state = {
+            "done": self.done,
+            "network": module.network.state_dict(),
+            "optimizer": module.optimizers(use_pl_optimizer=False).state_dict(),
+            "losses": module.losses,
+            "history": self.history,
+            "best": self.best,
+        }
+        save_checkpoint(self.checkpoint, self.fingerprint, state)
+        self._saved = time.monotonic()
+
+    def _check(self, module: TrainingModule) -> None:
+        losses = torch.stack(module.losses)[:, 0].cpu().numpy()
+        wrong = np.flatnonzero(~np.isfinite(losses))
+        if len(wrong):
+            step = self.done - len(losses) + int(wrong[0]) + 1
+            raise PtragError(
+                f"{self.name}: the loss is {losses[wrong[0]]} at step {step}; lower "
+                "training.learning_rate or training.gradient_clip"
+            )
+
+    def _milestone(self, module: TrainingModule) -> None:
+        means = torch.stack(module.losses).double().mean(0).tolist()
+        module.losses.clear()
+        for metric, value in zip(("loss", "energy", "gate"), means, strict=True):
+            self.history.append([self.done, "train", metric, value])
+        metrics = self.validate()
+        for metric, value in metrics.items():
+            self.history.append([self.done, "val", metric, value])
+        value = metrics[self.training["monitor"]]
+        if not math.isfinite(value):
+            raise PtragError(
+                f"{self.name}: validation {self.training['monitor']} is {value} at step "
+                f"{self.done}; lower training.learning_rate"
+            )
+        if self._better(value):
+            weights = {k: p.detach().clone() for k, p in trainable(module.network).items()}
+            self.best = {"step": self.done, "value": value, "weights": weights}
+        self._log(means[0], value)
+
+    def _better(self, value: float) -> bool:
+        if self.best is None:
+            return True
+        sign = 1 if HIGHER_IS_BETTER[self.training["monitor"]] else -1
+        return sign * (value - self.best["value"]) > 0
+
+    def _log(self, loss: float, value: float) -> None:
+        steps, seconds = self.done - self._counted, time.monotonic() - self._clock
+        cells = steps * self.training["sets"] * self.training["set_size"]
+        left = seconds / steps * (self.training["max_steps"] - self.done)
+        logger.info(
+            "%s: step %d of %d, loss %.4g, val %s %.4g%s, %.0f cells/s, %s left",
+            self.name, self.done, self.training["max_steps"], loss, self.training["monitor"], value,
+            " (best)" if self.best["step"] == self.done else "", cells / seconds, duration(left),
+        )  # fmt: skip
+        self._clock, self._counted = time.monotonic(), self.done
+
+
+def trainable(network: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+    """Return the parameters that are not frozen."""
+    return {name: p for name, p in network.named_parameters() if p.requires_grad}
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as ``2 h 05 min``, ``12 min`` or ``40 s``."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"

@@ -1,0 +1,104 @@
+"""The LightningModule: one training step and its optimiser."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as lightning
+import torch
+from torch import Tensor, nn
+
+from ptrag.cells.sets import keyed_rng
+from ptrag.cells.store import CellStore
+from ptrag.models.losses import energy_distance
+from ptrag.models.networks import Batch
+from ptrag.training.data import Cells, Step
+
+
+def learning_rate(training: dict[str, Any], step: int) -> float:
+    """Return the rate at a step: constant, or falling to 0 along half a cosine."""
+    rate = training["learning_rate"]
+    if training["schedule"] == "cosine":
+        rate *= 0.5 * (1 + math.cos(math.pi * step / training["max_steps"]))
+    return rate
+
+
+class TrainingModule(lightning.LightningModule):
+    """Energy distance + λ · mean gate, by Adam.
+
+    Parameters
+    ----------
+    network
+        What is trained.
+    store
+        The cells.
+    features
+        (P, E) features of all perturbations.
+    training
+        Section ``training`` of the configuration.
+    sparsity
+        λ; 0 for none.
+    seed
+        Dropout and gate noise of step t depend on it and t alone.
+
+    Attributes
+    ----------
+    cells
+        The cells on the module's device, from the start of the fit on.
+    losses
+        (loss, energy, mean gate) of each step since the last validation.
+    optimizer_state
+        State of the optimiser to go on from, or None.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        store: CellStore,
+        features: np.ndarray,
+        training: dict[str, Any],
+        sparsity: float,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("features", torch.from_numpy(features), persistent=False)
+        self.training_settings, self.sparsity, self.seed = training, sparsity, seed
+        self.store, self.cells = store, None
+        self.losses: list[Tensor] = []
+        self.optimizer_state: dict[str, Any] | None = None
+
+    def on_fit_start(self) -> None:
+        """Open the cells where the network is."""
+        self.cells = Cells(self.store, self.device)
+
+    def training_step(self, step: Step, index: int) -> Tensor:
+        """Return the loss of one batch of sets."""
+        torch.manual_seed(int(keyed_rng(self.seed, "noise", int(step.number)).integers(2**63)))
+        batch = Batch(
+            self.cells.expression(step.control),
+            self.cells.batch_codes(step.control),
+            self.features[step.distinct],
+            step.query,
+            step.candidates,
+        )
+        predicted = self.network(batch)
+        energy = energy_distance(predicted.cells, self.cells.expression(step.perturbed)).mean()
+        gate = energy.new_zeros(()) if predicted.gates is None else predicted.gates.mean()
+        loss = energy + self.sparsity * gate
+        self.losses.append(torch.stack([loss, energy, gate]).detach())
+        self.step = int(step.number)
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return Adam over what is not frozen, without weight decay."""
+        trainable = [p for p in self.network.parameters() if p.requires_grad]
+        optimizer = torch.optim.Adam(trainable, lr=self.training_settings["learning_rate"])
+        if self.optimizer_state is not None:
+            optimizer.load_state_dict(self.optimizer_state)
+        return optimizer
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Set the rate of this step."""
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(self.training_settings, self.step)

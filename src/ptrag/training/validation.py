@@ -1,0 +1,99 @@
+"""Metrics on validation pairs, by which a checkpoint is chosen."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from ptrag.cells import CONTROL
+from ptrag.cells.sets import Draw, keyed_rng, validation_sets
+from ptrag.cells.store import CellStore
+from ptrag.models.losses import energy_distance
+from ptrag.models.networks import Batch
+from ptrag.models.perturbations import Perturbations
+from ptrag.training.data import Cells
+
+#: Metrics and whether more is better.
+HIGHER_IS_BETTER = {"energy": False, "mse": False, "pearson_delta": True}
+
+
+class ValidationPair(NamedTuple):
+    """One pair, its cell set and its profiles (G,) float64."""
+
+    draw: Draw
+    number: int
+    profile: np.ndarray
+    control: np.ndarray
+    noise: np.ndarray | None
+
+
+def validation_pairs(
+    store: CellStore,
+    pairs: Sequence[tuple[str, str]],
+    perturbations: Perturbations,
+    set_size: int,
+    noisy: bool,
+) -> list[ValidationPair]:
+    """Return one fixed set per pair, with fixed gate noise where the arm draws at inference."""
+    result = []
+    K = perturbations.candidates.shape[1]
+    for (line, name), draw in zip(pairs, validation_sets(store, pairs, set_size), strict=True):
+        noise = None
+        if noisy:
+            rng = keyed_rng("validation noise", line, name)
+            noise = rng.logistic(size=(1, set_size, K)).astype(np.float32)
+        profiles = store.mean(line, name), store.mean(line, CONTROL)
+        result.append(ValidationPair(draw, perturbations.number(name), *profiles, noise))
+    return result
+
+
+def pearson(x: np.ndarray, y: np.ndarray) -> float:
+    """Return the correlation of two vectors, 0 where one of them is constant."""
+    x, y = x - x.mean(), y - y.mean()
+    norm = np.linalg.norm(x) * np.linalg.norm(y)
+    return float(x @ y / norm) if norm > 0 else 0.0
+
+
+def validate(
+    network: nn.Module,
+    cells: Cells,
+    features: torch.Tensor,
+    perturbations: Perturbations,
+    pairs: Sequence[ValidationPair],
+) -> dict[str, float]:
+    """Return the mean of each metric over validation pairs.
+
+    ``energy`` is the training loss's distance (½ convention) of one cell set; ``mse`` and
+    ``pearson_delta`` compare the set's mean prediction with the pair's profile over all its
+    cells, deltas being taken from all controls of the line. Each pair is a batch of its own.
+    """
+    network.eval()
+    rows = []
+    with torch.inference_mode():
+        for pair in pairs:
+            distinct, query, candidates = map(
+                cells.tensor, perturbations.look_up(np.array([pair.number]))
+            )
+            control = cells.tensor(pair.draw.control)
+            batch = Batch(
+                cells.expression(control),
+                cells.batch_codes(control),
+                features[distinct],
+                query,
+                candidates,
+                None if pair.noise is None else cells.tensor(pair.noise),
+            )
+            predicted = network(batch).cells
+            observed = cells.expression(cells.tensor(pair.draw.perturbed))
+            profile = predicted[0].mean(0, dtype=torch.float64).cpu().numpy()
+            rows.append(
+                (
+                    float(energy_distance(predicted, observed)),
+                    float(np.square(profile - pair.profile).mean()),
+                    pearson(profile - pair.control, pair.profile - pair.control),
+                )
+            )
+    network.train()
+    return dict(zip(HIGHER_IS_BETTER, np.mean(rows, axis=0).tolist(), strict=True))

@@ -1,0 +1,43 @@
+"""The refinement as its equations stand, with every S × K × 3H tensor: the oracle."""
+
+import torch
+import torch.nn.functional as F
+
+from ptrag.models import refinement
+from ptrag.models.refinement import EPSILON, TEMPERATURE, GumbelRefinement, Refined
+
+
+class DirectRefinement(GumbelRefinement):
+    """Shares its parameters' names with the factorised form, and nothing of its arithmetic."""
+
+    def forward(self, h, query, candidates, noise=None, keep=None):
+        B, S, H = h.shape
+        K = candidates.shape[1]
+        joined = torch.cat(
+            [
+                h[:, :, None].expand(B, S, K, H),
+                query[:, None, None].expand(B, S, K, H),
+                candidates[:, None].expand(B, S, K, H),
+            ],
+            dim=-1,
+        )
+        c = F.layer_norm(joined, (3 * H,), self.norm.weight, self.norm.bias, EPSILON)
+        y = F.gelu(self.score_in(c))
+        if self.training and self.dropout > 0:
+            mask, share = refinement.dropout_mask(y.shape, self.dropout, y.device)
+            y = y * mask / share
+        a = self.score_out(y)
+        a = a / (a.std() if self.published else a.flatten(2).std(2)[:, :, None, None])
+        if self.training or self.published:
+            if noise is None:
+                noise = torch.distributions.Gumbel(0.0, 1.0).sample(a.shape).to(a)
+                noise = noise[..., 0] - noise[..., 1]
+            split = torch.stack([noise, torch.zeros_like(noise)], dim=-1)
+            soft = ((a + split) / TEMPERATURE).softmax(-1)
+            hard = F.one_hot(soft.argmax(-1), 2).to(soft)
+            w = (hard - soft.detach() + soft)[..., 0]
+        else:
+            w = a.softmax(-1)[..., 0]
+        if keep is not None:
+            w = w * keep[:, None]
+        return Refined((w[..., None] * self.fuse(c)).sum(2), w)

@@ -1,0 +1,110 @@
+import pytest
+import torch
+
+from ptrag.models import backbone
+from ptrag.models.backbone import Backbone, _GatedSilu, _Rotate, rotary
+
+SIZES = {"hidden": 12, "layers": 2, "heads": 3, "head_size": 6, "feed_forward": 20}
+
+
+def network(**options):
+    torch.manual_seed(0)
+    made = Backbone(**SIZES | options).double()
+    for parameter in made.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return made
+
+
+def cells(sets=2, size=7):
+    return torch.randn(
+        sets, size, 12, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    )
+
+
+def test_causal_backbone_is_transformers_llama():
+    transformers = pytest.importorskip("transformers")
+    ours = network()
+    config = transformers.LlamaConfig(
+        vocab_size=1, hidden_size=12, intermediate_size=20, num_hidden_layers=2,
+        num_attention_heads=3, num_key_value_heads=3, head_dim=6, rms_norm_eps=1e-6,
+        rope_theta=10_000.0, attention_bias=False, mlp_bias=False, hidden_act="silu",
+    )  # fmt: skip
+    llama = transformers.LlamaModel(config).double().eval()
+    weights = {"norm.weight": ours.norm.weight}
+    for i, block in enumerate(ours.blocks):
+        q, k, v = block.query_key_value.weight.chunk(3)
+        gate, up = block.gate_up.weight.chunk(2)
+        weights |= {
+            f"layers.{i}.self_attn.q_proj.weight": q,
+            f"layers.{i}.self_attn.k_proj.weight": k,
+            f"layers.{i}.self_attn.v_proj.weight": v,
+            f"layers.{i}.self_attn.o_proj.weight": block.attention_out.weight,
+            f"layers.{i}.mlp.gate_proj.weight": gate,
+            f"layers.{i}.mlp.up_proj.weight": up,
+            f"layers.{i}.mlp.down_proj.weight": block.down.weight,
+            f"layers.{i}.input_layernorm.weight": block.attention_norm.weight,
+            f"layers.{i}.post_attention_layernorm.weight": block.feed_norm.weight,
+        }
+    missing, unexpected = llama.load_state_dict(weights, strict=False)
+    assert missing == ["embed_tokens.weight"]
+    assert not unexpected
+    x = cells()
+    with torch.no_grad():
+        oracle = llama(inputs_embeds=x, use_cache=False).last_hidden_state
+        # transformers keeps its rotary frequencies in float32
+        torch.testing.assert_close(ours(x), oracle, rtol=1e-5, atol=1e-6)
+
+
+def test_a_cell_of_the_causal_backbone_sees_the_cells_before_it_alone():
+    made, x = network(), cells()
+    changed = x.clone()
+    changed[:, 4] += 1
+    before, after = made(x), made(changed)
+    torch.testing.assert_close(after[:, :4], before[:, :4])
+    assert (after[:, 4:] - before[:, 4:]).abs().amin((0, 2)).min() > 0
+
+
+def test_the_bidirectional_backbone_has_no_order():
+    made, x = network(causal=False), cells()
+    order = torch.tensor([3, 1, 6, 0, 2, 5, 4])
+    torch.testing.assert_close(made(x[:, order]), made(x)[:, order])
+    changed = x.clone()
+    changed[:, 6] += 1
+    assert (made(changed)[:, 0] - made(x)[:, 0]).abs().max() > 0
+
+
+def test_sets_do_not_see_one_another():
+    made, x = network(), cells(sets=3)
+    torch.testing.assert_close(made(x)[1:2], made(x[1:2]))
+
+
+@pytest.mark.parametrize("rows", [2, 1000])
+def test_gated_silu_and_its_gradient(rows, monkeypatch):
+    monkeypatch.setattr(backbone, "ROWS", rows)
+    both = torch.randn(2, 3, 8, dtype=torch.float64, requires_grad=True)
+    gate, up = both.chunk(2, -1)
+    torch.testing.assert_close(_GatedSilu.apply(both), torch.nn.functional.silu(gate) * up)
+    torch.autograd.gradcheck(_GatedSilu.apply, both)
+
+
+def test_rotation_turns_planes_and_its_gradient_turns_back():
+    S, A, D = 5, 2, 6
+    cos, sin = rotary(S, D, torch.empty(0, dtype=torch.float64))
+    qkv = torch.randn(2, S, 3 * A * D, dtype=torch.float64, requires_grad=True)
+    turned = _Rotate.apply(qkv.clone(), cos, sin).view(2, S, 3, A, D)
+    start = qkv.detach().view(2, S, 3, A, D)
+    assert torch.equal(turned[:, :, 2], start[:, :, 2])  # values stay
+    for plane in range(D // 2):
+        angle = 10_000 ** (-2 * plane / D) * torch.arange(S, dtype=torch.float64)
+        z = torch.complex(start[..., plane], start[..., plane + D // 2])[:, :, :2]
+        z = z * torch.polar(torch.ones_like(angle), angle)[:, None, None]
+        torch.testing.assert_close(turned[:, :, :2, :, plane], z.real)
+        torch.testing.assert_close(turned[:, :, :2, :, plane + D // 2], z.imag)
+    torch.autograd.gradcheck(lambda x: _Rotate.apply(x.clone(), cos, sin), qkv)
+
+
+def test_weights_start_small():
+    torch.manual_seed(0)
+    made = Backbone(hidden=64, layers=1, heads=4, head_size=16, feed_forward=256)
+    assert made.blocks[0].gate_up.weight.std().item() == pytest.approx(0.02, rel=0.02)
+    assert torch.equal(made.norm.weight, torch.ones(64))
