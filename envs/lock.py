@@ -14,13 +14,15 @@ HERE = Path(__file__).parent
 
 
 def tops(name: str) -> list[Requirement]:
+    """Return the requirements that a file names, without comments."""
     lines = (HERE / name).read_text().splitlines()
     return [Requirement(line) for line in lines if line and not line.startswith("#")]
 
 
 def closure(requirements: list[Requirement]) -> set[str]:
+    """Return the names of all that the requirements need, torch aside."""
     seen: set[tuple[str, str]] = set()
-    todo = [(requirement.name, extra) for requirement in requirements for extra in ("", *requirement.extras)]
+    todo = [(needed.name, extra) for needed in requirements for extra in ("", *needed.extras)]
     while todo:
         name, extra = todo.pop()
         key = (canonicalize_name(name), extra)
@@ -35,6 +37,7 @@ def closure(requirements: list[Requirement]) -> set[str]:
 
 
 def write(out: str, names: set[str], sources: str) -> None:
+    """Write the lock of some installed packages."""
     pins = sorted(f"{distribution(n).metadata['Name']}=={distribution(n).version}" for n in names)
     head = f"# Made by `make lock` from {sources}; torch is pinned in torch.txt.\n"
     (HERE / out).write_text(head + "\n".join(sorted(pins, key=str.lower)) + "\n")

@@ -9,6 +9,4 @@ from ptrag.logs import rule_log
 with rule_log(snakemake.log[0]):
     from ptrag.simulate import simulate_screen
 
-    simulate_screen(
-        snakemake.params.knobs, snakemake.output.source, snakemake.output.truth
-    )
+    simulate_screen(snakemake.params.knobs, snakemake.output.source, snakemake.output.truth)

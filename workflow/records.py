@@ -14,7 +14,7 @@ HOME = Path(".snakemake")
 HOLDER = HOME / "holder.json"
 
 
-class Locked(Exception):
+class LockedError(Exception):
     """Another live workflow works in this folder."""
 
 
@@ -64,7 +64,7 @@ def clear_stale_lock() -> None:
 
     Raises
     ------
-    Locked
+    LockedError
         Naming process, user, host and start of the workflow that holds the folder.
     """
     if not HOLDER.exists():
@@ -75,7 +75,7 @@ def clear_stale_lock() -> None:
     else:
         alive = holder["pid"] != os.getpid() and _lives(holder["pid"], holder["created"])
     if alive:
-        raise Locked(
+        raise LockedError(
             f"this folder is in use by process {holder['pid']} of {holder['user']} on "
             f"{holder['host']} since {holder['since']}; wait for it or stop it "
             "(if that machine is gone: snakemake --unlock)"

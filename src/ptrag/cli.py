@@ -43,8 +43,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("bundle", type=Path, help="folder of a trained arm")
     predict.add_argument(
-        "controls", type=Path, help="h5ad of control cells: log1p of counts per 10,000, with the bundle's genes"
-    )  # fmt: skip
+        "controls",
+        type=Path,
+        help="h5ad of control cells: log1p of counts per 10,000, with the bundle's genes",
+    )
     predict.add_argument(
         "--perturbations", nargs="+", required=True, metavar="GENE", help="genes to knock down"
     )

@@ -23,8 +23,11 @@ def plant(folder, values, seeds=(0,)):
                  level["val" if i < 10 else "test"] + hard[g] + rng.normal(0, 0.02), 0, 1, 9, 9)
                 for i, g in enumerate(GENES) for metric, level in levels.items()
             ]  # fmt: skip
-            table = pd.DataFrame(rows, columns=["cell_line", "perturbation", "role", "metric",
-                                                "value", "floor", "ceiling", "n_real", "n_predicted"])  # fmt: skip
+            columns = [
+                "cell_line", "perturbation", "role", "metric",
+                "value", "floor", "ceiling", "n_real", "n_predicted",
+            ]  # fmt: skip
+            table = pd.DataFrame(rows, columns=columns)
             path = folder / f"{arm}{seed}.tsv"
             write_table(table, path)
             runs.append(("s", arm, seed, path))
@@ -74,8 +77,8 @@ def test_the_bar_of_an_error_is_the_smallest(tmp_path):
 
 
 def test_negative_controls_and_configured_contrasts(tmp_path):
-    values = {arm: {"energy": both(level)} for arm, level in
-              (("line_mean", 0.5), ("ptrag", 0.2), ("ptrag@shuffled", 0.2), ("state", 0.4))}  # fmt: skip
+    levels = {"line_mean": 0.5, "ptrag": 0.2, "ptrag@shuffled": 0.2, "state": 0.4}
+    values = {arm: {"energy": both(level)} for arm, level in levels.items()}
     wanted = [["ptrag", "state"], ["ptrag", "line_mean"]]
     _, contrasts = run(tmp_path, plant(tmp_path, values), contrasts=wanted)
     kinds = {(r.arm, r.against): r.kind for r in contrasts.itertuples()}

@@ -28,7 +28,8 @@ def test_paper_settings_are_the_default_of_its_own_data(config, schema):
     settings = cfg.resolve(config | {"dataset": "replogle_nadig"}, schema)
     training, model = settings["training"], settings["model"]
     assert (training["sets"], training["set_size"], training["max_steps"]) == (64, 64, 50001)
-    assert (model["hidden"], model["layers"], model["heads"], model["head_size"]) == (128, 8, 12, 58)
+    assert (model["hidden"], model["layers"]) == (128, 8)
+    assert (model["heads"], model["head_size"]) == (12, 58)
     assert settings["arm_options"]["ptrag"]["topk_rag"] == 32
     assert set(settings["source"]["splits"]) == {"k562", "rpe1", "hepg2", "jurkat"}
 
@@ -63,7 +64,7 @@ def put(config, dotted, value):
     [
         ("traning", {}, ["traning: unknown key", "did you mean 'training'"]),
         ("training.max_step", 3, ["training.max_step: unknown key", "'max_steps'"]),
-        ("datasets.demo.settings.training.set", 3, ["datasets.demo.settings.training.set", "unknown"]),
+        ("datasets.demo.settings.training.set", 3, ["demo.settings.training.set", "unknown"]),
         ("datasets.demo.colums", {}, ["datasets.demo.colums: unknown key", "'columns'"]),
         ("arm_options.ptrag.topk", 3, ["arm_options.ptrag.topk: unknown key", "'topk_rag'"]),
         ("override", {"training": {"stes": 1}}, ["override.training.stes: unknown key"]),
@@ -75,7 +76,11 @@ def put(config, dotted, value):
         ("arms", ["control", "ptrug"], ["ptrug", "did you mean", "ptrag"]),
         ("arms", ["ptrag@mixed"], ["ptrag@mixed", "random", "shuffled"]),
         ("evaluation.contrasts", [["ptrag", "state"]], ["contrasts", "'ptrag'", "arms"]),
-        ("datasets.demo.splits.genes.fractions", {"val": 0.5, "test": 0.5}, ["genes.fractions", "smaller than 1"]),
+        (
+            "datasets.demo.splits.genes.fractions",
+            {"val": 0.5, "test": 0.5},
+            ["genes.fractions", "smaller than 1"],
+        ),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line_with_key_value_and_remedy(config, schema, key, value, said):

@@ -163,7 +163,7 @@ def test_a_predicted_set_of_ptrag_residual_depends_on_nothing_but_itself():
             batch_codes=inputs.batch_codes[order],
             query=inputs.query[order],
             candidates=inputs.candidates[order],
-        )  # fmt: skip
+        )
     ).cells
     torch.testing.assert_close(turned, whole[order], rtol=1e-10, atol=1e-12)
     alone = made(
@@ -173,7 +173,7 @@ def test_a_predicted_set_of_ptrag_residual_depends_on_nothing_but_itself():
             inputs.features,
             inputs.query[:1],
             inputs.candidates[:1],
-        )  # fmt: skip
+        )
     ).cells
     torch.testing.assert_close(alone, whole[:1], rtol=1e-10, atol=1e-12)
 

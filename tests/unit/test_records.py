@@ -33,7 +33,7 @@ def test_a_live_holder_is_named_and_its_lock_stays(folder):
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
         held_by(process)
-        with pytest.raises(records.Locked, match=f"process {process.pid} of .* on .* since"):
+        with pytest.raises(records.LockedError, match=f"process {process.pid} of .* on .* since"):
             records.clear_stale_lock()
         assert any(locks.iterdir())
     finally:

@@ -71,7 +71,9 @@ def test_an_edited_module_reruns_the_stages_that_import_it(project, module, rule
     edit(project.folder / "src/ptrag" / module)
     said = project.snakemake("-n")
     assert set(re.findall(r"^rule (\w+):", said, flags=re.M)) - {"all"} == rules
-    arms = re.findall(r"^rule train_arm:(?:\n .*?)*?\n    wildcards: .*arm=(\S+?),", said, flags=re.M)
+    arms = re.findall(
+        r"^rule train_arm:(?:\n .*?)*?\n    wildcards: .*arm=(\S+?),", said, flags=re.M
+    )
     assert set(arms) == trained
 
 

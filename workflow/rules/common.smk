@@ -18,7 +18,7 @@ try:
         if not workflow.dryrun:
             records.clear_stale_lock()
         records.keep_beside(Path("results"))
-except (PtragError, records.Locked) as error:
+except (PtragError, records.LockedError) as error:
     sys.exit(f"error: {error}")
 
 RUNS = list(runs(SETTINGS))
