@@ -1,8 +1,14 @@
 # What all rules share: settings, runs, code dependencies, and Snakemake's own records.
+import os
 import sys
 from pathlib import Path
 
+# Scripts import the library of this folder, even where another checkout's is installed:
+# Snakemake puts a script's folder last on the path.
 sys.path[:0] = [f"{workflow.basedir}/src", f"{workflow.basedir}/workflow"]
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [f"{workflow.basedir}/src", *filter(None, [os.environ.get("PYTHONPATH")])]
+)
 
 import records
 from dependencies import closure

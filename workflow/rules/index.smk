@@ -12,7 +12,7 @@ rule build_index:
         multiext(
             "results/{dataset}/{split}/index/{embedding}/",
             index="index.faiss",
-            keys="keys.tsv",
+            entries="keys.tsv",
             neighbours="neighbours.tsv",
             audit="audit.json",
         ),
