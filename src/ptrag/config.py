@@ -111,6 +111,7 @@ def resolve(
     PtragError
         For an unknown key, data set, arm, embedding or contrast, or a wrong type.
     """
+    config = config | {"override": _typed(config.get("override", {}))}
     validate(config, schema, source)
     name = config["dataset"]
     if name not in config["datasets"]:
@@ -120,7 +121,7 @@ def resolve(
         )
     entry = config["datasets"][name]
     base = {section: config[section] for section in SECTIONS}
-    settings = merge(base, entry.get("settings", {}), config.get("override", {}))
+    settings = merge(base, entry.get("settings", {}), config["override"])
     settings |= {"dataset": name, "data_dir": config["data_dir"], "source": entry}
     _check_arms(settings, source)
     for split, spec in entry["splits"].items():
@@ -130,6 +131,17 @@ def resolve(
                 "to train on; make their sum smaller than 1"
             )
     return settings
+
+
+def _typed(value: Any) -> Any:
+    """Read every string inside ``value`` as YAML: Snakemake hands over those of `--config`."""
+    import yaml
+
+    if isinstance(value, dict):
+        return {key: _typed(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_typed(part) for part in value]
+    return yaml.safe_load(value) if isinstance(value, str) else value
 
 
 def _check_arms(settings: dict[str, Any], source: str) -> None:

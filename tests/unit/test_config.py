@@ -43,6 +43,16 @@ def test_precedence_is_section_then_data_set_then_override(config, schema):
     assert settings["training"]["gradient_clip"] == config["training"]["gradient_clip"]
 
 
+def test_an_override_of_the_command_line_has_the_types_of_yaml(config, schema):
+    said = "{seeds: [3], training: {learning_rate: 0.5, patience: null, match_batch: true}}"
+    config["override"] = yaml.load(said, Loader=yaml.BaseLoader)  # as Snakemake reads --config
+    settings = cfg.resolve(config, schema)
+    training = settings["training"]
+    assert settings["seeds"] == [3]
+    assert (training["learning_rate"], training["match_batch"]) == (0.5, True)
+    assert training["patience"] is None
+
+
 def test_merge_replaces_lists_and_keeps_its_arguments():
     low, high = {"a": {"b": [1, 2], "c": 1}}, {"a": {"b": [3]}}
     before = copy.deepcopy((low, high))
