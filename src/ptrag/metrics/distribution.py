@@ -5,10 +5,10 @@ float64. "U" leaves a cell's distance to itself out of the within-terms (unbiase
 slightly negative), "V" counts it (never negative, zero only for equal samples).
 """
 
+import os
 from typing import NamedTuple
 
 import numpy as np
-import ot
 from scipy.spatial.distance import cdist
 
 
@@ -104,6 +104,9 @@ def _mean_of_distinct(matrix: np.ndarray) -> float:
 
 def _transport(cost: np.ndarray) -> float:
     """Cost of the optimal plan between uniform weights, by the network simplex."""
+    os.environ.setdefault("POT_BACKEND_DISABLE_PYTORCH", "1")  # it would take seconds to import
+    import ot
+
     m, n = cost.shape
     plan_cost = ot.emd2(np.full(m, 1 / m), np.full(n, 1 / n), cost, numItermax=10_000_000)
     return max(float(plan_cost), 0.0)

@@ -6,7 +6,8 @@ metrics, and is counted. A prediction without DEGs recovers nothing: 0.
 """
 
 import numpy as np
-from scipy.stats import rankdata
+
+from ptrag.metrics.means import mid_ranks
 
 
 def overlap(
@@ -59,7 +60,7 @@ def roc_auc(score: np.ndarray, real: np.ndarray) -> float:
     m = len(real) - n
     if not n or not m:
         return float("nan")
-    return float((rankdata(score)[real].sum() - n * (n + 1) / 2) / (n * m))
+    return float((mid_ranks(score)[real].sum() - n * (n + 1) / 2) / (n * m))
 
 
 def average_precision(score: np.ndarray, real: np.ndarray) -> float:
