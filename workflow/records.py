@@ -3,8 +3,10 @@
 import getpass
 import json
 import os
+import re
 import shutil
 import socket
+import subprocess
 import time
 from pathlib import Path
 
@@ -12,10 +14,7 @@ import psutil
 
 HOME = Path(".snakemake")
 HOLDER = HOME / "holder.json"
-
-
-class LockedError(Exception):
-    """Another live workflow works in this folder."""
+UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def keep_beside(results: Path) -> None:
@@ -59,29 +58,53 @@ def release() -> None:
     HOLDER.unlink(missing_ok=True)
 
 
-def clear_stale_lock() -> None:
-    """Remove the lock of a workflow that was killed; refuse when its holder lives.
+def clear_stale_lock() -> str | None:
+    """Remove the lock of a workflow that was killed.
 
-    Raises
-    ------
-    LockedError
-        Naming process, user, host and start of the workflow that holds the folder.
+    Returns
+    -------
+    str or None
+        Who holds the folder, if somebody does; Snakemake itself then refuses to run.
     """
     if not HOLDER.exists():
-        return
+        return None
     holder = json.loads(HOLDER.read_text())
     if holder["host"] != socket.gethostname():
         alive = any((HOME / "locks").glob("*.lock"))  # cannot look at another machine
     else:
         alive = holder["pid"] != os.getpid() and _lives(holder["pid"], holder["created"])
     if alive:
-        raise LockedError(
+        return (
             f"this folder is in use by process {holder['pid']} of {holder['user']} on "
             f"{holder['host']} since {holder['since']}; wait for it or stop it "
             "(if that machine is gone: snakemake --unlock)"
         )
     shutil.rmtree(HOME / "locks", ignore_errors=True)
     release()
+    return None
+
+
+def cancel_cluster_jobs(patience: float = 60.0) -> None:
+    """Cancel the Slurm jobs of earlier workflows in this folder, and wait until they are gone.
+
+    A workflow that is killed cannot cancel its jobs; they would go on writing the files that
+    the next one makes. Call it once the folder is locked: whatever runs here then is left over.
+    """
+    if shutil.which("squeue") is None:
+        return
+    deadline = time.time() + patience
+    while (jobs := _cluster_jobs()) and time.time() < deadline:
+        subprocess.run(["scancel", *jobs], check=False)
+        time.sleep(1)
+
+
+def _cluster_jobs() -> list[str]:
+    """Return ids of this user's jobs that have this folder and a name as the executor gives."""
+    said = subprocess.run(
+        ["squeue", "--me", "--noheader", "--format=%i %j %Z"], capture_output=True, text=True
+    )
+    jobs = (line.split(maxsplit=2) for line in said.stdout.splitlines())
+    return [job for job, name, folder in jobs if folder == str(Path.cwd()) and UUID.fullmatch(name)]
 
 
 def _lives(pid: int, created: float) -> bool:

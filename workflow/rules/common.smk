@@ -21,10 +21,10 @@ try:
         config, read_schema(f"{workflow.basedir}/workflow/schemas/config.schema.yaml")
     )
     if workflow.is_main_process:
-        if not workflow.dryrun:
-            records.clear_stale_lock()
+        if holder := records.clear_stale_lock():
+            print(f"note: {holder}", file=sys.stderr)
         records.keep_beside(Path("results"))
-except (PtragError, records.LockedError) as error:
+except PtragError as error:
     sys.exit(f"error: {error}")
 
 
@@ -35,7 +35,7 @@ localrules:
 
 
 RUNS = list(runs(SETTINGS))
-CLOSED_FORMS = [arm for arm in SETTINGS["arms"] if load_arm(arm).family != "neural"]
+CLOSED_FORMS = [arm for arm in SETTINGS["arms"] if load_arm(arm).family == "closed_form"]
 
 
 wildcard_constraints:
@@ -48,6 +48,7 @@ wildcard_constraints:
 
 onstart:
     records.hold()
+    records.cancel_cluster_jobs()
 
 
 onsuccess:
