@@ -1,0 +1,128 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from small_screen import MODEL, OPTIONS, PERTURBATIONS, TRAINED, G, make_bundle
+
+from ptrag.bundle import load_bundle, write_bundle
+from ptrag.cells.store import CellStore
+from ptrag.errors import PtragError
+from ptrag.files import sha256
+from ptrag.models.networks import Shapes
+from ptrag.models.registry import load_arm
+
+
+@pytest.mark.parametrize("arm", list(OPTIONS))
+def test_a_bundle_is_enough_by_itself(arm, tmp_path):
+    made = make_bundle(tmp_path / "made", arm)
+    controls = np.random.default_rng(0).random((9, G), dtype=np.float32)
+    before = load_bundle(made, "cpu").predict_cells(controls, "A")
+    moved = shutil.move(made, tmp_path / "elsewhere")
+    shutil.rmtree(tmp_path / "made")
+    predictor = load_bundle(moved, "cpu")
+    np.testing.assert_array_equal(predictor.predict_cells(controls, "A"), before)
+    assert predictor.genes == [f"G{i}" for i in range(G)]
+    assert predictor.about["scale"] == "log1p"
+    assert predictor.about["simulated"] is True
+
+
+def test_weights_come_back_bit_by_bit(tmp_path):
+    made = make_bundle(tmp_path, "ptrag")
+    written = load_file(made / "weights.safetensors")
+    network = load_bundle(made, "cpu").network
+    for name, tensor in network.state_dict().items():
+        if name == "batch_embedding.weight":  # one row more: the mean batch
+            torch.testing.assert_close(tensor[-1], written[name].mean(0))
+            tensor = tensor[:-1]
+        assert torch.equal(tensor, written[name]), name
+
+
+def test_a_bundle_holds_no_pickle(tmp_path):
+    made = make_bundle(tmp_path, "ptrag")
+    for path in made.rglob("*"):
+        if path.is_file():
+            assert path.suffix in {".json", ".safetensors", ".h5ad", ".faiss", ".tsv"}, path
+            assert b"\x80\x04\x95" not in path.read_bytes(), path
+
+
+def test_what_is_said_of_a_bundle_is_what_it_was_trained_on(tmp_path):
+    made = make_bundle(tmp_path, "ptrag")
+    about = json.loads((made / "bundle.json").read_text())
+    store = CellStore(tmp_path / "cells.h5ad")
+    assert about["genes"] == store.genes
+    assert about["lines"] == store.lines
+    assert about["perturbations"] == PERTURBATIONS
+    assert about["trained"] == TRAINED
+    assert about["hashes"]["cells"] == "0" * 64
+    for key, name in {
+        "weights": "weights.safetensors", "embedding": "embedding.h5ad",
+        "neighbours": "index/neighbours.tsv",
+    }.items():  # fmt: skip
+        assert about["hashes"][key] == sha256(made / name)
+
+
+def test_a_bundle_replaces_the_one_before_and_leaves_nothing_half_made(tmp_path):
+    made = make_bundle(tmp_path, "state")
+    (made / "old").write_text("of the bundle before")
+    store = CellStore(tmp_path / "cells.h5ad")
+    network = load_arm("state").build({}, MODEL, Shapes(G, len(TRAINED), len(store.batches)))
+    about = json.loads((made / "bundle.json").read_text())
+    write_bundle(made, network, store, about)
+    assert sorted(path.name for path in made.iterdir()) == ["bundle.json", "weights.safetensors"]
+    assert not list(tmp_path.glob(".*"))
+    with pytest.raises(FileNotFoundError):
+        write_bundle(tmp_path / "new", network, store, about, tmp_path / "none.h5ad")
+    assert not (tmp_path / "new").exists()
+
+
+NAMES = ["weights.safetensors", "embedding.h5ad", "index/neighbours.tsv"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_missing_file_is_named(name, tmp_path):
+    made = make_bundle(tmp_path, "ptrag")
+    (made / name).unlink()
+    with pytest.raises(PtragError, match=f"bundle: {name} is missing") as caught:
+        load_bundle(made)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_changed_byte_is_noticed(name, tmp_path):
+    made = make_bundle(tmp_path, "ptrag")
+    content = bytearray((made / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (made / name).write_bytes(content)
+    with pytest.raises(PtragError, match=f"{name} is not the file that was written"):
+        load_bundle(made)
+
+
+def test_weights_of_another_network_do_not_fit(tmp_path):
+    made = make_bundle(tmp_path, "ptrag")
+    weights = load_file(made / "weights.safetensors")
+    del weights["decode.bias"]
+    save_file(weights, made / "weights.safetensors")
+    about = json.loads((made / "bundle.json").read_text())
+    about["hashes"]["weights"] = sha256(made / "weights.safetensors")
+    (made / "bundle.json").write_text(json.dumps(about))
+    with pytest.raises(PtragError, match="weights do not fit"):
+        load_bundle(made)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "is no bundle, it has no bundle.json"),
+        ("<html>", "bundle.json: is broken"),
+        ('{"format": 99}', "made in format 99"),
+    ],
+)
+def test_what_is_no_bundle_is_said_in_one_line(content, message, tmp_path):
+    if content is not None:
+        (tmp_path / "bundle.json").write_text(content)
+    with pytest.raises(PtragError, match=message) as caught:
+        load_bundle(tmp_path)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,191 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.sparse import csr_matrix
+from small_screen import OPTIONS, SET, G, K, make_bundle
+
+from ptrag import predictor as module
+from ptrag.bundle import load_bundle
+from ptrag.errors import PtragError
+from ptrag.models.networks import Batch
+
+RETRIEVING = ["ptrag", "ptrag_residual", "vanilla_rag"]
+
+
+@pytest.fixture(scope="module")
+def predictors(tmp_path_factory):
+    return {
+        arm: load_bundle(make_bundle(tmp_path_factory.mktemp(arm), arm), "cpu") for arm in OPTIONS
+    }
+
+
+def controls(n=11, seed=0):
+    return np.random.default_rng(seed).gamma(1.0, 1.0, (n, G)).astype(np.float32).clip(0, 9)
+
+
+def one_set(predictor, cells, name, code, **more):
+    """Ask the network for one set, written out."""
+    distinct, query, candidates = predictor.perturbations.look_up(
+        np.array([predictor.perturbations.number(name)])
+    )
+    batch = Batch(
+        torch.from_numpy(cells[None]),
+        torch.full((1, len(cells)), code),
+        torch.from_numpy(predictor.perturbations.features[distinct]),
+        torch.from_numpy(query),
+        torch.from_numpy(candidates),
+    )
+    with torch.no_grad():
+        return predictor.network(batch._replace(**more))
+
+
+@pytest.mark.parametrize("n", [1, SET - 1, SET, SET + 1, 3 * SET, 3 * SET + 2])
+@pytest.mark.parametrize("arm", ["state", "ptrag_residual", "ptrag"])
+def test_every_number_of_controls_gives_as_many_cells(arm, n, predictors):
+    made = predictors[arm].predict(controls(n), "A", evidence=True)
+    assert made.cells.shape == (n, G)
+    assert made.cells.dtype == np.float32
+    assert np.isfinite(made.cells).all()
+    assert made.cells.min() >= 0
+    assert len(made.evidence) == (K if arm in RETRIEVING else 0)
+
+
+def test_sets_are_those_of_training_and_the_last_is_filled_up_from_the_first_cells(predictors):
+    predictor, X = predictors["ptrag_residual"], controls(2 * SET + 1)
+    made = predictor.predict_cells(X, "D", batch=["batch1"] * len(X))
+    for start in range(0, len(X), SET):
+        rows = np.arange(start, start + SET) % len(X)
+        oracle = one_set(predictor, X[rows], "D", code=1).cells[0].numpy()
+        asked = min(SET, len(X) - start)
+        np.testing.assert_allclose(
+            made[start : start + asked], oracle[:asked], rtol=1e-5, atol=1e-5
+        )
+
+
+def test_an_unknown_batch_is_the_mean_of_those_trained_on(predictors):
+    predictor, X = predictors["state"], controls(SET)
+    one = predictor.predict_cells(X, "A")
+    np.testing.assert_array_equal(one, predictor.predict_cells(X, "A", batch=["new"] * SET))
+    of_each = [predictor.predict_cells(X, "A", batch=[name] * SET) for name in predictor.batches]
+    assert all(np.abs(one - other).max() > 0 for other in of_each)
+    embedding = predictor.network.batch_embedding.weight
+    torch.testing.assert_close(embedding[-1], embedding[:-1].mean(0))
+
+
+def test_ptrag_residual_depends_on_no_batch_mates_and_no_seed(predictors, monkeypatch):
+    predictor, X = predictors["ptrag_residual"], controls(5 * SET)
+    whole = predictor.predict_cells(X, "B+C", seed=1)
+    np.testing.assert_array_equal(whole, predictor.predict_cells(X, "C+B", seed=2, line="rpe1"))
+    torch.manual_seed(99)
+    np.testing.assert_array_equal(whole, predictor.predict_cells(X, "B+C"))
+    sets = [4, 2, 0, 3, 1]
+    turned = predictor.predict_cells(X.reshape(5, SET, G)[sets].reshape(-1, G), "B+C")
+    np.testing.assert_allclose(
+        turned.reshape(5, SET, G), whole.reshape(5, SET, G)[sets], 1e-5, 1e-5
+    )
+    for size in (1, 2, 3):
+        monkeypatch.setattr(module, "SETS", size)
+        np.testing.assert_allclose(predictor.predict_cells(X, "B+C"), whole, 1e-5, 1e-5)
+
+
+def test_gate_noise_of_ptrag_is_a_function_of_its_key(predictors):
+    predictor, X = predictors["ptrag"], controls(3 * SET)
+    ask = predictor.predict_cells
+    torch.manual_seed(0)
+    first = ask(X, "A", line="k562")
+    torch.manual_seed(1)
+    np.testing.assert_array_equal(first, ask(X, "A", line="k562"))
+    np.testing.assert_array_equal(first, ask(X, "A", line="k562", seed=3))  # that of the training
+    assert np.abs(first - ask(X, "A", line="k562", seed=4)).max() > 0
+    assert np.abs(first - ask(X, "A", line="rpe1")).max() > 0
+
+
+@pytest.mark.parametrize("sets", [1, 32])
+@pytest.mark.parametrize("arm", ["ptrag_residual", "vanilla_rag"])
+def test_evidence_is_what_deleting_a_candidate_does(arm, sets, predictors, monkeypatch):
+    """Recomputed set by set, without the predictor."""
+    monkeypatch.setattr(module, "SETS", sets)
+    predictor, X = predictors[arm], controls(2 * SET)
+    evidence = predictor.predict(X, "A", batch=["batch0"] * len(X), evidence=True).evidence
+    known = predictor.perturbations
+    row = known.number("A")
+    assert list(evidence["candidate"]) == [known.names[i] for i in known.candidates[row]]
+    assert list(evidence["rank"]) == [1, 2, 3]
+    np.testing.assert_array_equal(evidence["similarity"], known.similarity[row])
+
+    parts = [X[:SET], X[SET:]]
+    whole = [one_set(predictor, part, "A", code=0) for part in parts]
+    gates = np.concatenate([predicted.gates[0].numpy() for predicted in whole])
+    np.testing.assert_allclose(evidence["gate"], gates.mean(0), rtol=1e-5)
+    for k in range(K):
+        keep = torch.ones(1, K, dtype=torch.bool)
+        keep[0, k] = False
+        without = [one_set(predictor, part, "A", code=0, keep=keep) for part in parts]
+        change = np.mean(
+            [
+                b.cells.double().mean((0, 1)).numpy() - a.cells.double().mean((0, 1)).numpy()
+                for a, b in zip(whole, without, strict=True)
+            ],
+            axis=0,
+        )
+        assert evidence["effect"][k] == pytest.approx(np.linalg.norm(change), abs=1e-6)
+    assert (evidence["effect"] > 0).all()
+
+
+def test_a_candidate_that_no_cell_takes_has_no_effect(predictors):
+    predictor = predictors["ptrag"]
+    rows = [
+        predictor.predict(controls(3), name, evidence=True, seed=seed).evidence
+        for name in ("A", "D", "F") for seed in range(6)
+    ]  # fmt: skip
+    evidence = pd.concat(rows)
+    shut = evidence["gate"] == 0
+    assert shut.any()
+    assert (evidence["effect"][shut] == 0).all()
+    assert (evidence["effect"][~shut] > 0).any()
+
+
+def test_align_picks_the_bundles_genes_by_name(predictors):
+    X, order = controls(3), np.random.default_rng(0).permutation(G + 2)
+    wide = np.hstack([X, np.full((3, 2), 7, np.float32)])[:, order]
+    genes = np.array([*predictors["state"].genes, "X1", "X2"])[order]
+    np.testing.assert_array_equal(predictors["state"].align(wide, list(genes)), X)
+    aligned = predictors["state"].align(csr_matrix(wide), list(genes))
+    np.testing.assert_array_equal(aligned, X)
+    assert aligned.dtype == np.float32
+
+
+def bad(value):
+    X = controls(4)
+    X[2, 3] = value
+    return X
+
+
+@pytest.mark.parametrize(
+    ("X", "options", "message"),
+    [
+        (controls(4)[:, 1:], {}, "the bundle has 7 genes"),
+        (controls(4)[0], {}, "the bundle has 7 genes"),
+        (controls(4)[:0], {}, "no cells"),
+        (bad(np.nan), {}, "negative or missing"),
+        (bad(np.inf), {}, "negative or missing"),
+        (bad(-1), {}, "negative or missing"),
+        (bad(400), {}, "looks like counts"),
+        (controls(4), {"batch": ["batch0"]}, "1 batch names for 4 cells"),
+    ],
+)
+def test_controls_that_do_not_fit_are_said_in_one_line(X, options, message, predictors):
+    with pytest.raises(PtragError, match=message) as caught:
+        predictors["state"].predict_cells(X, "A", **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_else_is_wrong_is_named(predictors):
+    with pytest.raises(PtragError, match="'ZZZ': unknown"):
+        predictors["ptrag"].predict_cells(controls(), "ZZZ")
+    genes = predictors["state"].genes
+    with pytest.raises(PtragError, match="1 of the bundle's 7 genes are missing, first 'G2'"):
+        predictors["state"].align(controls(), ["x" if g == "G2" else g for g in genes])
+    with pytest.raises(PtragError, match="'G1' occurs twice"):
+        predictors["state"].align(np.ones((1, G + 1), np.float32), [*genes, "G1"])
