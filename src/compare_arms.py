@@ -17,4 +17,5 @@ with rule_log(snakemake.log[0]):
         snakemake.params.evaluation,
         snakemake.output.comparison,
         snakemake.output.contrasts,
+        split_half=snakemake.params.split_half,
     )

@@ -3,45 +3,65 @@
 Seeds are averaged within a pair. ``comparison.tsv`` has the mean of every metric per split,
 arm and role with a bootstrap interval over perturbations, and ``scaled``, the share of the way
 from the mean baseline (0) to a replicate (1): Σ(value − floor) / Σ(ceiling − floor) over the
-``n_scaled`` pairs whose ceiling is better than their floor. ``contrasts.tsv`` has the paired
-differences on the test pairs (on the val pairs of a split without test pairs). Its column
-``kind`` says why a contrast is there:
+``n_scaled`` pairs whose ceiling is better than their floor. The other pairs that have both, where
+a replicate does no better than the mean baseline, stand apart: ``n_unscaled`` of them, with
+``unscaled``, their mean value. Where ``split_half`` is among the arms, its rows are made from the
+column ``ceiling`` of the others.
+
+``contrasts.tsv`` has the paired differences on the test pairs (on the val pairs of a split without
+test pairs). Its column ``kind`` says why a contrast is there:
 
 ``baseline``
     against the best simple baseline, chosen per split and metric by its mean on the
     *validation* pairs, so that choosing does not favour it on those that are compared;
-    without validation pairs nothing is chosen and every simple baseline is one.
+    without validation pairs nothing is chosen and every simple baseline is one. Ceilings are no
+    contestants: they are compared on request only.
 ``negative_control``
     against the arm's own ``@shuffled`` or ``@random``.
 ``configured``
-    from ``evaluation.contrasts``, a list of [arm, against].
+    from ``evaluation.contrasts``, a list of [arm, against]; ``baselines`` as the second stands for
+    every simple baseline that ran. One that is there already keeps its first kind.
 
-Holm adjusts over the contrasts of one split and metric. ``better`` is ``arm`` or ``against``
+Holm adjusts over the contrasts of one split, metric and kind. ``better`` is ``arm`` or ``against``
 where the interval excludes zero and the adjusted p is below 1 − confidence, else ``neither``.
+``detectable`` is the smallest difference that such an interval excludes zero for with 80 % power;
+``power`` is ``low`` where that is more than a tenth of the way from floor to ceiling (their means
+over the pairs), so that ``neither`` says little, else ``enough``.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ptrag.config import EACH_BASELINE
 from ptrag.files import read_table, write_table
 from ptrag.metrics import METRICS
 from ptrag.models.registry import EMBEDDING_CONTROLS, base_name
-from ptrag.statistics import bootstrap_mean_interval, holm, paired_comparison
+from ptrag.statistics import (
+    bootstrap_mean_interval,
+    detectable_difference,
+    holm,
+    paired_comparison,
+)
 
+#: Arms that know what is to be predicted: bounds to read the others against.
+CEILINGS = ("oracle", "split_half")
+WIDE = 0.1  # of the way from floor to ceiling
 BASELINES = ("control", "perturbation_mean", "line_mean", "additive", "ridge", "knn")
 PAIR = ["cell_line", "perturbation"]
 COMPARISON = [
     "split", "arm", "family", "metric", "role", "n_pairs", "n_missing", "n_seeds", "mean", "low",
-    "high", "scaled", "n_scaled",
+    "high", "scaled", "n_scaled", "unscaled", "n_unscaled",
 ]  # fmt: skip
 CONTRASTS = [
     "split", "metric", "arm", "against", "kind", "n_pairs", "difference", "low", "high",
-    "wilcoxon_p", "holm_p", "effect_size", "better",
+    "wilcoxon_p", "holm_p", "effect_size", "better", "detectable", "power",
 ]  # fmt: skip
 
 
@@ -50,6 +70,8 @@ def compare(
     evaluation: Mapping[str, Any],
     comparison_tsv: str | Path,
     contrasts_tsv: str | Path,
+    *,
+    split_half: bool = False,
 ) -> None:
     """Average, compare and test the arms of every split.
 
@@ -62,8 +84,12 @@ def compare(
         ``contrasts``.
     comparison_tsv, contrasts_tsv
         The tables to write.
+    split_half
+        Whether that ceiling is among the arms.
     """
     scores = _read(metrics)
+    if split_half:
+        scores = pd.concat([scores, replicates(scores)], ignore_index=True)
     write_table(comparison(scores, evaluation), comparison_tsv)
     write_table(contrasts(scores, evaluation), contrasts_tsv)
 
@@ -83,6 +109,12 @@ def _read(metrics: Iterable[tuple[str, str, int, str | Path]]) -> pd.DataFrame:
     )  # fmt: skip
 
 
+def replicates(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return what ``split_half`` scores: the ceiling of every pair and metric."""
+    once = scores.drop_duplicates(["split", "role", *PAIR, "metric"])
+    return once.assign(arm="split_half", value=once["ceiling"], n_seeds=1)
+
+
 def comparison(scores: pd.DataFrame, evaluation: Mapping[str, Any]) -> pd.DataFrame:
     """Return the mean and interval of every metric, per split, arm and role."""
     rows = []
@@ -99,20 +131,20 @@ def comparison(scores: pd.DataFrame, evaluation: Mapping[str, Any]) -> pd.DataFr
     return pd.DataFrame(rows, columns=COMPARISON)
 
 
-def _scaled(pairs: pd.DataFrame, higher: bool) -> tuple[float, int]:
-    """Mean value on the 0-1 scale, and of how many pairs."""
+def _scaled(pairs: pd.DataFrame, higher: bool) -> tuple[float, int, float, int]:
+    """Mean on the 0-1 scale and of how many pairs; plain mean of those without such a scale."""
     room = (pairs["ceiling"] - pairs["floor"]) * (1 if higher else -1)
-    pairs = pairs[room > 0]
-    if pairs.empty:
-        return np.nan, 0
-    gain = pairs["value"].mean() - pairs["floor"].mean()
-    return gain / (pairs["ceiling"].mean() - pairs["floor"].mean()), len(pairs)
+    usable, apart = pairs[room > 0], pairs[room <= 0]
+    scaled = (usable["value"] - usable["floor"]).sum()
+    scaled = scaled / (usable["ceiling"] - usable["floor"]).sum() if len(usable) else np.nan
+    return scaled, len(usable), apart["value"].mean(), len(apart)
 
 
 def contrasts(scores: pd.DataFrame, evaluation: Mapping[str, Any]) -> pd.DataFrame:
-    """Return every paired contrast, adjusted within split and metric."""
+    """Return every paired contrast, adjusted within split, metric and kind."""
     rows = []
-    wanted = [tuple(pair) for pair in evaluation.get("contrasts", [])]
+    arms = list(dict.fromkeys(scores["arm"]))
+    wanted = list(_wanted(evaluation.get("contrasts", []), arms))
     for (split, metric), its in scores.groupby(["split", "metric"], sort=False):
         wide = {
             role: pd.DataFrame(
@@ -120,15 +152,27 @@ def contrasts(scores: pd.DataFrame, evaluation: Mapping[str, Any]) -> pd.DataFra
             )
             for role, of_role in its.groupby("role")
         }
-        arms = list(dict.fromkeys(its["arm"]))
-        scored = wide.get("test", wide.get("val"))
+        role = "test" if "test" in wide else "val"
+        scored = wide[role]
         validation = wide.get("val") if "test" in wide else None
         family = [
             (split, metric, arm, against, kind, scored[arm], scored[against])
             for arm, against, kind in _pairings(arms, validation, METRICS[metric].higher, wanted)
         ]
-        rows += _tested(family, METRICS[metric].higher, evaluation)
+        ends = its[its["role"] == role].drop_duplicates(PAIR)
+        room = abs((ends["ceiling"] - ends["floor"]).mean())
+        for _, of_kind in groupby(family, key=itemgetter(4)):
+            rows += _tested(list(of_kind), METRICS[metric].higher, room, evaluation)
     return pd.DataFrame(rows, columns=CONTRASTS)
+
+
+def _wanted(pairs: Iterable[Sequence[str]], arms: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Contrasts of the configuration, ``baselines`` spelt out."""
+    for arm, against in pairs:
+        if against == EACH_BASELINE:
+            yield from ((arm, baseline) for baseline in BASELINES if baseline in arms)
+        else:
+            yield arm, against
 
 
 def _pairings(
@@ -139,7 +183,8 @@ def _pairings(
 ) -> Iterator[tuple[str, str, str]]:
     """Which arm is held against which, and why; no two twice."""
     bars = best_baselines(arms, validation, higher)
-    pairings = [(arm, bar, "baseline") for bar in bars for arm in arms if arm not in bars]
+    contestants = [arm for arm in arms if arm not in (*bars, *CEILINGS)]
+    pairings = [(arm, bar, "baseline") for bar in bars for arm in contestants]
     spoilt = [f"@{control}" for control in EMBEDDING_CONTROLS]
     pairings += [
         (arm, arm + tail, "negative_control")
@@ -178,8 +223,10 @@ def best_baselines(
     return [mean.idxmax() if higher else mean.idxmin()]
 
 
-def _tested(family: Sequence[tuple], higher: bool, evaluation: Mapping[str, Any]) -> list[tuple]:
-    """Rows of one split and metric."""
+def _tested(
+    family: Sequence[tuple], higher: bool, room: float, evaluation: Mapping[str, Any]
+) -> list[tuple]:
+    """Rows of one split, metric and kind; ``room`` is the way from floor to ceiling."""
     results = [
         paired_comparison(
             arm.to_numpy(), against.to_numpy(), arm.index.get_level_values("perturbation"),
@@ -194,5 +241,9 @@ def _tested(family: Sequence[tuple], higher: bool, evaluation: Mapping[str, Any]
         clear = (result.low > 0 or result.high < 0) and p < 1 - evaluation["confidence"]
         better = "arm" if (result.difference > 0) == higher else "against"
         better = better if clear else "neither"
-        rows.append((*names, *numbers, wilcoxon_p, p, effect, better))
+        detectable = detectable_difference(result.low, result.high, evaluation["confidence"])
+        power = None
+        if np.isfinite(detectable) and room > 0:
+            power = "low" if detectable > WIDE * room else "enough"
+        rows.append((*names, *numbers, wilcoxon_p, p, effect, better, detectable, power))
     return rows

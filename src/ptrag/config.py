@@ -13,6 +13,7 @@ from typing import Any
 from ptrag.errors import PtragError, did_you_mean
 from ptrag.models.registry import base_name, embedding_control, load_arm
 
+EACH_BASELINE = "baselines"  # in `evaluation.contrasts`: every simple baseline that runs
 SECTIONS = (
     "arms", "seeds", "cells", "embedding", "embeddings", "model", "training", "prediction",
     "evaluation", "arm_options", "resources",
@@ -145,7 +146,11 @@ def _typed(value: Any) -> Any:
 
 
 def _check_arms(settings: dict[str, Any], source: str) -> None:
-    contrasts = [arm for pair in settings["evaluation"].get("contrasts", []) for arm in pair]
+    contrasts = [
+        arm
+        for pair in settings["evaluation"].get("contrasts", [])
+        for arm in (pair[:1] if pair[1] == EACH_BASELINE else pair)
+    ]
     for arm in [*settings["arms"], *contrasts]:
         load_arm(arm)
         if base_name(arm) not in settings["arm_options"]:
@@ -161,10 +166,14 @@ def _check_arms(settings: dict[str, Any], source: str) -> None:
 
 
 def runs(settings: dict[str, Any]) -> Iterator[Run]:
-    """Yield every run of the matrix splits × arms × seeds; an arm without randomness runs once."""
+    """Yield every run of the matrix splits × arms × seeds.
+
+    An arm without randomness runs once, a ceiling not at all.
+    """
+    seeds_of = {"neural": settings["seeds"], "closed_form": [0], "ceiling": []}
     for split in settings["source"]["splits"]:
         for arm in settings["arms"]:
-            seeds = settings["seeds"] if load_arm(arm).family == "neural" else [0]
+            seeds = seeds_of[load_arm(arm).family]
             for seed in seeds:
                 yield Run(split, arm, seed)
 

@@ -117,6 +117,15 @@ def paired_comparison(
     return PairedComparison(len(difference), *interval, p, effect)
 
 
+def detectable_difference(low: float, high: float, confidence: float, power: float = 0.8) -> float:
+    """Smallest true difference whose interval excludes zero with probability ``power``.
+
+    (z_{½ + confidence/2} + z_power) · SE, with SE from the interval's half width
+    z_{½ + confidence/2} · SE; a normal approximation, before any adjustment for several tests.
+    """
+    return (high - low) / 2 * (1 + norm.ppf(power) / norm.ppf(0.5 + confidence / 2))
+
+
 def holm(p: np.ndarray) -> np.ndarray:
     """Holm's adjusted p-values max_{j ≤ i} min(1, (n − j + 1) p_(j)); NaN stays NaN.
 

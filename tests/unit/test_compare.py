@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from ptrag.compare import COMPARISON, CONTRASTS, compare
 from ptrag.files import read_table, write_table
@@ -116,6 +118,78 @@ def test_seeds_are_averaged_within_pairs_and_missing_values_counted(tmp_path):
     test = comparison[comparison["role"] == "test"].iloc[0]
     assert (test["mean"], test["n_pairs"], test["n_missing"], test["n_seeds"]) == (2.0, 19, 1, 3)
     assert contrasts.empty
+
+
+def test_split_half_has_the_ceilings_of_the_others_and_is_no_contestant(tmp_path):
+    values = {arm: {"mse": both(0.3)} for arm in ("line_mean", "ptrag")}
+    runs = plant(tmp_path, values, seeds=(1, 2))
+    for *_, path in runs:
+        table = read_table(path)
+        table["ceiling"] = table["perturbation"].str[1:].astype(float)
+        write_table(table, path)
+    wanted = [["split_half", "ptrag"]]
+    compare(
+        runs, EVALUATION | {"contrasts": wanted}, tmp_path / "comparison.tsv",
+        tmp_path / "contrasts.tsv", split_half=True,
+    )  # fmt: skip
+    comparison = read_table(tmp_path / "comparison.tsv").set_index(["arm", "role"])
+    row = comparison.loc["split_half", "test"]
+    assert (row["mean"], row["n_pairs"], row["n_seeds"]) == (np.mean(range(10, 30)), 20, 1)
+    contrasts = read_table(tmp_path / "contrasts.tsv")
+    kinds = contrasts.set_index("arm")["kind"].to_dict()
+    assert kinds == {"ptrag": "baseline", "split_half": "configured"}
+
+
+def test_pairs_without_a_scale_stand_apart(tmp_path):
+    runs = plant(tmp_path, {"ptrag": {"pearson_delta": both(0.3)}})
+    table = read_table(runs[0][-1])
+    for i, (value, floor, ceiling) in {
+        "P10": (0.6, 0.5, 0.5), "P11": (0.9, 0.5, 0.4), "P12": (0.4, 0.2, np.nan),
+    }.items():  # fmt: skip
+        table.loc[table["perturbation"] == i, ["value", "floor", "ceiling"]] = value, floor, ceiling
+    write_table(table, runs[0][-1])
+    comparison, _ = run(tmp_path, runs)
+    row = comparison.set_index("role").loc["test"]
+    rest = table[table["perturbation"].isin([f"P{i}" for i in range(13, 30)])]
+    assert (row["n_pairs"], row["n_scaled"], row["n_unscaled"]) == (20, 17, 2)
+    assert row["unscaled"] == pytest.approx(0.75)
+    assert row["scaled"] == pytest.approx(rest["value"].mean())  # from 0 to 1 there
+
+
+def test_each_baseline_on_request(tmp_path):
+    values = {arm: {"mse": both(0.3)} for arm in ("control", "line_mean", "additive", "ptrag")}
+    runs = plant(tmp_path, values)
+    _, contrasts = run(tmp_path, runs, contrasts=[["ptrag", "baselines"]])
+    against = contrasts[contrasts["arm"] == "ptrag"].groupby("kind")["against"].apply(set)
+    assert len(against["baseline"]) == 1
+    assert against["baseline"] | against["configured"] == {"control", "line_mean", "additive"}
+
+
+def test_holm_adjusts_within_a_kind(tmp_path):
+    values = {arm: {"mse": both(level)} for arm, level in
+              (("line_mean", 0.5), ("ptrag", 0.5), ("state", 0.5), ("knn", 0.6))}  # fmt: skip
+    _, contrasts = run(tmp_path, plant(tmp_path, values), contrasts=[["ptrag", "state"]])
+    for kind, its in contrasts.groupby("kind"):
+        expected = multipletests(its["wilcoxon_p"], method="holm")[1]
+        np.testing.assert_allclose(its["holm_p"], expected, err_msg=kind)
+    alone = contrasts[contrasts["kind"] == "configured"].iloc[0]
+    assert alone["holm_p"] == alone["wilcoxon_p"]
+
+
+def test_power_is_low_where_a_tenth_of_the_way_could_not_be_seen(tmp_path):
+    values = {arm: {"pearson_delta": both(0.3)} for arm in ("line_mean", "ptrag")}
+    runs = plant(tmp_path, values)
+    _, contrasts = run(tmp_path, runs)
+    row = contrasts.iloc[0]
+    # the paired differences have deviation 0.02 √2 over 20 pairs
+    expected = (stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) * 0.02 * np.sqrt(2 / 20)
+    assert row["detectable"] == pytest.approx(expected, rel=0.35)
+    assert row["power"] == "enough"
+    for *_, path in runs:
+        table = read_table(path)
+        table["ceiling"] = 5 * row["detectable"]
+        write_table(table, path)
+    assert run(tmp_path, runs)[1].iloc[0]["power"] == "low"
 
 
 def test_same_bytes_again(tmp_path):

@@ -105,8 +105,17 @@ def test_a_mistake_is_one_line_with_key_value_and_remedy(config, schema, key, va
         assert part in message
 
 
+def test_each_baseline_may_be_asked_for_in_one_word(config, schema):
+    config["arms"] = ["control", "state"]
+    put(config, "evaluation.contrasts", [["state", "baselines"]])
+    cfg.resolve(config, schema)
+    put(config, "evaluation.contrasts", [["baselines", "state"]])
+    with pytest.raises(PtragError, match="baselines"):
+        cfg.resolve(config, schema)
+
+
 def test_runs_span_splits_arms_and_seeds_and_draw_once_where_nothing_is_random(config, schema):
-    config |= {"arms": ["control", "ptrag", "ptrag@shuffled"], "seeds": [3, 5]}
+    config |= {"arms": ["control", "ptrag", "ptrag@shuffled", "split_half"], "seeds": [3, 5]}
     settings = cfg.resolve(config, schema)
     found = [run.path for run in cfg.runs(settings) if run.split == "genes"]
     assert found == [

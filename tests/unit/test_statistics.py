@@ -5,7 +5,12 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from ptrag.statistics import bootstrap_mean_interval, holm, paired_comparison
+from ptrag.statistics import (
+    bootstrap_mean_interval,
+    detectable_difference,
+    holm,
+    paired_comparison,
+)
 
 
 def test_interval_is_about_the_t_interval():
@@ -77,6 +82,20 @@ def test_missing_pairs_and_no_difference():
     assert (result.n_pairs, result.difference, result.wilcoxon_p) == (2, 0.0, 1.0)
     nothing = paired_comparison(np.full(2, np.nan), np.ones(2), np.arange(2), 200, 0.95)
     assert nothing.n_pairs == 0 and np.isnan(nothing.wilcoxon_p)
+
+
+def test_a_detectable_difference_is_detected_as_often_as_it_says():
+    rng = np.random.default_rng(7)
+    n, seen = 60, 0
+    first = paired_comparison(rng.normal(size=n), np.zeros(n), np.arange(n), 2000, 0.95)
+    shift = detectable_difference(first.low, first.high, 0.95)
+    se = 1 / np.sqrt(n)  # known here
+    assert shift == pytest.approx((stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) * se, rel=0.2)
+    shift = (stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) * se
+    for _ in range(500):
+        low = bootstrap_mean_interval(rng.normal(shift, 1, n), np.arange(n), 500, 0.95)[1]
+        seen += low > 0
+    assert seen / 500 == pytest.approx(0.8, abs=0.06)
 
 
 def test_holm_is_statsmodels():

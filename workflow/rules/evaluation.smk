@@ -71,6 +71,7 @@ rule compare_arms:
         **needs("compare_arms"),
     params:
         runs=[(run.split, run.arm, run.seed) for run in RUNS],
+        split_half="split_half" in SETTINGS["arms"],
         evaluation=SETTINGS["evaluation"],
     script:
         "../../src/compare_arms.py"

@@ -20,7 +20,8 @@ class Arm:
         As in ``config.yaml``; ``ptrag@shuffled`` is ``ptrag`` on a negative-control embedding.
     family
         ``closed_form`` arms are fitted in one go by :attr:`fit`; ``neural`` arms are trained,
-        as the network that :attr:`build` makes.
+        as the network that :attr:`build` makes; a ``ceiling`` runs no job, its scores are
+        by-products of scoring the others.
     summary
         One sentence for tables and reports.
     origin
@@ -39,7 +40,7 @@ class Arm:
     """
 
     name: str
-    family: Literal["closed_form", "neural"]
+    family: Literal["closed_form", "neural", "ceiling"]
     summary: str
     origin: str
     fit: Callable[..., Callable[..., Any]] | None = None
