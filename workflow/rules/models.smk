@@ -62,6 +62,7 @@ rule train_arm:
     threads: SETTINGS["training"]["threads"]
     resources:
         **needs("train_arm"),
+        cpus_per_task=SETTINGS["training"]["threads"],
     params:
         options=lambda wildcards: arm_options(SETTINGS, wildcards.arm),
         model=SETTINGS["model"],
@@ -88,6 +89,7 @@ rule predict_arm:
     threads: SETTINGS["training"]["threads"]
     resources:
         **needs("predict_arm"),
+        cpus_per_task=SETTINGS["training"]["threads"],
     params:
         prediction=SETTINGS["prediction"],
     script:
