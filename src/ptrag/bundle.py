@@ -6,6 +6,7 @@
 ``weights.safetensors``   weights, the frozen ones too
 ``embedding.h5ad``        vectors of perturbations, for arms that use them
 ``index/``                index and neighbours, for arms that retrieve
+``responses.npz``         measured responses, for arms with an expert: it is fitted from them
 ========================  ==========================================================
 """
 
@@ -26,8 +27,9 @@ from ptrag.genes.embeddings import read_embedding
 from ptrag.models.networks import Network, Shapes
 from ptrag.models.perturbations import Perturbations
 from ptrag.models.registry import load_arm
-from ptrag.predictor import Predictor
+from ptrag.predictor import Expert, Predictor
 from ptrag.retrieval.index import read_neighbours
+from ptrag.retrieval.responses import Responses
 
 FORMAT = 1
 
@@ -39,6 +41,7 @@ def write_bundle(
     about: dict[str, Any],
     embedding: str | Path | None = None,
     index: str | Path | None = None,
+    responses: Responses | None = None,
 ) -> None:
     """Write a bundle; the folder appears whole or not at all.
 
@@ -52,8 +55,8 @@ def write_bundle(
         The cells it was trained on: genes, lines, batches and scale come from it.
     about
         ``arm``, ``seed``, ``options``, ``model``, ``training``, ``trained``, ``hashes``, ...
-    embedding, index
-        The h5ad and the folder to copy in, where the arm uses them.
+    embedding, index, responses
+        The h5ad and the folder to copy in, and the responses to write, where the arm uses them.
     """
     folder = Path(folder)
     part = folder.with_name(f".{folder.name}.part")
@@ -68,10 +71,14 @@ def write_bundle(
     if index is not None:
         shutil.copytree(index, part / "index", copy_function=shutil.copyfile)
         hashes["neighbours"] = sha256(part / "index" / "neighbours.tsv")
+    if responses is not None:
+        responses.write(part / "responses.npz")
+        hashes["responses"] = sha256(part / "responses.npz")
     content = about | {
         "format": FORMAT, "ptrag": __version__, "hashes": hashes, "genes": store.genes,
         "lines": store.lines, "batches": store.batches, "perturbations": store.perturbations,
         "scale": store.scale, "simulated": store.simulated,
+        "features": network.encode_perturbation.in_features,
     }  # fmt: skip
     write_json(content, part / "bundle.json")
     shutil.rmtree(folder, ignore_errors=True)
@@ -110,18 +117,16 @@ def load_bundle(folder: str | Path, device: str | None = None) -> Predictor:
             f"{folder}: made in format {about.get('format')}, this version reads {FORMAT}; "
             "train it again"
         )
-    names = {"weights": "weights.safetensors"}
-    if about["options"].get("use_genept"):
-        names["embedding"] = "embedding.h5ad"
-    if about["options"].get("rag"):
-        names["neighbours"] = "index/neighbours.tsv"
+    names = {"weights": "weights.safetensors", "embedding": "embedding.h5ad",
+             "neighbours": "index/neighbours.tsv", "responses": "responses.npz"}  # fmt: skip
     for key, name in names.items():
+        if key not in about["hashes"]:
+            continue
         if not (folder / name).is_file():
             raise PtragError(f"{folder}: {name} is missing; copy the whole folder again")
         if sha256(folder / name) != about["hashes"][key]:
             raise PtragError(f"{folder}: {name} is not the file that was written; copy it again")
-    known = _perturbations(folder, about)
-    shapes = Shapes(len(about["genes"]), known.features.shape[1], len(about["batches"]))
+    shapes = Shapes(len(about["genes"]), about["features"], len(about["batches"]))
     network = load_arm(about["arm"]).build(about["options"], about["model"], shapes)
     try:
         network.load_state_dict(load_file(folder / "weights.safetensors"))
@@ -130,14 +135,21 @@ def load_bundle(folder: str | Path, device: str | None = None) -> Predictor:
         raise PtragError(f"{folder}: weights do not fit ({first}); train it again") from None
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Predictor(network, known, about, torch.device(device))
+    known, expert = _known(folder, about)
+    return Predictor(network, known, about, torch.device(device), expert)
 
 
-def _perturbations(folder: Path, about: dict[str, Any]) -> Perturbations:
-    options = about["options"]
-    if not options.get("use_genept"):
-        return Perturbations.one_hot(about["perturbations"], about["trained"])
-    embedding = read_embedding(folder / "embedding.h5ad")
-    if not options.get("rag"):
-        return Perturbations.embedded(embedding)
-    return Perturbations.embedded(embedding, read_neighbours(folder / "index"), options["topk_rag"])
+def _known(folder: Path, about: dict[str, Any]) -> tuple[Perturbations | None, Expert | None]:
+    """Return what the network knows: of perturbations, or of pairs through its expert."""
+    hashes, options = about["hashes"], about["options"]
+    embedding = neighbours = None
+    if "embedding" in hashes:
+        embedding = read_embedding(folder / "embedding.h5ad")
+    if "neighbours" in hashes:
+        neighbours = read_neighbours(folder / "index")
+    if "responses" in hashes:
+        responses = Responses.read(folder / "responses.npz")
+        return None, load_arm(about["arm"]).fit(responses, embedding, neighbours, options)
+    if embedding is None:
+        return Perturbations.one_hot(about["perturbations"], about["trained"]), None
+    return Perturbations.embedded(embedding, neighbours, options.get("topk_rag")), None

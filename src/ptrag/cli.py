@@ -50,6 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "--perturbations", nargs="+", required=True, metavar="GENE", help="genes to knock down"
     )
+    predict.add_argument(
+        "--cell-line", default="", metavar="LINE", help="line of the controls (for response_rag)"
+    )
     predict.add_argument("--out", type=Path, required=True, help="h5ad to write")
     predict.set_defaults(run=_predict)
 
@@ -76,7 +79,9 @@ def _arms(options: argparse.Namespace) -> int:
 def _predict(options: argparse.Namespace) -> int:
     from ptrag.predict import predict_file
 
-    predict_file(options.bundle, options.controls, options.perturbations, options.out)
+    predict_file(
+        options.bundle, options.controls, options.perturbations, options.out, options.cell_line
+    )
     return 0
 
 

@@ -46,7 +46,7 @@ def predict_neural(
         See :mod:`ptrag.predictions`; cells stream to disk pair by pair.
     out_evidence
         One row per (pair, candidate): cell_line, perturbation, candidate, rank, similarity,
-        gate, effect; none for arms that do not retrieve.
+        gate, effect, note; none for arms that do not retrieve.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def predict_neural(
         raise PtragError(f"{cells.path}: other genes than the bundle's; train on this store again")
     torch.set_num_threads(bundle.about["training"]["threads"])
     pairs = sorted(split.pairs("val") + split.pairs("test"))
-    known = [pair for pair in pairs if pair[1] in bundle.perturbations]
+    known = [pair for pair in pairs if bundle.knows(pair[1])]
     if len(known) < len(pairs):
         logger.info("%d of %d pairs have no vector", len(pairs) - len(known), len(pairs))
     tasks = prediction_tasks(cells, known, prediction["cells_per_pair"], bundle.set_size)
@@ -89,6 +89,7 @@ def predict_file(
     controls: str | Path,
     perturbations: Sequence[str],
     out: str | Path,
+    line: str = "",
 ) -> None:
     """Predict perturbations from a file of control cells of one line.
 
@@ -104,6 +105,9 @@ def predict_file(
     out
         h5ad to write: obs ``perturbation``, ``control_cell``. What each retrieved candidate
         did stands beside it, in ``{out}.evidence.tsv``, for arms that retrieve.
+    line
+        The cell line that the controls are of; needed by arms with an expert, one of the
+        bundle's then.
 
     Raises
     ------
@@ -113,7 +117,7 @@ def predict_file(
     predictor, out = load_bundle(bundle), Path(out)
     torch.set_num_threads(predictor.about["training"]["threads"])
     for name in perturbations:
-        predictor.perturbations.number(name)
+        predictor.check(line, name)
     try:
         data = anndata.read_h5ad(controls)
     except OSError as error:
@@ -136,7 +140,7 @@ def predict_file(
     evidence = []
     with written_in_blocks(out, obs, predictor.genes, uns) as write:
         for name in names:
-            made = predictor.predict(X, name, batch=batch, evidence=True)
+            made = predictor.predict(X, name, line=line, batch=batch, evidence=True)
             write(made.cells)
             evidence.append(made.evidence.assign(perturbation=name))
     table = pd.concat(evidence)

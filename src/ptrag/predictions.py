@@ -19,9 +19,11 @@ from ptrag.cells.store import CellStore, write_h5ad_around
 from ptrag.errors import PtragError
 from ptrag.files import atomic
 
-#: Columns of ``evidence.tsv``: what each candidate of a pair did to its prediction.
+#: Columns of ``evidence.tsv``: what each candidate of a pair did to its prediction. ``gate`` is
+#: the mean over cells, or a closed form's coefficient ω; ``note`` says what a prediction fell back
+#: on (in a row without candidate if need be).
 EVIDENCE = [
-    "cell_line", "perturbation", "candidate", "rank", "similarity", "gate", "effect",
+    "cell_line", "perturbation", "candidate", "rank", "similarity", "gate", "effect", "note",
 ]  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 Axes: n cells, B sets, S cells of a set, G genes, K candidates.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,13 +14,19 @@ from torch import Tensor, nn
 from ptrag.cells.sets import keyed_rng
 from ptrag.errors import PtragError, did_you_mean
 from ptrag.memory import keep_freed_memory
+from ptrag.models.estimate import Estimate
 from ptrag.models.networks import Batch, Network
 from ptrag.models.perturbations import Perturbations
+from ptrag.models.shift import shift_cells
 
 #: Sets that go through the network at once.
 SETS = 32
 #: A value of log1p(counts per 10,000) cannot be larger than log1p(10,000) = 9.2.
 LARGEST = 15.0
+
+
+#: What an expert expects of (line, perturbation).
+Expert = Callable[[str, str], Estimate]
 
 
 class Prediction(NamedTuple):
@@ -31,13 +37,35 @@ class Prediction(NamedTuple):
     cells
         (n, G) float32, one for each control cell.
     evidence
-        One row per candidate: candidate, rank, similarity, gate (mean over the cells), effect
-        (L2 norm of the change of the mean predicted profile when it is left out). Empty
-        without retrieval; None where none was asked for.
+        One row per candidate: candidate, rank, similarity, gate (mean over the cells; an
+        expert's coefficient ω), effect (L2 norm of the change of the mean predicted profile when
+        it is left out), note (what an expert fell back on). Empty without retrieval; None where
+        none was asked for.
     """
 
     cells: np.ndarray
     evidence: pd.DataFrame | None
+
+
+class _Query(NamedTuple):
+    """What the network is told besides the control cells.
+
+    Attributes
+    ----------
+    features
+        (U, E) on the device.
+    query
+        Row of ``features`` that is asked for.
+    candidates
+        (K,) rows of its candidates.
+    base
+        (n, G) the expert's cells, or None.
+    """
+
+    features: Tensor
+    query: int
+    candidates: np.ndarray
+    base: np.ndarray | None = None
 
 
 class Predictor:
@@ -48,11 +76,13 @@ class Predictor:
     network
         With its weights.
     perturbations
-        What it knows of each perturbation.
+        What it knows of each perturbation; None for an arm with an expert.
     about
         Content of ``bundle.json``.
     device
         Where to compute.
+    expert
+        What it knows of each pair; None for arms without.
 
     Attributes
     ----------
@@ -63,12 +93,14 @@ class Predictor:
     def __init__(
         self,
         network: Network,
-        perturbations: Perturbations,
+        perturbations: Perturbations | None,
         about: dict[str, Any],
         device: torch.device,
+        expert: Expert | None = None,
     ) -> None:
         keep_freed_memory()
-        self.about, self.perturbations, self.device = about, perturbations, device
+        self.about, self.device = about, device
+        self.perturbations, self.expert = perturbations, expert
         self.genes: list[str] = about["genes"]
         self.lines: list[str] = about["lines"]
         self.batches: list[str] = about["batches"]
@@ -79,7 +111,6 @@ class Predictor:
             torch.cat([learned, learned.mean(0, keepdim=True)])
         )
         self.network = network.to(device).eval()
-        self._features = torch.from_numpy(perturbations.features).to(device)
         refinement = network.refinement
         self._noisy = refinement is not None and refinement.random_at_inference
 
@@ -104,6 +135,26 @@ class Predictor:
             raise PtragError(f"controls: gene {twice!r} occurs twice; keep one column of it")
         X = X[:, position.get_indexer(self.genes)]
         return np.asarray(X.todense() if hasattr(X, "todense") else X, dtype=np.float32)
+
+    def check(self, line: str, perturbation: str) -> None:
+        """Check that a pair can be predicted.
+
+        Raises
+        ------
+        PtragError
+            For an unknown perturbation or, where an expert needs it, an unknown line.
+        """
+        if self.perturbations is not None:
+            self.perturbations.number(perturbation)
+        elif line not in self.lines:
+            raise PtragError(
+                f"cell line {line!r}: unknown to the bundle, whose expert reads responses line by "
+                f"line; {did_you_mean(line, self.lines)}"
+            )
+
+    def knows(self, perturbation: str) -> bool:
+        """Whether a perturbation can be predicted; an expert has a word on any."""
+        return self.perturbations is None or perturbation in self.perturbations
 
     def predict_cells(
         self,
@@ -151,51 +202,83 @@ class Predictor:
             For an unknown perturbation, or controls that do not fit.
         """
         controls = self._checked(controls)
-        number = self.perturbations.number(perturbation)
-        cells, gates, changes = [], [], []
+        self.check(line, perturbation)
+        codes = self._codes(batch, len(controls))
+        estimate = None
+        if self.perturbations is None:
+            estimate = self.expert(line, perturbation)
+            query = self._expected(estimate.delta, controls)
+        else:
+            number = self.perturbations.number(perturbation)
+            query = self._looked_up(number)
+        key = (self.about["seed"] if seed is None else seed, "gates", line, perturbation)
         with torch.inference_mode():
-            for inputs, asked in self._batches(controls, number, batch, line, seed):
-                predicted = self.network(inputs)
-                cells.append(predicted.cells.flatten(0, 1)[:asked].cpu().numpy())
-                if evidence and predicted.gates is not None:
-                    gates.append(predicted.gates.flatten(0, 1)[:asked].cpu().numpy())
-                    changes.append(self._left_out(inputs, *predicted, asked))
-        table = None
-        if evidence:
-            table = self._evidence(number, gates, changes)
-        return Prediction(np.concatenate(cells), table)
+            run = self._run(controls, codes, query, key, evidence)
+            if not evidence:
+                return Prediction(run.cells, None)
+            if estimate is None:
+                return Prediction(run.cells, self._evidence(number, run))
+            effects = [
+                np.linalg.norm(
+                    self._run(controls, codes, self._expected(without, controls), key).profile
+                    - run.profile
+                )
+                for *_, without in estimate.candidates
+            ]
+        return Prediction(run.cells, _expert_evidence(estimate, effects))
+
+    def _looked_up(self, number: int) -> _Query:
+        lookup = self.perturbations.look_up(np.array([number]))
+        features = self._tensor(self.perturbations.features[lookup.distinct])
+        return _Query(features, int(lookup.query[0]), lookup.candidates[0])
+
+    def _expected(self, delta: np.ndarray, controls: np.ndarray) -> _Query:
+        features = self._tensor(delta[None].astype(np.float32))
+        return _Query(features, 0, np.empty(0, np.int64), shift_cells(controls, delta))
+
+    def _run(
+        self,
+        controls: np.ndarray,
+        codes: np.ndarray,
+        query: _Query,
+        key: tuple[object, ...],
+        leave_out: bool = False,
+    ) -> "_Run":
+        """Predict all cells; with ``leave_out`` what each candidate did, too."""
+        cells, gates, changes = [], [], []
+        for inputs, asked in self._batches(controls, codes, query, key):
+            predicted = self.network(inputs)
+            cells.append(predicted.cells.flatten(0, 1)[:asked].float().cpu().numpy())
+            if leave_out and predicted.gates is not None:
+                gates.append(predicted.gates.flatten(0, 1)[:asked].cpu().numpy())
+                changes.append(self._left_out(inputs, *predicted, asked))
+        return _Run(np.concatenate(cells), gates, changes)
 
     def _batches(
         self,
         controls: np.ndarray,
-        number: int,
-        batch: Sequence[str] | None,
-        line: str,
-        seed: int | None,
+        codes: np.ndarray,
+        query: _Query,
+        key: tuple[object, ...],
     ) -> Iterator[tuple[Batch, int]]:
         """Yield network inputs, and how many of their cells are not there to fill up."""
         n, S = len(controls), self.set_size
         fill = (np.arange(-(-n // S) * S) % n).reshape(-1, S)  # (B, S) cells
-        codes = self._codes(batch, n)
-        lookup = self.perturbations.look_up(np.array([number]))
-        features = self._features[self._tensor(lookup.distinct)]
         noise = None
         if self._noisy:
-            key = self.about["seed"] if seed is None else seed
-            rng = keyed_rng(key, "gates", line, self.perturbations.names[number])
-            noise = rng.logistic(size=(*fill.shape, lookup.candidates.shape[1]))
+            noise = keyed_rng(*key).logistic(size=(*fill.shape, len(query.candidates)))
+            noise = noise.astype(np.float32)
         for start in range(0, len(fill), SETS):
             rows = fill[start : start + SETS]
             yield (
                 Batch(
                     self._tensor(controls[rows]),
                     self._tensor(codes[rows]),
-                    features,
-                    self._tensor(np.repeat(lookup.query, len(rows))),
-                    self._tensor(np.repeat(lookup.candidates, len(rows), axis=0)),
-                    None
-                    if noise is None
-                    else self._tensor(noise[start : start + SETS].astype(np.float32)),
+                    query.features,
+                    self._tensor(np.full(len(rows), query.query)),
+                    self._tensor(np.tile(query.candidates, (len(rows), 1))),
+                    None if noise is None else self._tensor(noise[start : start + SETS]),
+                    base=None if query.base is None else self._tensor(query.base[rows]),
                 ),
                 min(n - start * S, rows.size),
             )
@@ -214,16 +297,14 @@ class Predictor:
             change[k] = _profile(self.network(inputs._replace(keep=keep)).cells, asked) - whole
         return change.cpu().numpy()
 
-    def _evidence(
-        self, number: int, gates: list[np.ndarray], changes: list[np.ndarray]
-    ) -> pd.DataFrame:
+    def _evidence(self, number: int, run: "_Run") -> pd.DataFrame:
         """Put together the gates (cells, K) and the summed changes (K, G) of all batches."""
         known = self.perturbations
         K = known.candidates.shape[1]
         gate, effect = np.empty(0), np.empty(0)
         if K:
-            gate = np.concatenate(gates).mean(0, dtype=np.float64)
-            effect = np.linalg.norm(sum(changes), axis=1) / sum(len(part) for part in gates)
+            gate = np.concatenate(run.gates).mean(0, dtype=np.float64)
+            effect = np.linalg.norm(sum(run.changes), axis=1) / len(run.cells)
         return pd.DataFrame(
             {
                 "candidate": [known.names[i] for i in known.candidates[number]],
@@ -231,6 +312,7 @@ class Predictor:
                 "similarity": known.similarity[number],
                 "gate": gate,
                 "effect": effect,
+                "note": "",
             }
         )
 
@@ -265,6 +347,36 @@ class Predictor:
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+
+class _Run(NamedTuple):
+    """The predicted cells (n, G), and per batch gates (cells, K) and summed changes (K, G)."""
+
+    cells: np.ndarray
+    gates: list[np.ndarray]
+    changes: list[np.ndarray]
+
+    @property
+    def profile(self) -> np.ndarray:
+        """Mean of the cells, (G,) float64."""
+        return self.cells.mean(axis=0, dtype=np.float64)
+
+
+def _expert_evidence(estimate: Estimate, effects: Sequence[float]) -> pd.DataFrame:
+    """One row per candidate, or one without a candidate that says what was fallen back on."""
+    table = pd.DataFrame(
+        {
+            "candidate": [its.name for its in estimate.candidates],
+            "rank": range(1, len(effects) + 1),
+            "similarity": [its.similarity for its in estimate.candidates],
+            "gate": [its.weight for its in estimate.candidates],
+            "effect": effects,
+            "note": estimate.note,
+        }
+    )
+    if estimate.note and not len(table):
+        table.loc[0] = [None, None, None, None, None, estimate.note]
+    return table
 
 
 def _profile(cells: Tensor, asked: int) -> Tensor:

@@ -23,10 +23,6 @@ from ptrag.retrieval.index import read_neighbours
 from ptrag.retrieval.responses import Responses
 from ptrag.splits import Split
 
-#: Columns of a closed form's ``evidence.tsv``: ``gate`` is the candidate's coefficient, and
-#: ``note`` says what a pair's prediction fell back on (a row without candidate if need be).
-COLUMNS = [*EVIDENCE, "note"]
-
 logger = logging.getLogger("ptrag")
 
 
@@ -98,7 +94,7 @@ def predict_closed_forms(
                 controls = np.asarray(store.X[task.rows])
                 write(shift_cells(controls, estimate.delta))
                 rows += evidence_rows(task, estimate, controls.mean(axis=0, dtype=np.float64))
-        write_table(pd.DataFrame(rows, columns=COLUMNS), form.evidence)
+        write_table(pd.DataFrame(rows, columns=EVIDENCE), form.evidence)
         logger.info("%s: %d pairs", form.arm, len(tasks))
 
 

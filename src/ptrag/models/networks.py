@@ -52,6 +52,8 @@ class Batch(NamedTuple):
         (B, S, K) logistic noise of gates drawn at inference; None: drawn by torch.
     keep
         (B, K) bool, False leaves a candidate out; None keeps all.
+    base
+        (B, S, G) the control cells as an expert moves them, for networks that add to these.
     """
 
     control: Tensor
@@ -61,6 +63,7 @@ class Batch(NamedTuple):
     candidates: Tensor
     noise: Tensor | None = None
     keep: Tensor | None = None
+    base: Tensor | None = None
 
 
 class Predicted(NamedTuple):
@@ -91,6 +94,9 @@ class Network(nn.Module):
         Stage two, which makes z of the candidates; None: no retrieval.
     residual
         Add z to h + g_p instead of replacing it.
+    gated
+        Add to the base: ŷ = ReLU(base + γ (W_o (T(u) + h) + b_o)) with one gate γ, 0 at the
+        start, so that the untrained network predicts the base itself.
     """
 
     def __init__(
@@ -99,6 +105,7 @@ class Network(nn.Module):
         shapes: Shapes,
         refinement: nn.Module | None = None,
         residual: bool = False,
+        gated: bool = False,
     ) -> None:
         super().__init__()
         hidden = model["hidden"]
@@ -113,6 +120,7 @@ class Network(nn.Module):
             model["causal"],
         )  # fmt: skip
         self.decode = nn.Linear(hidden, shapes.n_genes)  # W_o
+        self.gate = nn.Parameter(torch.zeros(())) if gated else None  # γ
         if model["frozen_backbone"]:
             self.backbone.requires_grad_(False)
             self.decode.requires_grad_(False)
@@ -130,5 +138,7 @@ class Network(nn.Module):
             )
             u = u + z if self.residual else z
         u = u + self.batch_embedding(batch.batch_codes)
-        cells = torch.relu(self.decode(self.backbone(u) + h))
-        return Predicted(cells, gates)
+        decoded = self.decode(self.backbone(u) + h)
+        if self.gate is not None:
+            decoded = batch.base + self.gate * decoded
+        return Predicted(torch.relu(decoded), gates)

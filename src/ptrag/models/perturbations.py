@@ -82,6 +82,13 @@ class Perturbations:
         features = embedding.vectors[embedding.rows(names)]
         return cls(names, features, candidates[:, :top], similarity[:, :top])
 
+    @classmethod
+    def expected(cls, pairs: Sequence[tuple[str, str]], deltas: np.ndarray) -> "Perturbations":
+        """Take what an expert expects of (line, perturbation) pairs, (pairs, G), as features."""
+        names = [f"{perturbation} in {line}" for line, perturbation in pairs]
+        none = np.empty((len(names), 0))
+        return cls(names, deltas.astype(np.float32), none.astype(np.int64), none)
+
     @cached_property
     def _number(self) -> dict[str, int]:
         return {name: i for i, name in enumerate(self.names)}

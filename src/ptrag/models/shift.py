@@ -26,12 +26,15 @@ def shift_cells(x: np.ndarray, delta: np.ndarray) -> np.ndarray:
     cells
         (n, G) of the type of ``x``. For m = 0 all zeros.
     """
+    return np.maximum(x + shift_vector(x, delta), 0.0).astype(x.dtype)
+
+
+def shift_vector(x: np.ndarray, delta: np.ndarray) -> np.ndarray:
+    """Return d' of :func:`shift_cells`, (G,) float64; for m = 0 minus the largest value."""
     wide = np.asarray(x, np.float64)
     n = len(wide)
     total = n * np.maximum(wide.mean(axis=0) + delta, 0.0)
     ordered = np.sort(wide, axis=0)[::-1]
     shift = (total - np.cumsum(ordered, axis=0)) / np.arange(1, n + 1)[:, None]
     last = np.maximum((ordered + shift > 0).sum(axis=0), 1) - 1  # it holds up to k, then never
-    moved = wide + np.take_along_axis(shift, last[None], axis=0)
-    moved[:, total == 0] = 0.0
-    return np.maximum(moved, 0.0).astype(x.dtype)
+    return np.where(total == 0, -ordered[0], np.take_along_axis(shift, last[None], axis=0)[0])

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.utils.data import Dataset
 
-from ptrag.cells.sets import SetSampler
+from ptrag.cells.sets import Draw, SetSampler
 from ptrag.cells.store import CellStore
 from ptrag.models.perturbations import Perturbations
 
@@ -20,6 +20,8 @@ class Step(NamedTuple):
     ----------
     number
         Of the step, from 0.
+    pair
+        (B,) number of each set's pair.
     control, perturbed
         (B, S) rows of the store.
     distinct
@@ -29,6 +31,7 @@ class Step(NamedTuple):
     """
 
     number: int
+    pair: np.ndarray
     control: np.ndarray
     perturbed: np.ndarray
     distinct: np.ndarray
@@ -37,7 +40,10 @@ class Step(NamedTuple):
 
 
 class Steps(Dataset):
-    """The steps of a training from ``start`` on; step t is a pure function of seed and t."""
+    """The steps of a training from ``start`` on; step t is a pure function of seed and t.
+
+    Of several processes, each takes its share of the sets of every step.
+    """
 
     def __init__(
         self,
@@ -58,9 +64,17 @@ class Steps(Dataset):
         if not 0 <= index < len(self):
             raise IndexError(index)
         step = self._start + index
-        draw = self._sampler.draw(step)
-        lookup = self._perturbations.look_up(self._numbers[draw.pair])
-        return Step(step, draw.control, draw.perturbed, *lookup)
+        rank, world = process()
+        share = self._sampler.sets // world
+        draw = Draw(*(rows[rank * share : (rank + 1) * share] for rows in self._sampler.draw(step)))
+        return Step(step, *draw, *self._perturbations.look_up(self._numbers[draw.pair]))
+
+
+def process() -> tuple[int, int]:
+    """Return the number of this process among those that train together, and how many."""
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    return 0, 1
 
 
 class Cells:

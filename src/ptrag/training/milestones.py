@@ -43,7 +43,8 @@ class Milestones(lightning.Callback):
     history
         [step, split, metric, value] of all validations; a step counts updates done.
     best
-        ``step``, ``value`` of the monitored metric and ``weights`` (what is not frozen).
+        ``step``, ``value`` of the monitored metric and ``weights`` (what is not frozen). The
+        published training takes its last weights.
     """
 
     def __init__(
@@ -68,11 +69,16 @@ class Milestones(lightning.Callback):
         """Whether all steps are done, or ``patience`` validations brought nothing better."""
         if self.done >= self.training["max_steps"]:
             return True
-        if self.training["patience"] is None or self.best is None:
+        if self.training["patience"] is None or self.training["published"] or self.best is None:
             return False
         monitor = self.training["monitor"]
         validated = [row[0] for row in self.history if row[1:3] == ["val", monitor]]
         return sum(step > self.best["step"] for step in validated) >= self.training["patience"]
+
+    def on_train_start(self, trainer: lightning.Trainer, module: TrainingModule) -> None:
+        """Validate what is not yet trained."""
+        if self.best is None:
+            self._validate(module)
 
     def on_train_batch_end(
         self,
@@ -89,11 +95,14 @@ class Milestones(lightning.Callback):
         if due or last or self.done % CHECK_EVERY == 0:
             self._check(module)
         if due or last:
-            self._milestone(module)
-        if due or last or time.monotonic() - self._saved > SAVE_SECONDS:
+            self._milestone(trainer, module)
+        # the losses of the other processes since the last milestone are not known here
+        late = trainer.world_size == 1 and time.monotonic() - self._saved > SAVE_SECONDS
+        if trainer.is_global_zero and (due or last or late):
             self.save(module)
         if trainer.received_sigterm:
-            self.save(module)
+            if trainer.world_size == 1:
+                self.save(module)
             logger.info("%s: stopped at step %d; a rerun goes on from there", self.name, self.done)
             raise SystemExit(143)
         trainer.should_stop = self.finished
@@ -121,11 +130,16 @@ class Milestones(lightning.Callback):
                 "training.learning_rate or training.gradient_clip"
             )
 
-    def _milestone(self, module: TrainingModule) -> None:
-        means = torch.stack(module.losses).double().mean(0).tolist()
+    def _milestone(self, trainer: lightning.Trainer, module: TrainingModule) -> None:
+        mean = torch.stack(module.losses).double().mean(0)
+        means = trainer.strategy.reduce(mean, reduce_op="mean").tolist()
         module.losses.clear()
         for metric, value in zip(("loss", "energy", "gate"), means, strict=True):
             self.history.append([self.done, "train", metric, value])
+        self._log(means[0], self._validate(module))
+
+    def _validate(self, module: TrainingModule) -> float:
+        """Score, keep the weights if they are the best so far, and return the monitored value."""
         metrics = self.validate()
         for metric, value in metrics.items():
             self.history.append([self.done, "val", metric, value])
@@ -138,10 +152,10 @@ class Milestones(lightning.Callback):
         if self._better(value):
             weights = {k: p.detach().clone() for k, p in trainable(module.network).items()}
             self.best = {"step": self.done, "value": value, "weights": weights}
-        self._log(means[0], value)
+        return value
 
     def _better(self, value: float) -> bool:
-        if self.best is None:
+        if self.best is None or self.training["published"]:
             return True
         sign = 1 if HIGHER_IS_BETTER[self.training["monitor"]] else -1
         return sign * (value - self.best["value"]) > 0

@@ -12,15 +12,20 @@ from ptrag.cells.sets import keyed_rng
 from ptrag.cells.store import CellStore
 from ptrag.models.losses import energy_distance
 from ptrag.models.networks import Batch
-from ptrag.training.data import Cells, Step
+from ptrag.training.data import Cells, Step, process
 
 
 def learning_rate(training: dict[str, Any], step: int) -> float:
-    """Return the rate at a step: constant, or falling to 0 along half a cosine."""
+    """Return the rate at a step: constant (as published), or falling to 0 along half a cosine."""
     rate = training["learning_rate"]
-    if training["schedule"] == "cosine":
+    if training["schedule"] == "cosine" and not training["published"]:
         rate *= 0.5 * (1 + math.cos(math.pi * step / training["max_steps"]))
     return rate
+
+
+def moved(batch: Batch, shifts: Tensor) -> Batch:
+    """Return a batch with the expert's cells: controls (B, S, G) moved by (B, G)."""
+    return batch._replace(base=torch.relu(batch.control + shifts.unsqueeze(1)))
 
 
 class TrainingModule(lightning.LightningModule):
@@ -39,7 +44,10 @@ class TrainingModule(lightning.LightningModule):
     sparsity
         λ; 0 for none.
     seed
-        Dropout and gate noise of step t depend on it and t alone.
+        Dropout and gate noise of step t depend on it and t alone (and on the process, where
+        several train together).
+    shifts
+        (pairs, G) by which the expert moves the control cells of each pair; None without.
 
     Attributes
     ----------
@@ -59,10 +67,13 @@ class TrainingModule(lightning.LightningModule):
         training: dict[str, Any],
         sparsity: float,
         seed: int,
+        shifts: np.ndarray | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.register_buffer("features", torch.from_numpy(features), persistent=False)
+        shifts = None if shifts is None else torch.from_numpy(shifts)
+        self.register_buffer("shifts", shifts, persistent=False)
         self.training_settings, self.sparsity, self.seed = training, sparsity, seed
         self.store, self.cells = store, None
         self.losses: list[Tensor] = []
@@ -74,7 +85,8 @@ class TrainingModule(lightning.LightningModule):
 
     def training_step(self, step: Step, index: int) -> Tensor:
         """Return the loss of one batch of sets."""
-        torch.manual_seed(int(keyed_rng(self.seed, "noise", int(step.number)).integers(2**63)))
+        key = (self.seed, "noise", int(step.number), *([rank] if (rank := process()[0]) else []))
+        torch.manual_seed(int(keyed_rng(*key).integers(2**63)))
         batch = Batch(
             self.cells.expression(step.control),
             self.cells.batch_codes(step.control),
@@ -82,9 +94,13 @@ class TrainingModule(lightning.LightningModule):
             step.query,
             step.candidates,
         )
+        if self.shifts is not None:
+            batch = moved(batch, self.shifts[step.pair])
         predicted = self.network(batch)
-        energy = energy_distance(predicted.cells, self.cells.expression(step.perturbed)).mean()
-        gate = energy.new_zeros(()) if predicted.gates is None else predicted.gates.mean()
+        with torch.autocast(self.device.type, enabled=False):  # distances want float32
+            observed = self.cells.expression(step.perturbed)
+            energy = energy_distance(predicted.cells.float(), observed).mean()
+        gate = energy.new_zeros(()) if predicted.gates is None else predicted.gates.float().mean()
         loss = energy + self.sparsity * gate
         self.losses.append(torch.stack([loss, energy, gate]).detach())
         self.step = int(step.number)

@@ -14,38 +14,47 @@ from ptrag.models.losses import energy_distance
 from ptrag.models.networks import Batch
 from ptrag.models.perturbations import Perturbations
 from ptrag.training.data import Cells
+from ptrag.training.module import moved
 
 #: Metrics and whether more is better.
 HIGHER_IS_BETTER = {"energy": False, "mse": False, "pearson_delta": True}
 
 
 class ValidationPair(NamedTuple):
-    """One pair, its cell set and its profiles (G,) float64."""
+    """One pair, its cell set, its profiles (G,) float64, and the expert's shift if there is one."""
 
     draw: Draw
     number: int
     profile: np.ndarray
     control: np.ndarray
     noise: np.ndarray | None
+    shift: np.ndarray | None
 
 
 def validation_pairs(
     store: CellStore,
     pairs: Sequence[tuple[str, str]],
+    numbers: np.ndarray,
     perturbations: Perturbations,
     set_size: int,
     noisy: bool,
+    shifts: np.ndarray | None = None,
 ) -> list[ValidationPair]:
-    """Return one fixed set per pair, with fixed gate noise where the arm draws at inference."""
+    """Return one fixed set per pair, with fixed gate noise where the arm draws at inference.
+
+    ``numbers`` (pairs,) are rows of ``perturbations``; ``shifts`` (pairs, G) those of an expert.
+    """
     result = []
     K = perturbations.candidates.shape[1]
-    for (line, name), draw in zip(pairs, validation_sets(store, pairs, set_size), strict=True):
+    for i, draw in enumerate(validation_sets(store, pairs, set_size)):
+        line, name = pairs[i]
         noise = None
         if noisy:
             rng = keyed_rng("validation noise", line, name)
             noise = rng.logistic(size=(1, set_size, K)).astype(np.float32)
         profiles = store.mean(line, name), store.mean(line, CONTROL)
-        result.append(ValidationPair(draw, perturbations.number(name), *profiles, noise))
+        shift = None if shifts is None else shifts[i : i + 1]
+        result.append(ValidationPair(draw, int(numbers[i]), *profiles, noise, shift))
     return result
 
 
@@ -85,7 +94,9 @@ def validate(
                 candidates,
                 None if pair.noise is None else cells.tensor(pair.noise),
             )
-            predicted = network(batch).cells
+            if pair.shift is not None:
+                batch = moved(batch, cells.tensor(pair.shift))
+            predicted = network(batch).cells.float()
             observed = cells.expression(cells.tensor(pair.draw.perturbed))
             profile = predicted[0].mean(0, dtype=torch.float64).cpu().numpy()
             rows.append(

@@ -1,0 +1,153 @@
+"""What a network is told of the pairs it trains and validates on.
+
+An arm without an expert knows perturbations, by one-hot or embedding, with their candidates. An
+arm with an expert (``fit`` and ``build``) knows each pair's expected delta δ̂, and its cells are
+the residual to those of the expert. A training pair's δ̂ is the leave-one-out one, so that its
+own cells never serve it.
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptrag.cells import CONTROL
+from ptrag.cells.sets import choose, keyed_rng
+from ptrag.cells.store import CellStore
+from ptrag.errors import PtragError
+from ptrag.genes.embeddings import read_embedding
+from ptrag.models.perturbations import Perturbations
+from ptrag.models.registry import load_arm
+from ptrag.models.shift import shift_vector
+from ptrag.retrieval.index import read_neighbours
+from ptrag.retrieval.responses import Responses
+from ptrag.splits import Split
+
+SHIFTED_CELLS = 512  # control cells of a line on which an expert's shift is worked out
+
+Pair = tuple[str, str]
+
+logger = logging.getLogger("ptrag")
+
+
+@dataclass(frozen=True)
+class Known:
+    """Pairs by role, and what is known of them.
+
+    Attributes
+    ----------
+    perturbations
+        Features and candidates.
+    pairs
+        {``train``, ``val``: (line, perturbation)}.
+    numbers
+        {role: (pairs,) row of each in ``perturbations``}.
+    shifts
+        {role: (pairs, G) float32, by which the expert moves the line's controls}; None without
+        an expert.
+    responses
+        What the expert was fitted on, or None.
+    """
+
+    perturbations: Perturbations
+    pairs: dict[str, list[Pair]]
+    numbers: dict[str, np.ndarray]
+    shifts: dict[str, np.ndarray] | None = None
+    responses: Responses | None = None
+
+
+def know(
+    arm: str,
+    options: dict[str, Any],
+    store: CellStore,
+    split: Split,
+    embedding: str | Path | None,
+    index: str | Path | None,
+) -> Known:
+    """Return what an arm is told.
+
+    Raises
+    ------
+    PtragError
+        If the arm's options ask for a file that is not given, or no pair is left.
+    """
+    if options.get("use_genept") and embedding is None:
+        raise PtragError(f"arm {arm!r}: use_genept is true but there is no embedding; name one")
+    if options.get("rag") and index is None:
+        raise PtragError(f"arm {arm!r}: rag is true but there is no index; build one")
+    if load_arm(arm).fit is not None:
+        return _by_expert(arm, options, store, split, embedding, index)
+    if not options.get("use_genept"):
+        known = Perturbations.one_hot(store.perturbations, split.perturbations("train"))
+    elif not options.get("rag"):
+        known = Perturbations.embedded(read_embedding(embedding))
+    else:
+        known = Perturbations.embedded(
+            read_embedding(embedding), read_neighbours(index), options["topk_rag"]
+        )
+    pairs = {role: _kept(arm, split, role, known) for role in ("train", "val")}
+    numbers = {role: np.array([known.number(p) for _, p in its]) for role, its in pairs.items()}
+    return Known(known, pairs, numbers)
+
+
+def _kept(arm: str, split: Split, role: str, known: Perturbations) -> list[Pair]:
+    """Return the pairs of a role whose perturbation has a vector; say how many have none."""
+    pairs = split.pairs(role)
+    kept = [pair for pair in pairs if pair[1] in known]
+    if len(kept) < len(pairs):
+        logger.info("%s: %d %s pairs have no vector", arm, len(pairs) - len(kept), role)
+    if not kept:
+        raise PtragError(
+            f"{arm}: no {role} pair has a vector; check the split and the embedding's coverage.tsv"
+            if pairs
+            else f"{arm}: the split has no {role} pair; change its fractions or lists"
+        )
+    return kept
+
+
+def _by_expert(
+    arm: str,
+    options: dict[str, Any],
+    store: CellStore,
+    split: Split,
+    embedding: str | Path | None,
+    index: str | Path | None,
+) -> Known:
+    responses = Responses.measured(store, split)
+    expert = load_arm(arm).fit(
+        responses, embedding and read_embedding(embedding), index and read_neighbours(index),
+        options,
+    )  # fmt: skip
+    pairs = {role: split.pairs(role) for role in ("train", "val")}
+    if not pairs["val"]:
+        raise PtragError(f"{arm}: the split has no val pair; change its fractions or lists")
+    deltas = {
+        "train": expert.leave_one_out(),
+        "val": np.array([expert(*pair).delta for pair in pairs["val"]]),
+    }
+    numbers = np.arange(sum(map(len, pairs.values())))
+    numbers = dict(zip(pairs, np.split(numbers, [len(pairs["train"])]), strict=True))
+    known = Perturbations.expected(
+        [*pairs["train"], *pairs["val"]], np.concatenate([*deltas.values()])
+    )
+    controls = {line: _controls(store, line) for line in store.lines}
+    shifts = {
+        role: np.array(
+            [
+                shift_vector(controls[line], delta)
+                for (line, _), delta in zip(pairs[role], deltas[role], strict=True)
+            ],
+            np.float32,
+        )
+        for role in pairs
+    }
+    return Known(known, pairs, numbers, shifts, responses)
+
+
+def _controls(store: CellStore, line: str) -> np.ndarray:
+    block = store.rows(line, CONTROL)
+    n = block.stop - block.start
+    rng = keyed_rng("expert's controls", line)
+    return store.X[block.start + np.sort(choose(rng, n, min(n, SHIFTED_CELLS)))]
