@@ -1,17 +1,29 @@
-"""Score every val and test pair of one run: metrics.tsv, one row per pair and metric."""
+"""Score every val and test pair of one run.
+
+metrics.tsv has one row per pair and metric; intervals.h5ad and conformal.tsv say how far the
+predicted deltas can be trusted.
+"""
 
 from ptrag.logs import rule_log
 
 with rule_log(snakemake.log[0]):
     from ptrag.cells.store import CellStore
     from ptrag.evaluate import evaluate
+    from ptrag.intervals import write_intervals
     from ptrag.splits import read_split
 
-    evaluate(
+    shared = (
         CellStore(snakemake.input.cells),
         read_split(snakemake.input.split),
         snakemake.input.reference,
         snakemake.input.predictions,
-        snakemake.params.evaluation,
-        snakemake.output.metrics,
+    )
+    evaluation = snakemake.params.evaluation
+    evaluate(*shared, evaluation, snakemake.output.metrics)
+    write_intervals(
+        *shared,
+        snakemake.input.evidence,
+        evaluation,
+        snakemake.output.intervals,
+        snakemake.output.conformal,
     )

@@ -3,7 +3,8 @@
 Everything that is fitted (PCA, bandwidths, centroids, the mean baseline) is fitted on training
 pairs and control cells; of the scored pairs the file holds what the real cells are: mean,
 variance, p-values against the same line's controls, and how well one half of them predicts
-the other.
+the other. The attribute ``fitted`` says in JSON what was fitted on which cells
+(:func:`fitted_on` reads it).
 """
 
 import json
@@ -26,10 +27,12 @@ from ptrag.metrics.degs import Moments, moments
 from ptrag.metrics.distribution import median_distance
 from ptrag.metrics.pair import Line
 from ptrag.metrics.pca import PCA, fit_pca
+from ptrag.precision import Precision
+from ptrag.retrieval.responses import Responses
 from ptrag.scoring import Reference
 from ptrag.splits import Split
 
-FORMAT = 1
+FORMAT = 2
 FIT_CELLS = 20_000  # cells that the PCA is fitted on, at most
 BANDWIDTH_CELLS = 1_000  # cells of a line that its bandwidth comes from, at most
 SCORED_ROLES = ("val", "test")
@@ -73,7 +76,8 @@ def build_reference(
     names = sorted(set(pairs["cell_line"]))
     lines = {name: _line(store, name, [p for of, p in train if of == name], pca) for name in names}
     pairs = pairs[["cell_line", "perturbation", "role"]]
-    reference = Reference(store, dict(evaluation), pca, lines, pairs, [], {})
+    precision = Precision.of(Responses.measured(store, split))
+    reference = Reference(store, dict(evaluation), pca, lines, pairs, [], precision, {})
     for line, perturbation in zip(pairs["cell_line"], pairs["perturbation"], strict=True):
         cells = store.cells(line, perturbation)
         its = moments(cells)
@@ -133,6 +137,9 @@ def _write(reference: Reference, split_sha256: str, out: str | Path) -> None:
         "lines/bandwidth": [line.bandwidth for line in lines.values()],
         "lines/n_profiles": [len(line.profiles) for line in lines.values()],
         "profiles/mean": np.concatenate([line.profiles for line in lines.values()]),
+        "genes/noise": reference.precision.noise,
+        "genes/signal": reference.precision.signal,
+        **{f"entries/{key}": its.tolist() for key, its in reference.precision.entries.items()},
         "pairs/mean": [its.mean for its, _ in measured],
         "pairs/variance": [its.variance for its, _ in measured],
         "pairs/n": [its.n for its, _ in measured],
@@ -145,11 +152,52 @@ def _write(reference: Reference, split_sha256: str, out: str | Path) -> None:
         file.attrs["settings"] = json.dumps(reference.settings, sort_keys=True)
         file.attrs["metrics"] = json.dumps(reference.metrics)
         file.attrs["split_sha256"] = split_sha256
+        file.attrs["fitted"] = json.dumps(_fitted(reference), sort_keys=True)
         for key, values in arrays.items():
-            text = isinstance(values, list) and isinstance(values[0], str)
+            text = key.endswith(("name", "cell_line", "perturbation", "role"))
             file.create_dataset(
                 key, data=values, dtype=h5py.string_dtype() if text else None, track_times=False
             )
+
+
+def _fitted(reference: Reference) -> dict[str, Any]:
+    """Return what was fitted on which cells, in words and numbers."""
+    its, lines = reference.settings, reference.lines
+    entries = reference.precision.entries["cell_line"].value_counts().sort_index()
+    return {
+        "pca": {
+            "on": f"training and control cells of all lines, a sample of at most {FIT_CELLS}",
+            "components": len(reference.pca.components),
+        },
+        "bandwidth": {
+            "on": "median distance of the line's control and training cells in the PCA, a sample "
+            f"of at most {BANDWIDTH_CELLS}",
+            "value": {name: line.bandwidth for name, line in lines.items()},
+        },
+        "degs": {
+            "on": "real cells of the pair against all control cells of its line",
+            "test": its["deg_test"],
+            "adjusted": "Benjamini-Hochberg over the pair's genes",
+            "alpha": its["deg_alpha"],
+            "at_most": its["max_degs"],
+            "controls": {name: line.control.n for name, line in lines.items()},
+        },
+        "centroid": {
+            "on": "training pairs of the line",
+            "pairs": {name: len(line.profiles) for name, line in lines.items()},
+        },
+        "noise_and_signal": {
+            "on": "training pairs",
+            "pairs": {str(line): int(n) for line, n in entries.items()},
+        },
+        "target_left_out": its["exclude_target"],
+    }
+
+
+def fitted_on(path: str | Path) -> dict[str, Any]:
+    """Return what a ``reference.h5`` says was fitted on which cells."""
+    with h5py.File(path) as file:
+        return json.loads(file.attrs["fitted"])
 
 
 def read_reference(path: str | Path, store: CellStore, split: Split) -> Reference:
@@ -168,22 +216,24 @@ def read_reference(path: str | Path, store: CellStore, split: Split) -> Referenc
             version = int(file.attrs["format"])
             at = {
                 f"{group}/{key}": data.asstr()[:] if data.dtype.kind == "O" else data[:]
-                for group in ("pca", "lines", "profiles", "pairs", "bounds")
+                for group in ("pca", "lines", "profiles", "genes", "entries", "pairs", "bounds")
                 for key, data in file[group].items()
             }
     except (OSError, KeyError):
         raise PtragError(f"{path}: is no reference to score with; delete it") from None
-    pairs = pd.DataFrame({key: at[f"pairs/{key}"] for key in ("cell_line", "perturbation", "role")})
     reference = Reference(
         store=store,
         settings=settings,
         pca=PCA(at["pca/mean"], at["pca/components"]),
         lines=_read_lines(at),
-        pairs=pairs.astype(str),
+        pairs=_table(at, "pairs", "role"),
         measured=[
             (Moments(mean, variance, int(n)), p)
             for mean, variance, n, p in _together(at, "pairs", "mean", "variance", "n", "p")
         ],
+        precision=Precision(
+            at["genes/noise"], at["genes/signal"], _table(at, "entries", "reliability")
+        ),
         bounds={key: at[f"bounds/{key}"] for key in ("floor", "ceiling")},
     )
     if version != FORMAT or made != reference.metrics:
@@ -200,6 +250,13 @@ def _read_lines(at: Mapping[str, np.ndarray]) -> dict[str, Line]:
         str(name): Line(Moments(mean, variance, int(n)), halves, its, float(bandwidth))
         for (name, mean, variance, n, halves, bandwidth), its in zip(facts, profiles, strict=True)
     }
+
+
+def _table(at: Mapping[str, np.ndarray], group: str, column: str) -> pd.DataFrame:
+    """Return a table of pairs with one more column."""
+    return pd.DataFrame({
+        key: at[f"{group}/{key}"] for key in ("cell_line", "perturbation", column)
+    }).astype({"cell_line": str, "perturbation": str})  # fmt: skip
 
 
 def _together(at: Mapping[str, np.ndarray], group: str, *keys: str) -> zip:

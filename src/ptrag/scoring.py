@@ -20,6 +20,7 @@ from ptrag.metrics.discrimination import discrimination
 from ptrag.metrics.pair import Compat, Line, Profile, ScoredPair
 from ptrag.metrics.pca import PCA
 from ptrag.metrics.registry import metric_names, score_pair
+from ptrag.precision import Precision
 
 SCORED_CELLS = 2_000  # cells of a pair that distances between samples take, at most
 
@@ -44,6 +45,8 @@ class Reference:
         cell_line, perturbation, role of every scored pair, in the split's order.
     measured
         Moments and p-values of the real cells of each pair, in the order of ``pairs``.
+    precision
+        What training pairs say about noise and signal.
     bounds
         ``floor`` (the mean baseline) and ``ceiling`` (split halves): (pairs, metrics) each.
     """
@@ -54,6 +57,7 @@ class Reference:
     lines: dict[str, Line]
     pairs: pd.DataFrame
     measured: list[tuple[Moments, np.ndarray]]
+    precision: Precision
     bounds: dict[str, np.ndarray]
 
     @property

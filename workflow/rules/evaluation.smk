@@ -1,5 +1,12 @@
 # How good each prediction is, and which differences between arms hold.
 
+# What scoring one run depends on; the statistics over runs are compare_arms' alone.
+SCORING = {
+    key: value
+    for key, value in SETTINGS["evaluation"].items()
+    if key not in ("bootstrap", "confidence", "contrasts")
+}
+
 
 rule build_reference:
     """Compute what all arms of a split are scored with: PCA, DEGs, control means, centroids."""
@@ -17,22 +24,25 @@ rule build_reference:
     resources:
         **needs("build_reference"),
     params:
-        evaluation=SETTINGS["evaluation"],
+        evaluation=SCORING,
     script:
         "../../src/build_reference.py"
 
 
 rule evaluate_arm:
-    """Score every val and test pair of one run."""
+    """Score every val and test pair of one run; intervals and support of its predictions."""
     input:
         cells="results/{dataset}/cells.h5ad",
         split="results/{dataset}/{split}/split.tsv",
         about="results/{dataset}/{split}/split.json",
         reference="results/{dataset}/{split}/reference.h5",
         predictions="results/{dataset}/{split}/{arm}/seed{seed}/predictions.h5ad",
+        evidence="results/{dataset}/{split}/{arm}/seed{seed}/evidence.tsv",
         code=code("evaluate_arm"),
     output:
         metrics="results/{dataset}/{split}/{arm}/seed{seed}/metrics.tsv",
+        intervals="results/{dataset}/{split}/{arm}/seed{seed}/intervals.h5ad",
+        conformal="results/{dataset}/{split}/{arm}/seed{seed}/conformal.tsv",
     log:
         "results/{dataset}/{split}/{arm}/seed{seed}/logs/evaluate_arm.log",
     benchmark:
@@ -40,7 +50,7 @@ rule evaluate_arm:
     resources:
         **needs("evaluate_arm"),
     params:
-        evaluation=SETTINGS["evaluation"],
+        evaluation=SCORING,
     script:
         "../../src/evaluate_arm.py"
 
