@@ -12,7 +12,7 @@ WORKERS ?= 2
 RUN    := PATH="$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help env dev demo test test-slow test-oracle lint format bench lock clean
+.PHONY: help env dev demo test test-slow test-slurm test-oracle lint format bench lock clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -43,6 +43,9 @@ test: dev  ## fast tests with coverage (what CI runs)
 
 test-slow: dev  ## tests that take minutes: memory, kills, calibration
 	@$(RUN) pytest -m slow $(ARGS)
+
+test-slurm: dev  ## the tiny workflow through a real Slurm on this machine (root, Debian)
+	@$(RUN) pytest -m slurm -s $(ARGS)
 
 lint: dev  ## style of Python and Snakemake files
 	@$(RUN) ruff check .
