@@ -1,0 +1,223 @@
+"""Training on a tiny store: what it learns, that it goes on exactly, and whom it trusts."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scoring_cases import make_split, make_store
+
+from ptrag.bundle import load_bundle
+from ptrag.errors import PtragError
+from ptrag.files import read_table
+from ptrag.genes.embeddings import Embedding, write_embedding
+from ptrag.retrieval.index import build_index
+from ptrag.training import milestones, train
+
+MODEL = {
+    "hidden": 12, "layers": 1, "heads": 2, "head_size": 4, "feed_forward": 16, "causal": True,
+    "dropout": 0.1, "frozen_backbone": False,
+}  # fmt: skip
+TRAINING = {
+    "sets": 4, "set_size": 8, "max_steps": 12, "learning_rate": 0.01, "gradient_clip": 10.0,
+    "validate_every": 4, "monitor": "energy", "patience": None, "schedule": "constant",
+    "match_batch": False, "published": False, "precision": "fp32", "compile": False, "devices": 1,
+    "num_nodes": 1, "strategy": "auto", "threads": 1,
+}  # fmt: skip
+OPTIONS = {
+    "state": {"rag": False, "use_genept": False},
+    "state_genept": {"rag": False, "use_genept": True},
+    "ptrag": {
+        "rag": True, "retrieve_than_predict": True, "differentiable_rag": True,
+        "use_genept": True, "topk_rag": 4, "gumbel_sparsity_loss": True,
+        "gumbel_sparsity_weight": 0.1, "published": True,
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A store of two lines, its split, an embedding and its index."""
+    folder = tmp_path_factory.mktemp("training")
+    store, _ = make_store(folder, n_cells=12, n_controls=30)
+    split = make_split(folder, store)
+    rng = np.random.default_rng(3)
+    names = store.perturbations
+    coverage = pd.DataFrame({"perturbation": names, "level": "exact", "detail": ""})
+    vectors = rng.standard_normal((len(names), 5)).astype(np.float32)
+    embedding = Embedding(names, vectors, coverage)
+    write_embedding(embedding, folder / "text.h5ad")
+    build_index(embedding, split, 4, folder / "index")
+    return folder
+
+
+def run(home, folder, arm="ptrag", seed=1, **training):
+    """Train an arm; return the folder of its run."""
+    options = OPTIONS[arm]
+    train(
+        home / "cells.h5ad", home / "split.tsv",
+        home / "text.h5ad" if options["use_genept"] else None,
+        home / "index" if options["rag"] else None,
+        arm, options, MODEL, TRAINING | training, seed, folder / "bundle", folder / "history.tsv",
+    )  # fmt: skip
+    return folder
+
+
+def outcome(folder):
+    """Bytes of everything a run made that later stages read."""
+    files = [p for p in sorted(folder.rglob("*")) if p.is_file()]
+    return {str(p.relative_to(folder)): p.read_bytes() for p in files}
+
+
+@pytest.mark.parametrize("arm", ["state", "ptrag"])
+def test_a_training_killed_at_any_step_ends_with_the_same_bytes(home, tmp_path, monkeypatch, arm):
+    whole = outcome(run(home, tmp_path / "whole", arm))
+    for stop in (1, 5, 8, 11):
+        folder = tmp_path / f"stopped{stop}"
+        with monkeypatch.context() as patch:
+            patch.setattr(milestones, "SAVE_SECONDS", -1)  # a checkpoint after every step
+            original = milestones.Milestones.on_train_batch_end
+
+            def end(self, *arguments, stop=stop, original=original):
+                original(self, *arguments)
+                if self.done == stop:
+                    raise KeyboardInterrupt
+
+            patch.setattr(milestones.Milestones, "on_train_batch_end", end)
+            with pytest.raises((KeyboardInterrupt, SystemExit)):
+                run(home, folder, arm)
+        assert (folder / "checkpoints/last.ckpt").exists()
+        assert not (folder / "bundle").exists()
+        run(home, folder, arm)
+        assert outcome(folder) == whole
+
+
+def test_a_checkpoint_of_other_settings_is_left_aside(home, tmp_path, monkeypatch):
+    whole = outcome(run(home, tmp_path / "whole", learning_rate=0.02))
+    with monkeypatch.context() as patch:
+        patch.setattr(milestones.Milestones, "save", stop_after(milestones.Milestones.save))
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            run(home, tmp_path / "run")
+    run(home, tmp_path / "run", learning_rate=0.02)
+    assert outcome(tmp_path / "run") == whole
+
+
+def stop_after(function):
+    def stopped(*arguments):
+        function(*arguments)
+        raise KeyboardInterrupt
+
+    return stopped
+
+
+def test_another_seed_gives_other_weights_and_the_same_seed_the_same(home, tmp_path):
+    one, same, other = (
+        outcome(run(home, tmp_path / name, "state", seed))["bundle/weights.safetensors"]
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    )
+    assert one == same != other
+
+
+def test_it_learns(home, tmp_path):
+    history = read_table(run(home, tmp_path, "state_genept", max_steps=60) / "history.tsv")
+    loss = history[(history["split"] == "train") & (history["metric"] == "loss")]["value"]
+    assert loss.iloc[-1] < 0.7 * loss.iloc[0]
+
+
+@pytest.mark.parametrize("monitor", ["energy", "mse", "pearson_delta"])
+def test_the_weights_are_those_of_the_best_validation(home, tmp_path, monitor):
+    folder = run(home, tmp_path, "state", monitor=monitor, max_steps=40)
+    history = read_table(folder / "history.tsv")
+    values = history[(history["split"] == "val") & (history["metric"] == monitor)]
+    at = values["value"].idxmax() if monitor == "pearson_delta" else values["value"].idxmin()
+    about = load_bundle(folder / "bundle").about
+    assert about["step"] == values["step"][at]
+    assert about["validation"][monitor] == pytest.approx(values["value"][at])
+
+
+def test_the_published_schedule_takes_the_last_weights_whatever_validation_says(home, tmp_path):
+    folder = run(
+        home, tmp_path, "state", published=True, patience=1, schedule="cosine",
+        learning_rate=1e-9, max_steps=12,
+    )  # fmt: skip
+    assert load_bundle(folder / "bundle").about["step"] == 12
+    history = read_table(folder / "history.tsv")
+    assert set(history["step"]) == {0, 4, 8, 12}
+
+
+def test_patience_stops_a_training_that_gets_no_better(home, tmp_path):
+    folder = run(home, tmp_path, "state", patience=2, learning_rate=1e-12, max_steps=400)
+    assert read_table(folder / "history.tsv")["step"].max() <= 40
+
+
+def test_the_rate_falls_along_half_a_cosine():
+    from ptrag.training.module import learning_rate
+
+    settings = TRAINING | {"schedule": "cosine", "max_steps": 100, "learning_rate": 0.5}
+    assert learning_rate(settings, 0) == pytest.approx(0.5)
+    assert learning_rate(settings, 50) == pytest.approx(0.25)
+    assert learning_rate(settings, 100) == pytest.approx(0.0)
+    assert learning_rate(settings | {"published": True}, 50) == 0.5
+
+
+def test_bf16_changes_little(home, tmp_path):
+    losses = {}
+    for precision in ("fp32", "bf16"):
+        folder = run(home, tmp_path / precision, "state", precision=precision, max_steps=20)
+        history = read_table(folder / "history.tsv")
+        rows = history[(history["split"] == "val") & (history["metric"] == "energy")]
+        losses[precision] = rows["value"].to_numpy()
+    assert np.abs(losses["fp32"] - losses["bf16"]).max() < 0.1 * losses["fp32"].max()
+    assert not np.array_equal(losses["fp32"], losses["bf16"])
+
+
+def test_held_out_cells_do_not_touch_the_weights(home, tmp_path):
+    """The store with other cells in its test pairs trains to the same bits."""
+    from ptrag.cells.store import CellStore, write_store
+    from ptrag.splits import read_split
+
+    store, split = CellStore(home / "cells.h5ad"), read_split(home / "split.tsv")
+    X = np.array(store.X)
+    for pair in split.pairs("test"):
+        X[store.rows(*pair)] = 7.0
+    other = tmp_path / "other"
+    other.mkdir()
+    write_store(other / "cells.h5ad", X, store.obs, store.genes)
+    for name in ("split.tsv", "split.json", "text.h5ad"):
+        (other / name).symlink_to(home / name)
+    (other / "index").symlink_to(home / "index")
+    weights = [
+        outcome(run(place, tmp_path / name))["bundle/weights.safetensors"]
+        for place, name in ((home, "a"), (other, "b"))
+    ]
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize(
+    ("training", "said"),
+    [
+        ({"learning_rate": 1e30, "gradient_clip": 1e30}, "training.learning_rate"),
+        ({"sets": 3, "devices": 2}, "training.sets: 3"),
+    ],
+)
+def test_what_cannot_train_is_one_line_with_the_key(home, tmp_path, training, said):
+    with pytest.raises(PtragError, match=said) as caught:
+        run(home, tmp_path, "state", **training)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_gated_network_starts_at_its_base():
+    from ptrag.models.networks import Batch, Network, Shapes
+
+    torch.manual_seed(0)
+    network = Network(MODEL, Shapes(6, 6, 1), gated=True)
+    control = torch.rand(2, 3, 6)
+    base = torch.rand(2, 3, 6)
+    batch = Batch(
+        control, torch.zeros(2, 3, dtype=torch.long), torch.rand(2, 6), torch.arange(2),
+        torch.empty(2, 0, dtype=torch.long), base=base,
+    )  # fmt: skip
+    predicted = network(batch).cells
+    assert torch.equal(predicted, base)
+    predicted.sum().backward()
+    assert network.gate.grad != 0  # it can open
