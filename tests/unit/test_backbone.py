@@ -15,21 +15,30 @@ def network(**options):
     return made
 
 
-def cells(sets=2, size=7):
+def cells(sets=2, size=7, hidden=12):
     return torch.randn(
-        sets, size, 12, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+        sets, size, hidden, generator=torch.Generator().manual_seed(1), dtype=torch.float64
     )
 
 
-def test_causal_backbone_is_transformers_llama():
+PAPER = {"hidden": 128, "layers": 1, "heads": 12, "head_size": 58, "feed_forward": 2784}
+
+
+@pytest.mark.parametrize("sizes", [SIZES, PAPER], ids=["small", "the paper's, one layer"])
+def test_causal_backbone_is_transformers_llama(sizes):
     transformers = pytest.importorskip("transformers")
-    ours = network()
+    ours = network(**sizes)
     config = transformers.LlamaConfig(
-        vocab_size=1, hidden_size=12, intermediate_size=20, num_hidden_layers=2,
-        num_attention_heads=3, num_key_value_heads=3, head_dim=6, rms_norm_eps=1e-6,
+        vocab_size=1, hidden_size=sizes["heads"], intermediate_size=sizes["feed_forward"],
+        num_hidden_layers=sizes["layers"], num_attention_heads=sizes["heads"],
+        num_key_value_heads=sizes["heads"], head_dim=sizes["head_size"], rms_norm_eps=1e-6,
         rope_theta=10_000.0, attention_bias=False, mlp_bias=False, hidden_act="silu",
     )  # fmt: skip
+    config.hidden_size = sizes["hidden"]  # its check wants a multiple of the heads; its code not
     llama = transformers.LlamaModel(config).double().eval()
+    # transformers makes its rotary frequencies in float32, whatever the model
+    planes = torch.arange(0, sizes["head_size"], 2, dtype=torch.float64) / sizes["head_size"]
+    torch.testing.assert_close(llama.rotary_emb.inv_freq.double(), 10_000**-planes)
     weights = {"norm.weight": ours.norm.weight}
     for i, block in enumerate(ours.blocks):
         q, k, v = block.query_key_value.weight.chunk(3)
@@ -48,11 +57,33 @@ def test_causal_backbone_is_transformers_llama():
     missing, unexpected = llama.load_state_dict(weights, strict=False)
     assert missing == ["embed_tokens.weight"]
     assert not unexpected
-    x = cells()
-    with torch.no_grad():
-        oracle = llama(inputs_embeds=x, use_cache=False).last_hidden_state
-        # transformers keeps its rotary frequencies in float32
-        torch.testing.assert_close(ours(x), oracle, rtol=1e-5, atol=1e-6)
+    x = cells(hidden=sizes["hidden"])
+    leaf, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
+    oracle = llama(inputs_embeds=theirs, use_cache=False).last_hidden_state
+    output = ours(leaf)
+    torch.testing.assert_close(output, oracle, rtol=1e-5, atol=1e-5)
+    onto = torch.randn_like(oracle)
+    output.backward(onto)
+    oracle.backward(onto)
+    torch.testing.assert_close(leaf.grad, theirs.grad, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_the_gradient_of_a_block_is_that_of_finite_differences(causal):
+    made, x = network(layers=1, causal=causal), cells(sets=1, size=3)
+    torch.autograd.gradcheck(made, x.requires_grad_())
+    weight = made.blocks[0].gate_up.weight
+    made.zero_grad()
+    made(x).square().sum().backward()
+    step, place = 1e-6, (3, 5)
+    values = []
+    for sign in (1, -1):
+        with torch.no_grad():
+            weight[place] += sign * step
+            values.append(made(x).square().sum().item())
+            weight[place] -= sign * step
+    slope = (values[0] - values[1]) / (2 * step)
+    assert weight.grad[place].item() == pytest.approx(slope, rel=1e-5)
 
 
 def test_a_cell_of_the_causal_backbone_sees_the_cells_before_it_alone():

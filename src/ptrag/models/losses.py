@@ -6,6 +6,8 @@ Axes: B sets, S and T cells, G genes.
 import torch
 from torch import Tensor
 
+from ptrag.models.precision import no_autocast, wide
+
 
 class _Distances(torch.autograd.Function):
     """Euclidean distances through one matrix product, and a gradient through another.
@@ -70,16 +72,18 @@ def energy_distance(predicted: Tensor, observed: Tensor) -> Tensor:
     Tensor
         (B,), at least 0 up to rounding; 0 where the two sets are equal.
     """
-    # the same shift of all cells changes no distance, and keeps their squares small enough
-    # for x² + y² − 2xy to lose little
-    centre = observed.mean(dim=1, keepdim=True)
-    predicted, observed = predicted - centre, observed - centre
-    between = distances(predicted, observed).mean((1, 2))
-    # by symmetry, the gradient through both sides is twice that through one
-    half = _within(predicted, predicted.detach())
-    with torch.no_grad():
-        constant = 0.5 * (half - _within(observed, observed))
-    return between - half + constant
+    with no_autocast(predicted):  # x² + y² − 2xy needs all digits
+        predicted, observed = wide(predicted, observed)
+        # the same shift of all cells changes no distance, and keeps their squares small enough
+        # to lose little
+        centre = observed.mean(dim=1, keepdim=True)
+        predicted, observed = predicted - centre, observed - centre
+        between = distances(predicted, observed).mean((1, 2))
+        # by symmetry, the gradient through both sides is twice that through one
+        half = _within(predicted, predicted.detach())
+        with torch.no_grad():
+            constant = 0.5 * (half - _within(observed, observed))
+        return between - half + constant
 
 
 def _within(x: Tensor, same: Tensor) -> Tensor:

@@ -22,6 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ptrag.models.precision import no_autocast, wide
+
 EPSILON = 1e-5  # of LayerNorm, torch's own
 TEMPERATURE = 0.5  # τ of the Gumbel-softmax
 #: Elements of S × K × H that the scorer holds at a time on a CPU: they stay in its cache.
@@ -96,8 +98,7 @@ class _Scores(torch.autograd.Function):
     """a_sk = W_2 drop(GELU(r (left_s + right_k − m v) + c)) + b, block by block over sets.
 
     left (B, S, H) and right (B, K, H) are the products of W_1's blocks; kept (B, S, K, H) bool
-    is the dropout mask or None, share
-    what it keeps. The gradient makes each block anew.
+    is the dropout mask or None, share what it keeps. The gradient makes each block anew.
     """
 
     @staticmethod
@@ -218,11 +219,13 @@ class GumbelRefinement(nn.Module):
         keep
             (B, K) bool: False shuts a candidate's gate.
         """
-        parts = layer_norm_parts(h, query, candidates)
-        gates = self._gates(self._scores(h, query, candidates, parts), noise)
-        if keep is not None:
-            gates = gates * keep.unsqueeze(1)
-        return Refined(self._sum(h, query, candidates, parts, gates), gates)
+        with no_autocast(h):  # a difference of two logits decides, and their deviation divides
+            h, query, candidates = wide(h, query, candidates)
+            parts = layer_norm_parts(h, query, candidates)
+            gates = self._gates(self._scores(h, query, candidates, parts), noise)
+            if keep is not None:
+                gates = gates * keep.unsqueeze(1)
+            return Refined(self._sum(h, query, candidates, parts, gates), gates)
 
     def _split(self, layer: nn.Linear) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Return the three H-blocks of Wγ, Wγ1 and Wβ + b."""
@@ -246,9 +249,10 @@ class GumbelRefinement(nn.Module):
         if self.published:
             deviation = scores.std()
         else:
-            deviation = scores.flatten(2).std(2)[:, :, None, None]
-        scores = scores / deviation.clamp_min(torch.finfo(scores.dtype).tiny)
-        advantage = scores[..., 0] - scores[..., 1]
+            deviation = scores.flatten(2).std(2).unsqueeze(2)
+        # the clamp is for logits that are equal to rounding: an advantage of 0, not 0/0
+        deviation = deviation.clamp_min(torch.finfo(scores.dtype).eps)
+        advantage = (scores[..., 0] - scores[..., 1]) / deviation
         if not (self.training or self.published):
             return advantage.sigmoid()
         if noise is None:

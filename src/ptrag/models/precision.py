@@ -1,0 +1,16 @@
+"""What stays in full precision where the rest of a network is autocast to bfloat16."""
+
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor
+
+
+def no_autocast(like: Tensor) -> AbstractContextManager:
+    """Return a context without autocast on the tensor's device; nothing where there is none."""
+    return torch.autocast(like.device.type, enabled=False)
+
+
+def wide(*tensors: Tensor) -> list[Tensor]:
+    """Return bfloat16 and float16 tensors as float32, others as they are."""
+    return [x.float() if x.dtype in (torch.bfloat16, torch.float16) else x for x in tensors]
