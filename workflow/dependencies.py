@@ -12,9 +12,16 @@ from pathlib import Path
 
 @cache
 def _imports(path: Path, root: Path) -> frozenset[Path]:
-    """Return the files below ``root`` that one file imports, anywhere in it."""
+    """Return the files below ``root`` that one file imports, anywhere in it.
+
+    What is imported for type checkers alone is no part of a run.
+    """
+    tree = ast.parse(path.read_text(), filename=str(path))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            node.body = []
     names = set()
-    for node in ast.walk(ast.parse(path.read_text(), filename=str(path))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

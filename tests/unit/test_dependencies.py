@@ -14,6 +14,10 @@ def tree(tmp_path):
     write("pack/__init__.py", "")
     write("pack/a.py", "def thing():\n    from pack.deep.b import x\n    return x\n")
     write("pack/c.py", "import pack.a\n")
+    write(
+        "typed.py",
+        "import typing\nif typing.TYPE_CHECKING:\n    import pack.unused\nelse:\n    import pack.c\n",
+    )
     write("pack/unused.py", "")
     write("pack/deep/__init__.py", "from pack.deep import b\n")
     write("pack/deep/b.py", "import pack.c\nx = 1\n")
@@ -35,3 +39,9 @@ def test_closure_follows_imports_in_functions_and_cycles(tree):
 def test_from_package_import_module_names_the_module(tree):
     assert "pack/c.py" in names(tree, "other.py")
     assert "pack/unused.py" not in names(tree, "other.py", "stage.py")
+
+
+def test_imports_for_type_checkers_do_not_count(tree):
+    found = names(tree, "typed.py")
+    assert "pack/unused.py" not in found
+    assert "pack/c.py" in found
