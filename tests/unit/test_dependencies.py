@@ -16,7 +16,7 @@ def tree(tmp_path):
     write("pack/c.py", "import pack.a\n")
     write(
         "typed.py",
-        "import typing\nif typing.TYPE_CHECKING:\n    import pack.unused\nelse:\n    import pack.c\n",
+        "import typing\nif typing.TYPE_CHECKING:\n    import pack.unused\nimport pack.c\n",
     )
     write("pack/unused.py", "")
     write("pack/deep/__init__.py", "from pack.deep import b\n")
