@@ -56,6 +56,8 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--out", type=Path, required=True, help="h5ad to write")
     predict.set_defaults(run=_predict)
 
+    _add_evaluate(commands)
+
     verify = commands.add_parser(
         "verify",
         help="recompute the hashes of a results folder and say what differs",
@@ -65,6 +67,68 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("results", type=Path, help="results/{dataset}")
     verify.set_defaults(run=_verify)
     return parser
+
+
+def _add_evaluate(commands: argparse._SubParsersAction) -> None:
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="score predicted cells of any model against real cells: two h5ad files",
+        description="Score predicted cells of any model against real ones. Both files hold log1p "
+        "expression in X (counts normalised to one total per cell, then log1p), gene symbols as "
+        "var names and the same obs columns. REAL holds the control cells too; control cells in "
+        "PREDICTED are not used. Every (cell line, perturbation) of PREDICTED is scored against "
+        "the same one in REAL: profiles, deltas, distributions in a PCA of the control cells, "
+        "differential expression against the line's controls, and discrimination among the "
+        "perturbations of a line. Files on other scales, missing genes or unknown labels are "
+        "errors, not numbers.",
+        epilog="example: ptrag evaluate real.h5ad predicted.h5ad --perturbation gene "
+        "--cell-line cell_type --control non-targeting --out metrics.tsv",
+    )
+    evaluate.add_argument("real", type=Path, metavar="REAL.h5ad", help="real cells, with controls")
+    evaluate.add_argument("predicted", type=Path, metavar="PRED.h5ad", help="predicted cells")
+    evaluate.add_argument(
+        "--out", type=Path, required=True, metavar="TSV",
+        help="table to write: a row per pair and metric with value, and ceiling, the value of one "
+        "half of the real cells as prediction of the other",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "--perturbation", default="perturbation", metavar="COL",
+        help="obs column of both files that names the perturbation (default: %(default)s)",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "--cell-line", metavar="COL", help="obs column of the cell line (default: one line)"
+    )
+    evaluate.add_argument(
+        "--control", default="control", metavar="LABEL",
+        help="label of control cells in that column (default: %(default)s)",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "--n-pcs", type=int, default=50, metavar="N",
+        help="components of the PCA in which distributions are compared (default: %(default)s)",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "--deg-test", choices=("welch", "wilcoxon"), default="welch",
+        help="test for differential expression (default: %(default)s)",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "--deg-alpha", type=float, default=0.05, metavar="P",
+        help="Benjamini-Hochberg level of DEGs (default: %(default)s)",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "--max-degs", type=int, default=100, metavar="N",
+        help="DEGs of smallest p that count in deltas on DEGs (default: %(default)s)",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "--keep-target", action="store_true",
+        help="count the perturbed gene in deltas and DEGs (left out otherwise)",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "--compat", action="store_true", help="also the metrics of gge-eval and cell-eval"
+    )
+    evaluate.add_argument(
+        "--no-ceilings", action="store_true", help="skip the ceilings: three times faster"
+    )
+    evaluate.set_defaults(run=_evaluate)
 
 
 def _arms(options: argparse.Namespace) -> int:
@@ -82,6 +146,31 @@ def _predict(options: argparse.Namespace) -> int:
     predict_file(
         options.bundle, options.controls, options.perturbations, options.out, options.cell_line
     )
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from ptrag.evaluate_files import evaluate_files, summary
+
+    table = evaluate_files(
+        options.real,
+        options.predicted,
+        options.out,
+        perturbation=options.perturbation,
+        cell_line=options.cell_line,
+        control=options.control,
+        evaluation={
+            "exclude_target": not options.keep_target,
+            "n_pcs": options.n_pcs,
+            "deg_test": options.deg_test,
+            "deg_alpha": options.deg_alpha,
+            "max_degs": options.max_degs,
+            "compat": options.compat,
+        },
+        ceilings=not options.no_ceilings,
+    )
+    print(summary(table))
+    print(f"every pair: {options.out}")
     return 0
 
 

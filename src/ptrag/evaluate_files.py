@@ -20,11 +20,14 @@ from ptrag.cells.store import CellStore, new_store
 from ptrag.errors import PtragError, did_you_mean
 from ptrag.evaluate import PredictedCells, score_predictions
 from ptrag.files import write_table
+from ptrag.metrics import METRICS
 from ptrag.predictions import written_in_blocks
 from ptrag.reference import build_reference, read_reference
 from ptrag.splits import Split
 
 ROWS = 4096  # cells read at once
+HIGHEST = 20.0  # log1p values are below: e^20 molecules
+APART = 10.0  # factor between the cells' totals of both files that no model explains
 ONE_LINE = "cells"  # the cell line of files that name none
 DEFAULTS: dict[str, Any] = {
     "exclude_target": True, "n_pcs": 50, "deg_test": "welch", "deg_alpha": 0.05, "max_degs": 100,
@@ -79,6 +82,7 @@ def evaluate_files(
         scratch = Path(folder)
         store = _store(sides[0], scratch / "real.h5ad")
         _predictions(sides[1], store, scratch / "predicted.h5ad")
+        _check_scales(*sides)
         split = _split(sides[1], store)
         build_reference(
             store, split, evaluation, scratch / "reference.h5", floors=False, ceilings=ceilings
@@ -87,6 +91,17 @@ def evaluate_files(
         table = score_predictions(reference, PredictedCells(scratch / "predicted.h5ad", store))
     write_table(table, out)
     return table
+
+
+def summary(table: pd.DataFrame) -> str:
+    """Return the mean of every metric over pairs, as text for a terminal."""
+    means = table.groupby("metric", sort=False).agg(
+        mean=("value", "mean"), replicate=("ceiling", "mean"), pairs=("value", "count")
+    )
+    means.insert(
+        0, "better", ["higher" if METRICS[name].higher else "lower" for name in means.index]
+    )
+    return means.reset_index().to_string(index=False, float_format="{:.4g}".format, na_rep="-")
 
 
 class _Side:
@@ -131,7 +146,7 @@ class _Side:
 
     def blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield (rows, dense float32 cells), checked."""
-        whole, top = True, 0.0
+        whole, top, totals = True, 0.0, []
         for start in range(0, self.cells.n_obs, ROWS):
             block = self.cells.X[start : start + ROWS]
             block = np.asarray(block.toarray() if sparse.issparse(block) else block, np.float32)
@@ -142,11 +157,15 @@ class _Side:
                 )
             whole = whole and bool((block == np.round(block)).all())
             top = max(top, float(block.max(initial=0)))
+            totals.append(np.expm1(np.minimum(block, HIGHEST), dtype=np.float64).sum(axis=1))
             yield np.arange(start, start + len(block)), block
-        if whole and top > 1:
+        self.total = float(np.median(np.concatenate(totals)))
+        if (whole and top > 1) or top > HIGHEST:
+            found = "whole numbers" if whole else "values"
             raise PtragError(
-                f"{self.path}: X holds counts (whole numbers up to {top:g}); both files must be "
-                "log1p: normalise with scanpy.pp.normalize_total(target_sum=1e4), then log1p"
+                f"{self.path}: X holds {'counts' if whole else 'no log1p'} ({found} up to "
+                f"{top:g}); both files must be log1p: normalise with "
+                "scanpy.pp.normalize_total(target_sum=1e4), then scanpy.pp.log1p"
             )
 
 
@@ -169,6 +188,17 @@ def _check(real: _Side, predicted: _Side) -> None:
         if (line, name) not in measured:
             near = did_you_mean(name, sorted({p for of, p in measured if of == line}))
             raise PtragError(f"{real.path}: no real cells of {name!r} in {line!r}; {near}")
+
+
+def _check_scales(real: _Side, predicted: _Side) -> None:
+    """Refuse two files of other normalisations or logarithms: their totals per cell tell."""
+    low, high = sorted([real.total, predicted.total])
+    if high > APART * low:
+        raise PtragError(
+            f"{predicted.path}: other scale than {real.path}: expm1 of the median cell sums to "
+            f"{predicted.total:.4g} against {real.total:.4g}; both must be log1p of counts "
+            "normalised to one total"
+        )
 
 
 def _store(real: _Side, path: Path) -> CellStore:

@@ -1,0 +1,173 @@
+"""``ptrag evaluate``: any two h5ad files, and every way in which they do not belong together."""
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+from scoring_cases import GENES, PERTURBATIONS, make_store
+
+from ptrag.cli import main
+from ptrag.errors import PtragError
+from ptrag.evaluate_files import evaluate_files
+from ptrag.files import read_table
+from ptrag.metrics import METRICS, metric_names
+
+COLUMNS = {"perturbation": "gene", "cell_line": "cell_type", "control": "non-targeting"}
+PREDICTED = PERTURBATIONS[:6]
+
+
+@pytest.fixture(scope="module")
+def sides(tmp_path_factory):
+    """Real cells, and as prediction their controls moved by half the true shift."""
+    folder = tmp_path_factory.mktemp("sides")
+    store, shifts = make_store(folder)
+    obs = pd.DataFrame({
+        "gene": store.obs["perturbation"].astype(str).replace("control", "non-targeting"),
+        "cell_type": store.obs["cell_line"].astype(str),
+    })  # fmt: skip
+    real = anndata.AnnData(np.array(store.X), obs, pd.DataFrame(index=GENES))
+    blocks, names = [], []
+    for line in store.lines:
+        for p in PREDICTED:
+            cells = np.maximum(store.controls(line)[:20] + 0.5 * shifts[line, p], 0)
+            blocks.append(cells.astype(np.float32))
+            names += [(p, line)] * len(cells)
+    obs = pd.DataFrame(names, columns=["gene", "cell_type"])
+    obs.index = obs.index.astype(str)
+    return real, anndata.AnnData(np.concatenate(blocks), obs, pd.DataFrame(index=GENES))
+
+
+def write(folder, real, predicted):
+    paths = folder / "real.h5ad", folder / "predicted.h5ad"
+    for path, its in zip(paths, (real, predicted), strict=True):
+        its.write_h5ad(path)
+    return paths
+
+
+def test_values_are_those_of_the_cells(sides, tmp_path):
+    real, predicted = sides
+    table = evaluate_files(*write(tmp_path, *sides), tmp_path / "m.tsv", **COLUMNS)
+    assert set(table["perturbation"]) == set(PREDICTED) and set(table["role"]) == {"test"}
+    assert list(dict.fromkeys(table["metric"])) == metric_names()
+    at = (table["cell_line"] == "a") & (table["perturbation"] == "G1")
+    value = table[at].set_index("metric")["value"]
+
+    def mean(its, gene):
+        rows = (its.obs["gene"] == gene) & (its.obs["cell_type"] == "a")
+        return its[rows.to_numpy()].X.astype(float).mean(axis=0)
+
+    keep = [g != "G1" for g in GENES]
+    control = mean(real, "non-targeting")
+    deltas = [(mean(its, "G1") - control)[keep] for its in (predicted, real)]
+    assert value["pearson_delta"] == pytest.approx(np.corrcoef(*deltas)[0, 1])
+    assert value["mse"] == pytest.approx(((mean(predicted, "G1") - mean(real, "G1")) ** 2).mean())
+    assert np.isnan(value["pearson_systema"])  # no training pair
+    assert table["floor"].isna().all() and table["ceiling"].notna().any()
+    pd.testing.assert_frame_equal(read_table(tmp_path / "m.tsv"), table, rtol=1e-9)
+
+
+def test_order_and_storage_of_cells_and_genes_do_not_matter(sides, tmp_path):
+    (tmp_path / "one").mkdir(), (tmp_path / "two").mkdir()
+    one = evaluate_files(*write(tmp_path / "one", *sides), tmp_path / "one.tsv", **COLUMNS)
+    rng = np.random.default_rng(0)
+    genes = rng.permutation(len(GENES))
+    turned = [its[rng.permutation(len(its))].copy() for its in sides]
+    turned[1] = turned[1][:, genes].copy()
+    turned[0].X = sparse.csr_matrix(turned[0].X)
+    paths = write(tmp_path / "two", *turned)
+    two = evaluate_files(*paths, tmp_path / "two.tsv", **COLUMNS)
+    own = ["cell_line", "perturbation", "metric", "value"]
+    # halves and bandwidth are drawn from the controls, in their order
+    drawn = one["metric"].isin(["pearson_delta_split", "mmd"])
+    pd.testing.assert_frame_equal(one[own][~drawn], two[own][~drawn], rtol=1e-5, atol=1e-7)
+
+
+def test_controls_in_the_predicted_file_change_nothing(sides, tmp_path):
+    real, predicted = sides
+    plain = evaluate_files(*write(tmp_path, *sides), tmp_path / "m.tsv", **COLUMNS, ceilings=False)
+    controls = real[(real.obs["gene"] == "non-targeting").to_numpy()]
+    more = anndata.concat([controls, predicted])
+    more.obs_names_make_unique()
+    paths = write(tmp_path, real, more)
+    again = evaluate_files(*paths, tmp_path / "m.tsv", **COLUMNS, ceilings=False)
+    pd.testing.assert_frame_equal(plain, again)
+
+
+def spoil(change):
+    def spoilt(its):
+        its = its.copy()
+        return change(its) or its
+
+    return spoilt
+
+
+def counts(its):
+    its.X = np.round(np.expm1(its.X)).astype(np.float32)
+
+
+def unlogged(its):
+    its.X = 1000 * np.expm1(its.X)
+
+
+def other_total(its):
+    its.X = np.log1p(100 * np.expm1(its.X))
+
+
+def negative(its):
+    its.X = its.X - 3
+
+
+def missing(its):
+    its.X[0, 0] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("side", "change", "words"),
+    [
+        (0, counts, "real.h5ad: X holds counts"),
+        (1, counts, "predicted.h5ad: X holds counts"),
+        (1, unlogged, "X holds no log1p"),
+        (1, other_total, "other scale than"),
+        (1, negative, "negative"),
+        (1, missing, "missing"),
+        (1, lambda its: its[:, 3:].copy(), "3 genes of .* are missing, such as 'G0'"),
+        (1, lambda its: its.obs.__setitem__("gene", "NOVEL"), "no real cells of 'NOVEL'"),
+        (1, lambda its: its.obs.__setitem__("cell_type", "c"), "no cell line 'c'"),
+        (0, lambda its: its[(its.obs["gene"] != "non-targeting").to_numpy()].copy(), "no control"),
+        (0, lambda its: its.obs.__delitem__("gene"), "no obs column 'gene'"),
+        (1, lambda its: its[::20].copy(), "one predicted cell"),
+    ],
+)  # fmt: skip
+def test_what_does_not_belong_together_is_an_error(sides, tmp_path, side, change, words):
+    both = list(sides)
+    both[side] = spoil(change)(both[side])
+    paths = write(tmp_path, *both)
+    with pytest.raises(PtragError, match=words):
+        evaluate_files(*paths, tmp_path / "m.tsv", **COLUMNS)
+    assert not (tmp_path / "m.tsv").exists()
+
+
+def test_on_the_command_line(sides, tmp_path, capsys):
+    real, predicted = map(str, write(tmp_path, *sides))
+    out = tmp_path / "m.tsv"
+    asked = [
+        "evaluate", real, predicted, "--out", str(out), "--perturbation", "gene", "--cell-line",
+        "cell_type", "--control", "non-targeting", "--n-pcs", "5", "--compat",
+    ]  # fmt: skip
+    assert main(asked) == 0
+    printed = capsys.readouterr().out
+    table = read_table(out)
+    assert set(table["metric"]) == set(METRICS)
+    row = next(line.split() for line in printed.splitlines() if line.split()[0] == "mse")
+    assert float(row[2]) == pytest.approx(table[table["metric"] == "mse"]["value"].mean(), rel=1e-3)
+    assert main([*asked[:-1], "--control", "controll"]) == 1
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_help_teaches(capsys):
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--help"])
+    printed = capsys.readouterr().out
+    for words in ("log1p", "--control LABEL", "example: ptrag evaluate", "not numbers"):
+        assert words in " ".join(printed.split())
