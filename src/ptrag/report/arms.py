@@ -3,11 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ptrag.compare import BASELINES, CEILINGS
 from ptrag.models.registry import base_name, embedding_control, load_arm
 from ptrag.report.figure import COLOURS, INK, NEUTRALS, Look
-
-# Arms that know the truth: bounds to read the others against, never contestants.
-CEILINGS = ("oracle", "split_half")
 
 LOOKS = {
     "control": Look(NEUTRALS[0], "s", dashes=":"),
@@ -22,11 +20,12 @@ LOOKS = {
     "vanilla_rag_residual": Look(COLOURS[6]),
     "ptrag": Look(COLOURS[0]),
     "ptrag_residual": Look(COLOURS[3]),
+    "response_expert": Look(COLOURS[10], "p"),
     "response_rag": Look(COLOURS[2]),
     "oracle": Look(INK, "*", dashes=":"),
     "split_half": Look(INK, "h", dashes=":"),
 }
-SPARE = (COLOURS[7], COLOURS[10])
+SPARE = (COLOURS[7],)
 
 
 @dataclass(frozen=True)
@@ -38,20 +37,24 @@ class ArmView:
     name
         As in ``arms:`` of the configuration.
     kind
-        ``baseline`` (closed form), ``model`` (trained network), ``negative control``
-        (an arm on a spoilt embedding) or ``ceiling`` (knows the truth).
+        ``baseline`` (of :data:`ptrag.compare.BASELINES`), ``negative control`` (an arm on a
+        spoilt embedding), ``ceiling`` (knows the answer) or ``model`` (all others).
     summary, origin
         From the registry.
+    weighs
+        Whether its evidence has coefficients of measured responses, of any sign and size,
+        rather than gates from 0 to 1.
     look
         Its colour and marker.
     seeds
-        Seeds it ran with.
+        Seeds it ran with; none for an arm without predictions of its own.
     """
 
     name: str
     kind: str
     summary: str
     origin: str
+    weighs: bool
     look: Look
     seeds: tuple[int, ...]
 
@@ -69,18 +72,19 @@ def arm_views(seeds: dict[str, Iterable[int]]) -> dict[str, ArmView]:
             look = Look(look.colour, look.marker, hollow=True, dashes="--")
         views[name] = ArmView(
             name=name,
-            kind=_kind(base, arm.family, spoilt),
+            kind=_kind(base, spoilt),
             summary=arm.summary + (f", on {spoilt} embeddings" if spoilt else ""),
             origin=arm.origin,
+            weighs=arm.fit is not None,
             look=look,
             seeds=tuple(sorted(set(its_seeds))),
         )
     return views
 
 
-def _kind(base: str, family: str, spoilt: str | None) -> str:
+def _kind(base: str, spoilt: str | None) -> str:
     if base in CEILINGS:
         return "ceiling"
     if spoilt:
         return "negative control"
-    return "model" if family == "neural" else "baseline"
+    return "baseline" if base in BASELINES else "model"

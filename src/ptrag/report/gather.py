@@ -23,7 +23,9 @@ from ptrag.files import read_json, read_table
 from ptrag.report.arms import ArmView, arm_views
 
 PAIR = ["cell_line", "perturbation"]
-NAMES = {column: str for column in (*PAIR, "candidate", "neighbour", "metric", "arm", "against")}
+NAMES = {
+    column: str for column in (*PAIR, "candidate", "neighbour", "metric", "arm", "against", "note")
+}
 ROWS = 8192  # cells read at once
 
 
@@ -41,6 +43,8 @@ class SplitView:
         Rows: cell lines; columns: pairs of each role.
     scores
         cell_line, perturbation, arm, metric, value; mean over seeds.
+    bounds
+        cell_line, perturbation, metric, floor, ceiling: the ends of the 0-1 scale of each pair.
     pairs
         Index (cell_line, perturbation) of the scored pairs; n_cells, effect_size (L2 norm
         of the observed delta), similarity (cosine of the nearest candidate; NaN without
@@ -49,6 +53,8 @@ class SplitView:
         arm, seed, step, split, metric, value.
     evidence
         arm, cell_line, perturbation, candidate, rank, similarity, gate, effect; mean over seeds.
+    notes
+        arm, cell_line, perturbation, note: what an arm fell back on.
     audits
         Per embedding, ``audit.json``.
     """
@@ -60,9 +66,11 @@ class SplitView:
     role: str
     counts: pd.DataFrame
     scores: pd.DataFrame
+    bounds: pd.DataFrame
     pairs: pd.DataFrame
     history: pd.DataFrame
     evidence: pd.DataFrame
+    notes: pd.DataFrame
     audits: dict[str, dict[str, Any]]
 
     def wide(self, metric: str) -> pd.DataFrame:
@@ -110,6 +118,7 @@ def gather(home: Path, runs: Iterable[tuple[str, str, int]], settings: dict[str,
     """
     runs = list(runs)
     store = CellStore(_there(home / "cells.h5ad"))
+    comparison = read_table(_there(home / "comparison.tsv"), dtype=NAMES)
     seeds: dict[str, list[int]] = {}
     for _, arm, seed in runs:
         seeds.setdefault(arm, []).append(seed)
@@ -132,9 +141,9 @@ def gather(home: Path, runs: Iterable[tuple[str, str, int]], settings: dict[str,
             "scale": store.scale,
             "controls": int(store.pairs["n_cells"][store.pairs["perturbation"] == CONTROL].sum()),
         },
-        arms=arm_views(seeds),
+        arms=arm_views(seeds | {arm: [] for arm in comparison["arm"] if arm not in seeds}),
         splits=splits,
-        comparison=read_table(_there(home / "comparison.tsv"), dtype=NAMES),
+        comparison=comparison,
         contrasts=read_table(_there(home / "contrasts.tsv"), dtype=NAMES),
         coverage={
             name: read_table(_there(home / "embeddings" / f"{name}.coverage.tsv"), dtype=str)
@@ -170,7 +179,7 @@ def _split(
     scores = _read_runs(folder, runs, "metrics.tsv")
     scores = scores[scores["role"] == role]
     facts = _pair_facts(scores, folder, store, indices)
-    evidence = _read_runs(folder, runs, "evidence.tsv", [*PAIR, "candidate"])
+    evidence = _read_runs(folder, runs, "evidence.tsv", [*PAIR, "candidate", "note"])
     evidence = evidence[pd.MultiIndex.from_frame(evidence[PAIR]).isin(facts.index)]
     history = _read_runs(folder, runs, "history.tsv", ["step", "metric"], needed=False)
     return SplitView(
@@ -181,9 +190,11 @@ def _split(
         role=role,
         counts=pd.crosstab(table["cell_line"], table["role"]),
         scores=scores.groupby([*PAIR, "arm", "metric"], as_index=False)["value"].mean(),
+        bounds=scores.groupby([*PAIR, "metric"], as_index=False)[["floor", "ceiling"]].mean(),
         pairs=facts,
         history=history,
         evidence=_mean_evidence(evidence),
+        notes=_notes(evidence),
         audits={
             name: read_json(_there(folder / "index" / name / "audit.json")) for name in indices
         },
@@ -207,7 +218,8 @@ def _read_runs(
             table.insert(1, "seed", seed)
             tables.append(table)
     filled = [table for table in tables if len(table)]
-    return pd.concat(filled, ignore_index=True) if filled else tables[0]
+    stacked = pd.concat(filled, ignore_index=True) if filled else tables[0]
+    return stacked.assign(**{column: None for column in columns if column not in stacked})
 
 
 def _mean_evidence(evidence: pd.DataFrame) -> pd.DataFrame:
@@ -217,6 +229,11 @@ def _mean_evidence(evidence: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(columns=[*keys, "rank", "similarity", "gate", "effect"])
     mean = evidence.groupby(keys, as_index=False)[values].mean()
     return mean.sort_values(["arm", *PAIR, "rank", "candidate"], ignore_index=True)
+
+
+def _notes(evidence: pd.DataFrame) -> pd.DataFrame:
+    noted = evidence[evidence["note"].notna() & (evidence["note"] != "")]
+    return noted[["arm", *PAIR, "note"]].drop_duplicates(ignore_index=True)
 
 
 def _pair_facts(
@@ -260,6 +277,8 @@ def predicted_deltas(
     control = {line: store.mean(line, CONTROL) for line, _ in pairs}
     deltas: dict[str, dict[tuple[str, str], np.ndarray]] = {}
     for arm, view in results.arms.items():
+        if not view.seeds:
+            continue
         files = [
             results.home / split / arm / f"seed{seed}" / "predictions.h5ad" for seed in view.seeds
         ]

@@ -4,6 +4,8 @@ from typing import Any
 
 import yaml
 
+from ptrag.bounds import REPEATS
+from ptrag.compare import BASELINES
 from ptrag.report.gather import Results
 from ptrag.report.numbers import counted, listed
 
@@ -119,7 +121,12 @@ def _evaluation(evaluation: dict[str, Any]) -> str:
         f"{target} metrics of deltas. Distances are in a PCA with {evaluation['n_pcs']} components "
         "fitted on training and control cells, never on the cells that are scored. DEGs: real "
         f"cells against controls of the same line, {evaluation['deg_test']} test, "
-        f"Benjamini–Hochberg {evaluation['deg_alpha']}, {most}."
+        f"Benjamini–Hochberg {evaluation['deg_alpha']}, {most} in the metrics on DEGs. The 0–1 "
+        "scale of a metric is 0 at the mean baseline (controls moved by the mean training delta "
+        "of their line) and 1 at a replicate (one random half of the pair's real cells as the "
+        f"prediction of the other, mean of {REPEATS} splits; half as many cells make it a cautious "
+        "ceiling). Of several pairs it is the ratio of the sums, over pairs whose ceiling is "
+        "better than their floor."
     )
 
 
@@ -128,8 +135,15 @@ def _comparison(evaluation: dict[str, Any]) -> str:
     return (
         "Seeds are averaged within pairs; arms are then compared over pairs. Intervals: "
         f"{level} bootstrap of the mean with {evaluation['bootstrap']} resamples, clustered by "
-        "perturbation. Tests: Wilcoxon signed-rank, two-sided, Holm-adjusted. An arm is called "
-        "better only where the interval of the paired difference excludes zero and Holm p is "
-        f"below {1 - evaluation['confidence']:.3g}. The best simple baseline is chosen by its "
-        "mean on the scored pairs themselves, which favours the baseline."
+        "perturbation, percentiles expanded for few clusters. Tests: Wilcoxon signed-rank over "
+        "perturbations, two-sided, Holm-adjusted over the contrasts of one split, metric and kind. "
+        "An arm is called better only where the interval of the paired difference excludes zero "
+        f"and Holm p is below {1 - evaluation['confidence']:.3g}. The simple baselines are "
+        f"{listed(BASELINES)}; the best one that ran is chosen per split and metric by its mean on "
+        "the validation pairs, so that choosing does not favour it on the pairs that are "
+        "compared. A split without test pairs is compared on its validation pairs, and every "
+        "simple baseline is held against. Effect size: matched-pairs rank-biserial correlation. "
+        "The detectable difference is the smallest true one whose interval excludes zero with 80 % "
+        "power, a normal approximation before Holm; power is called low where that is more than a "
+        "tenth of the way from mean baseline to replicate."
     )

@@ -14,7 +14,14 @@ from ptrag.report.figure import style
 from ptrag.report.gather import Results, SplitView, gather
 from ptrag.report.methods import methods, settings_text
 from ptrag.report.numbers import counted, listed, number
-from ptrag.report.verdict import headline, headline_metric, place, verdict
+from ptrag.report.verdict import (
+    bar,
+    headline,
+    headline_metric,
+    headline_metrics,
+    place,
+    verdict,
+)
 from ptrag.report.words import words
 
 HERE = Path(__file__).parent
@@ -89,8 +96,7 @@ def _environment() -> Environment:
 def _content(results: Results) -> dict[str, Any]:
     """Everything the templates name."""
     verdicts = [verdict(results, split) for split in results.splits.values()]
-    result, line = headline(verdicts)
-    names = list(results.comparison["metric"].unique())
+    result, line = headline(results, verdicts)
     return {
         "css": Markup((HERE / "report.css").read_text(encoding="utf-8")),
         "js": Markup((HERE / "report.js").read_text(encoding="utf-8")),
@@ -105,7 +111,7 @@ def _content(results: Results) -> dict[str, Any]:
         "verdicts": verdicts,
         "metric": words(headline_metric(results)),
         "counts": tables.counts(results),
-        "splits": [_split(results, split, names) for split in results.splits.values()],
+        "splits": [_split(results, split) for split in results.splits.values()],
         "legend": sections.legend(list(results.arms.values())),
         "coverage": tables.coverage(results),
         "not_exact": sections.not_exact(results.coverage),
@@ -116,29 +122,46 @@ def _content(results: Results) -> dict[str, Any]:
     }
 
 
-def _split(results: Results, split: SplitView, metrics: list[str]) -> dict[str, Any]:
+def _split(results: Results, split: SplitView) -> dict[str, Any]:
     """Return what the page shows of one split."""
     logger.info("report: drawing split %s", split.name)
-    main = headline_metric(results)
-    second = next((m for m in ("energy", "mse") if m in metrics and m != main), None)
+    first, families = headline_metrics(results), tables.families(results)
+    main, second = first[0], next((m for m in ("energy", "mse") if m in first[1:]), None)
+    shown = [view.name for view in sections.main_arms(results, split)]
     return {
         "name": split.name,
         "place": place(split),
         "role": split.role,
         "n_pairs": len(split.pairs),
         "dropped": split.dropped,
-        "table": tables.comparison(results, split, metrics),
+        "bar": bar(results, split, main),
+        "table": tables.comparison(results, split, first, bounds=True),
+        "families": {
+            title: tables.comparison(results, split, its) for title, its in families.items()
+        },
+        "apart": tables.without_scale(results, split, first),
+        "shared": tables.shared_controls(results, split),
         "overview": sections.overview(results, split),
-        "contrasts": tables.contrasts(results, split),
+        "against": tables.against_bar(results, split, first),
+        "other_contrasts": tables.contrasts(
+            results, split, first, ("negative_control", "configured")
+        ),
+        "contrasts": {
+            title: tables.contrasts(results, split, its) for title, its in families.items()
+        },
         "contrast_plot": sections.contrast_plot(results, split),
-        "scatters": sections.scatters(results, split, main),
+        "strips": sections.strips(results, split, main),
         "second": words(second) if second else None,
-        "second_scatters": sections.scatters(results, split, second) if second else [],
+        "second_strips": sections.strips(results, split, second) if second else None,
+        "scatters": sections.scatters(results, split, main),
+        "all_pairs": tables.all_pairs(results, split, main, shown),
         "strata": sections.strata(results, split),
-        "strata_legend": sections.legend(sections.compared_arms(results, split)),
+        "strata_legend": sections.legend(sections.main_arms(results, split)),
         "maps": sections.heat_maps(results, split),
-        "evidence": tables.evidence_summary(split),
+        "evidence": tables.evidence_summary(results, split),
+        "fallbacks": tables.fallbacks(split),
         "gates": sections.gate_plots(results, split),
+        "trained": sections.legend([results.arms[a] for a in dict.fromkeys(split.history["arm"])]),
         "curves": sections.training_curves(results, split),
         "audits": split.audits,
         "details": list(sections.pair_details(results, split)),

@@ -18,6 +18,7 @@ from ptrag.report.figure import GRID, INK, MUTED, PAPER, TOP, panel, text_width,
 WIDTH, HEIGHT = 2.5, 2.4  # inches of a small panel
 MANY = 1500  # points of one panel from which on they are an image, not shapes
 DIVERGING = "PuOr_r"
+LINES = {"bar": (0, (4, 2)), "floor": (0, (1, 2)), "ceiling": (0, (6, 2, 1, 2))}
 
 
 def interval_plot(rows: pd.DataFrame, arms: dict[str, ArmView], name: str, alt: str, **words):
@@ -32,7 +33,7 @@ def interval_plot(rows: pd.DataFrame, arms: dict[str, ArmView], name: str, alt: 
     name, alt
         Id prefix, and alternative text.
     words
-        ``title``; ``xlabel``; ``bar``, the value of the best baseline, drawn as a line;
+        ``title``; ``xlabel``; ``bar``, ``floor``, ``ceiling``: values drawn as lines;
         ``zero``: draw a line at zero.
     """
     labels = rows["label"] if "label" in rows else rows["arm"]
@@ -40,8 +41,9 @@ def interval_plot(rows: pd.DataFrame, arms: dict[str, ArmView], name: str, alt: 
     bottom = 0.46 if words.get("xlabel") else 0.28
     figure, axes = panel(left + 2.35, bottom + 0.3 + 0.235 * len(rows), left, bottom)
     at = np.arange(len(rows))[::-1]
-    if words.get("bar") is not None:
-        axes.axvline(words["bar"], color=MUTED, linewidth=1, linestyle=(0, (3, 2)))
+    for key, dashes in LINES.items():
+        if words.get(key) is not None and np.isfinite(words[key]):
+            axes.axvline(words[key], color=MUTED, linewidth=1, linestyle=dashes)
     if words.get("zero"):
         axes.axvline(0, color=INK, linewidth=0.9)
     for y, row in zip(at, rows.itertuples(), strict=True):
@@ -58,7 +60,7 @@ def interval_plot(rows: pd.DataFrame, arms: dict[str, ArmView], name: str, alt: 
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.margins(x=0.06)
     axes.spines["left"].set_visible(False)
-    axes.set_title(words.get("title", ""), loc="left")
+    _title(axes, words.get("title", ""))
     axes.set_xlabel(words.get("xlabel", ""))
     return to_svg(figure, alt, name)
 
@@ -79,7 +81,7 @@ def paired_scatter(
         rasterized=len(x) > MANY,
     )  # fmt: skip
     axes.set(xlim=limits, ylim=limits, xlabel=against.name, ylabel=arm.name)
-    axes.set_title(f"better on {better} of {len(x)}", fontweight="normal")
+    _title(axes, f"better on {better} of {len(x)}", weight="normal")
     _few_ticks(axes)
     alt = (
         f"{label} per pair: {arm.name} against {against.name}; {arm.name} is better on "
@@ -88,19 +90,60 @@ def paired_scatter(
     return to_svg(figure, alt, name)
 
 
+def difference_strips(
+    differences: pd.DataFrame, arms: dict[str, ArmView], name: str, against: str, label: str
+) -> Markup:
+    """Draw one dot per pair and arm: its value minus that of the best baseline, and the mean.
+
+    Parameters
+    ----------
+    differences
+        Pairs × arms, drawn from top to bottom.
+    arms
+        Views of the arms.
+    name, against, label
+        Id prefix, the baseline, and the metric.
+    """
+    left = 0.12 + max(map(text_width, differences.columns))
+    figure, axes = panel(left + 3.4, 0.5 + 0.3 + 0.24 * differences.shape[1], left, 0.46)
+    axes.axvline(0, color=INK, linewidth=0.9)
+    at = np.arange(differences.shape[1])[::-1]
+    for y, arm in zip(at, differences.columns, strict=True):
+        values, look = differences[arm].dropna().to_numpy(), arms[arm].look
+        spread = y + 0.26 * np.sin(np.arange(len(values)) * 2.4)  # a jitter without chance
+        axes.scatter(
+            values, spread, s=7, color=look.colour, alpha=0.5, linewidths=0,
+            rasterized=differences.size > MANY,
+        )  # fmt: skip
+        axes.plot([values.mean()] * 2, [y - 0.36, y + 0.36], color=INK, linewidth=1.6)
+    axes.set_yticks(at, differences.columns, color=INK)
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(-0.6, len(at) - 0.4)
+    axes.grid(axis="y", visible=False)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel(f"{label}, arm minus {against}")
+    alt = f"Difference of {label} to {against} on every pair, one row of dots per arm with its mean"
+    return to_svg(figure, alt, name)
+
+
 def trend(
     wide: pd.DataFrame, factor: pd.Series, arms: Sequence[ArmView], name: str,
-    xlabel: str, ylabel: str,
+    xlabel: str, ylabel: str, bounds: pd.DataFrame | None = None,
 ) -> Markup | None:  # fmt: skip
     """Draw the mean of a metric per arm in up to four equally filled bins of a factor.
 
-    None where the factor is not known or takes a single value.
+    ``bounds`` are floor and ceiling of the pairs. None where the factor is not known or takes a
+    single value.
     """
     factor = factor.reindex(wide.index).dropna()
     bins = quantile_bins(factor)
     if bins is None:
         return None
     figure, axes = panel(WIDTH, HEIGHT)
+    for end in () if bounds is None else ("floor", "ceiling"):
+        mean = bounds[end].reindex(factor.index).groupby(bins).mean()
+        axes.plot(range(len(mean)), mean, color=MUTED, linewidth=1, linestyle=LINES[end])
     for view in arms:
         if view.name in wide:
             mean = wide[view.name].reindex(factor.index).groupby(bins).mean()
@@ -115,7 +158,7 @@ def trend(
     axes.margins(x=0.1)
     axes.yaxis.set_major_locator(MaxNLocator(5))
     n = ", ".join(str(size) for size in bins.value_counts(sort=False))
-    axes.set_title(f"pairs per bin: {n}", fontweight="normal", fontsize=8, color=MUTED)
+    _title(axes, f"pairs per bin: {n}", weight="normal", size=8, color=MUTED)
     return to_svg(figure, f"{ylabel} by {xlabel}, one line per arm; pairs per bin: {n}", name)
 
 
@@ -179,7 +222,7 @@ def delta_heat_map(rows: dict[str, np.ndarray], genes: Sequence[str], name: str,
     axes.set_xticks(np.arange(len(genes)) + 0.5, list(genes), rotation=90, fontsize=7.5)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_title(title)
+    _title(axes, title)
     box = axes.get_position()
     beside = (
         box.x1 + 0.15 / figure.get_figwidth(),
@@ -217,7 +260,7 @@ def delta_scatter(
     axes.set(xlim=limits, ylim=limits, xlabel="observed delta", ylabel="predicted delta")
     _few_ticks(axes)
     r = correlation(observed, predicted)
-    axes.set_title(arm.name)
+    _title(axes, arm.name)
     if np.isfinite(r):
         axes.text(
             0.98, 0.03, f"r = {r:.2f}", transform=axes.transAxes, ha="right", va="bottom",
@@ -233,35 +276,52 @@ def correlation(x: np.ndarray, y: np.ndarray) -> float:
     return float(np.corrcoef(x, y)[0, 1])
 
 
-def training_curve(history: pd.DataFrame, arm: ArmView, name: str, metric: str, where: str):
-    """Draw one metric over the steps of training, one line per seed."""
-    figure, axes = panel(WIDTH, HEIGHT - 0.4)
-    rows = history[(history["metric"] == metric) & (history["split"] == where)]
-    for seed, run in rows.groupby("seed"):
+def training_curves(
+    history: pd.DataFrame, arms: dict[str, ArmView], name: str, label: str
+) -> Markup:
+    """Draw one value over the steps of training, a line per arm and seed.
+
+    Parameters
+    ----------
+    history
+        arm, seed, step, value.
+    arms
+        Views of the arms.
+    name, label
+        Id prefix, and what the value is.
+    """
+    figure, axes = panel(5.2, HEIGHT + 0.2)
+    for (arm, _), run in history.groupby(["arm", "seed"], sort=False):
         run = run.sort_values("step")
-        axes.plot(run["step"], run["value"], color=arm.look.colour, linewidth=1.1, alpha=0.85)
-        last = run.iloc[-1]
-        axes.annotate(
-            f"{seed}", (last["step"], last["value"]), xytext=(3, 0), textcoords="offset points",
-            fontsize=7, color=MUTED, va="center",
+        look = arms[arm].look
+        axes.plot(
+            run["step"], run["value"], color=look.colour, linewidth=1.1, alpha=0.85,
+            linestyle=look.dashes, marker=look.marker, markersize=3, markerfacecolor=look.face,
+            markevery=max(1, len(run) // 6),
         )  # fmt: skip
-    axes.set(xlabel="step", ylabel=f"{metric}, {where}")
-    axes.set_title(arm.name)
+    axes.set(xlabel="step", ylabel=label)
     _few_ticks(axes)
-    return to_svg(figure, f"{metric} on {where} over the training steps of {arm.name}", name)
+    return to_svg(figure, f"{label} over the training steps, one line per arm and seed", name)
 
 
-def gates(evidence: pd.DataFrame, arm: ArmView, name: str) -> Markup:
-    """Draw each candidate's effect of being left out against its gate."""
+def gates(evidence: pd.DataFrame, arm: ArmView, name: str, weight: str) -> Markup:
+    """Draw each candidate's effect of being left out against its gate or coefficient."""
     figure, axes = panel(WIDTH, HEIGHT - 0.3)
     axes.scatter(
         evidence["gate"], evidence["effect"], s=9, color=arm.look.colour, alpha=0.6,
         linewidths=0, rasterized=len(evidence) > 300,
     )  # fmt: skip
-    axes.set(xlabel="gate", ylabel="effect of leaving it out")
-    axes.set_title(arm.name)
+    axes.set(xlabel=weight, ylabel="effect of leaving it out")
+    _title(axes, arm.name)
     _few_ticks(axes)
-    return to_svg(figure, f"Effect of deleting a candidate against its gate, {arm.name}", name)
+    return to_svg(figure, f"Effect of deleting a candidate against its {weight}, {arm.name}", name)
+
+
+def _title(axes: Axes, text: str, **words) -> None:
+    """Write above the axes; ``set_title`` measures every label to find its place."""
+    words = {"size": 9.5, "weight": "bold"} | words
+    axes.annotate(text, (0, 1), xytext=(0, 5), xycoords="axes fraction",
+                  textcoords="offset points", annotation_clip=False, **words)  # fmt: skip
 
 
 def _few_ticks(axes: Axes) -> None:

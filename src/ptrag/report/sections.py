@@ -6,50 +6,59 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ptrag.models.registry import base_name
 from ptrag.report import plots, tables
 from ptrag.report.arms import ArmView
-from ptrag.report.gather import Results, SplitView, observed_delta, predicted_deltas
-from ptrag.report.verdict import best, headline_metric, means
+from ptrag.report.gather import PAIR, Results, SplitView, observed_delta, predicted_deltas
+from ptrag.report.verdict import (
+    bar,
+    best,
+    contrasts_of,
+    headline_metric,
+    headline_metrics,
+    means,
+)
 from ptrag.report.words import words
 
 Pair = tuple[str, str]
 N_PAIRS = 5  # pairs shown one by one, per split
 N_MAPS = 3  # pairs in heat maps, per split
 N_GENES = 30  # genes in heat maps
-N_ARMS = 8  # arms with a scatter of their own per pair
+N_MODELS = 3  # best models in crowded plots
+PAPERS = "ptrag"  # the arm under test, always among them
 
 
 def overview(results: Results, split: SplitView) -> list[str]:
-    """Draw one interval plot per metric of the comparison table."""
+    """Draw one interval plot per metric of the open table."""
     rows = results.comparison
     rows = rows[(rows["split"] == split.name) & (rows["role"] == split.role)]
-    rows = rows[rows["arm"].isin(results.arms)]
     order = {arm: i for i, arm in enumerate(results.arms)}
+    ends = split.bounds.groupby("metric")[["floor", "ceiling"]].mean()
     panels = []
-    for i, metric in enumerate(tables.metrics_of(results)):
+    for i, metric in enumerate(headline_metrics(results)):
         its = rows[(rows["metric"] == metric) & rows["mean"].notna()]
         if its.empty:
             continue
-        said, bar = words(metric), best(results, split, metric, "baseline")
+        said, against = words(metric), bar(results, split, metric)
         panels.append(
             plots.interval_plot(
                 its.sort_values("arm", key=lambda names: names.map(order)),
                 results.arms,
                 f"{split.name}-overview{i}",
                 f"{said.label} of each arm on {split.name}: mean with interval",
-                title=f"{said.label} {said.arrow}",
-                bar=None if bar is None else means(results, split, metric)[bar],
+                title=said.head,
+                bar=None if against is None else means(results, split, metric)[against],
+                **ends.loc[metric],
             )
         )
     return panels
 
 
 def contrast_plot(results: Results, split: SplitView) -> str | None:
-    """Draw the contrasts of the headline metric, as differences with intervals."""
+    """Draw the contrasts of the main metric, as differences with intervals."""
     metric = headline_metric(results)
-    rows = results.contrasts
-    rows = rows[(rows["split"] == split.name) & (rows["metric"] == metric)]
-    rows = rows[rows["arm"].isin(results.arms) & rows["difference"].notna()]
+    rows = contrasts_of(results, split, metric)
+    rows = rows[rows["difference"].notna()]
     if rows.empty:
         return None
     rows = rows.assign(mean=rows["difference"], label=rows["arm"] + " − " + rows["against"])
@@ -61,51 +70,67 @@ def contrast_plot(results: Results, split: SplitView) -> str | None:
     )  # fmt: skip
 
 
+def strips(results: Results, split: SplitView, metric: str) -> str | None:
+    """Draw the paired difference of every arm to the best baseline, pair by pair."""
+    against, wide = bar(results, split, metric), split.wide(metric)
+    arms = [arm for arm in results.arms if arm in wide and arm != against]
+    if against is None or not arms:
+        return None
+    differences = wide[arms].sub(wide[against], axis=0)
+    name = f"{split.name}-{metric}-strips"
+    return plots.difference_strips(differences, results.arms, name, against, words(metric).label)
+
+
 def scatters(results: Results, split: SplitView, metric: str) -> list[str]:
     """Draw each arm against the best baseline, one point per pair."""
-    bar, wide = best(results, split, metric, "baseline"), split.wide(metric)
-    if bar is None or bar not in wide:
+    against, wide = bar(results, split, metric), split.wide(metric)
+    if against is None:
         return []
-    arms = [arm for arm in results.arms if arm != bar and arm in wide]
-    values = wide[[bar, *arms]].to_numpy()
+    arms = [arm.name for arm in main_arms(results, split) if arm.name not in ("control", against)]
+    values = wide[[against, *arms]].to_numpy()
     values = values[np.isfinite(values)]
     pad = 0.05 * (np.ptp(values) or 1.0)
     limits = (float(values.min() - pad), float(values.max() + pad))
     said = words(metric)
     return [
         plots.paired_scatter(
-            wide, results.arms[arm], results.arms[bar], limits,
+            wide, results.arms[arm], results.arms[against], limits,
             f"{split.name}-{metric}-pairs{i}", said.label, said.higher,
         )
         for i, arm in enumerate(arms)
     ]  # fmt: skip
 
 
-def compared_arms(results: Results, split: SplitView) -> list[ArmView]:
-    """Return the arms of crowded plots: trained, negative controls, no change, best baseline."""
-    bar = best(results, split, headline_metric(results), "baseline")
+def main_arms(results: Results, split: SplitView) -> list[ArmView]:
+    """Return the arms of crowded plots and tables.
+
+    No change, the best simple baseline, the best models and the paper's own, and the negative
+    controls of these.
+    """
+    metric = headline_metric(results)
+    models = [a for a in means(results, split, metric).index if results.arms[a].kind == "model"]
+    kept = {"control", bar(results, split, metric), *models[:N_MODELS], PAPERS}
     return [
         view
         for name, view in results.arms.items()
-        if view.kind in ("model", "negative control") or name in ("control", bar)
+        if name in kept or (view.kind == "negative control" and base_name(name) in kept)
     ]
 
 
 def strata(results: Results, split: SplitView) -> list[str]:
-    """Draw the headline metric by line, number of cells, effect size and embedding similarity."""
+    """Draw the main metric by line, number of cells, effect size and embedding similarity."""
     said = words(headline_metric(results))
-    wide, arms = split.wide(said.name), compared_arms(results, split)
-    label = f"{said.label} {said.arrow}"
+    wide, arms = split.wide(said.name), main_arms(results, split)
+    bounds = split.bounds[split.bounds["metric"] == said.name].set_index(PAIR)
     factors = [
         ("n_cells", "cells of the pair"),
         ("effect_size", "effect size, ‖observed delta‖"),
         ("similarity", "similarity of nearest candidate"),
     ]
-    panels = [plots.by_line(wide, arms, f"{split.name}-lines", label)]
+    panels = [plots.by_line(wide, arms, f"{split.name}-lines", said.head)]
     for factor, xlabel in factors:
-        panels.append(
-            plots.trend(wide, split.pairs[factor], arms, f"{split.name}-{factor}", xlabel, label)
-        )
+        name = f"{split.name}-{factor}"
+        panels.append(plots.trend(wide, split.pairs[factor], arms, name, xlabel, said.head, bounds))
     return [panel for panel in panels if panel is not None]
 
 
@@ -129,38 +154,34 @@ def heat_maps(results: Results, split: SplitView) -> list[str]:
     return maps
 
 
-def training_curves(results: Results, split: SplitView) -> list[str]:
-    """Draw the validation metric that chose the checkpoint, and the loss, of each trained arm."""
-    history = split.history
-    if history.empty:
-        return []
-    drawn = []
-    for where in ("val", "train"):
-        metrics = list(history.loc[history["split"] == where, "metric"].unique())
-        monitor = results.settings["training"]["monitor"]
-        metric = next((m for m in (monitor, "loss", *metrics) if m in metrics), None)
-        for i, arm in enumerate(a for a in results.arms if a in set(history["arm"]) and metric):
-            drawn.append(
-                plots.training_curve(
-                    history[history["arm"] == arm], results.arms[arm],
-                    f"{split.name}-{where}{i}", metric, where,
-                )
-            )  # fmt: skip
-    return drawn
+def training_curves(results: Results, split: SplitView) -> dict[str, str]:
+    """Draw the validation metric that chose the checkpoint, the loss, and the gate."""
+    wanted = [("val", results.settings["training"]["monitor"]), ("train", "loss"), ("val", "gate"),
+              ("train", "gate")]  # fmt: skip
+    figures, history = {}, split.history
+    for where, metric in wanted if len(history) else ():
+        its = history[(history["split"] == where) & (history["metric"] == metric)]
+        if len(its):
+            label = f"{metric}, {where}"
+            name = f"{split.name}-{where}-{metric}"
+            figures[label] = plots.training_curves(its, results.arms, name, label)
+    return figures
 
 
 def gate_plots(results: Results, split: SplitView) -> list[str]:
-    """Draw effect against gate of all candidates, per retrieval arm."""
+    """Draw effect against gate or coefficient of all candidates, per retrieval arm."""
     return [
-        plots.gates(rows, results.arms[arm], f"{split.name}-gates{i}")
+        plots.gates(
+            rows, results.arms[arm], f"{split.name}-gates{i}", tables.weight_name(results.arms[arm])
+        )
         for i, (arm, rows) in enumerate(split.evidence.groupby("arm", sort=False))
     ]
 
 
 def spread_pairs(results: Results, split: SplitView) -> list[Pair]:
-    """Return pairs from the best to the worst prediction of the best trained arm, evenly spaced."""
+    """Return pairs from the best to the worst prediction of the best model, evenly spaced."""
     metric = headline_metric(results)
-    arm = best(results, split, metric, "model") or best(results, split, metric, "baseline")
+    arm = best(results, split, metric, "model") or bar(results, split, metric)
     wide = split.wide(metric)
     if arm is None or arm not in wide:
         return list(split.pairs.index[:N_PAIRS])
@@ -174,7 +195,7 @@ def pair_details(results: Results, split: SplitView) -> Iterator[dict[str, Any]]
     pairs = spread_pairs(results, split)
     predicted, store = predicted_deltas(results, split.name, pairs), results.store
     shown = _shown_arms(results, split)
-    metrics = tables.metrics_of(results)
+    metrics = headline_metrics(results)
     for i, pair in enumerate(pairs):
         observed = observed_delta(store, *pair)
         facts = split.pairs.loc[pair]
@@ -188,15 +209,16 @@ def pair_details(results: Results, split: SplitView) -> Iterator[dict[str, Any]]
                 results, shown, observed, predicted, pair, store.genes, f"{split.name}-pair{i}"
             ),
             "evidence": [
-                tables.neighbours(split.evidence, pair, arm)
-                for arm in dict.fromkeys(split.evidence["arm"])
+                tables.neighbours(split, pair, results.arms[arm])
+                for arm in dict.fromkeys([*split.evidence["arm"], *split.notes["arm"]])
             ],
         }
 
 
 def _shown_arms(results: Results, split: SplitView) -> list[str]:
-    names = [view.name for view in compared_arms(results, split) if view.name != "control"]
-    return names[:N_ARMS]
+    """Return the arms shown on single pairs: the main ones that predict a change of their own."""
+    views = main_arms(results, split)
+    return [v.name for v in views if v.kind != "negative control" and v.name != "control"]
 
 
 def _delta_scatters(
@@ -229,6 +251,7 @@ def legend(views: Sequence[ArmView]) -> list[dict[str, str]]:
         "X": "✖",
         "*": "★",
         "h": "⬢",
+        "p": "⬟",
     }
     return [
         {
