@@ -1,13 +1,18 @@
-"""Write manifest.json: configuration, code version, packages, hardware and file hashes."""
+"""Write manifest.json: configuration, seeds, code, packages, hardware, times, memory, hashes.
+
+ro-crate-metadata.json says the same to tools that read RO-Crates.
+"""
 
 from ptrag.logs import rule_log
 
 with rule_log(snakemake.log[0]):
+    from ptrag.crate import write_crate
     from ptrag.manifest import write_manifest
 
     write_manifest(
-        [*snakemake.input.files, snakemake.input.report],
-        snakemake.input.code,
+        [snakemake.input.source, *snakemake.input.given],
+        [*snakemake.input.files, *snakemake.input.made, snakemake.input.report],
         snakemake.params.settings,
         snakemake.output.manifest,
     )
+    write_crate(snakemake.output.manifest, snakemake.output.crate)

@@ -1,5 +1,6 @@
 """What made a set of results, and whether they are still what was made."""
 
+import csv
 import importlib.metadata
 import os
 import platform
@@ -8,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import ptrag
 from ptrag.errors import PtragError
 from ptrag.files import read_json, sha256, write_json
 
@@ -19,28 +21,37 @@ PACKAGES = (
 
 
 def write_manifest(
-    files: Iterable[str], code: Iterable[str], settings: dict[str, Any], out: str | Path
+    inputs: Iterable[str], files: Iterable[str], settings: dict[str, Any], out: str | Path
 ) -> None:
     """Write a JSON manifest of one run of the workflow.
 
     Parameters
     ----------
+    inputs
+        What the user or somebody else made: source, gene texts, lists, vectors; hashed.
     files
-        Results, hashed under their path relative to the manifest's folder.
-    code
-        Source files, hashed as given.
+        Results, hashed; of a folder every file. Names are relative to the manifest's folder.
     settings
-        The resolved configuration, kept whole.
+        The resolved configuration, kept whole; its seeds are all that was drawn with.
     out
         Path of the manifest.
     """
     home = Path(out).parent
+
+    def hashes(paths: Iterable[str]) -> dict[str, str]:
+        whole = (Path(path) for path in paths)
+        every = {file for path in whole for file in (path.rglob("*") if path.is_dir() else [path])}
+        return {os.path.relpath(path, home): sha256(path) for path in sorted(every)}
+
     content = {
         "settings": settings,
-        "code": {"git": _git_state(), "files": {path: sha256(path) for path in sorted(code)}},
+        "seeds": _seeds(settings),
+        "code": _code(),
         "packages": _versions(),
         "hardware": _hardware(),
-        "files": {os.path.relpath(path, home): sha256(path) for path in sorted(set(files))},
+        "jobs": _jobs(home),
+        "inputs": hashes(inputs),
+        "files": hashes(files),
     }
     write_json(content, out)
 
@@ -57,7 +68,8 @@ def verify(manifest: str | Path) -> list[str]:
     if not manifest.is_file():
         raise PtragError(f"{manifest}: no manifest; run `snakemake` to the end, it writes one")
     differences = []
-    for name, digest in read_json(manifest)["files"].items():
+    recorded = read_json(manifest)
+    for name, digest in (recorded["inputs"] | recorded["files"]).items():
         path = manifest.parent / name
         if not path.is_file():
             differences.append(f"{path}: missing")
@@ -66,18 +78,52 @@ def verify(manifest: str | Path) -> list[str]:
     return differences
 
 
-def _git_state() -> dict[str, Any] | None:
-    """Return commit and dirtiness of the code, None outside a git checkout."""
+def _seeds(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return every seed of a run: of the arms, of the splits and of a simulated screen."""
+    source = settings["source"]
+    return {
+        "arms": settings["seeds"],
+        "splits": {name: spec.get("seed") for name, spec in source["splits"].items()},
+        "screen": source.get("simulate", {}).get("seed"),
+    }
 
+
+def _code() -> dict[str, Any]:
+    """Return commit and dirtiness (None outside a git checkout) and the hash of every module."""
+    source = Path(ptrag.__file__).parents[1]
+    paths = [*source.glob("*.py"), *source.glob("ptrag/**/*.py")]
+    files = {str(path.relative_to(source)): sha256(path) for path in sorted(paths)}
+    return {"version": ptrag.__version__, "git": _git_state(source), "files": files}
+
+
+def _git_state(folder: Path) -> dict[str, Any] | None:
     def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", *words], capture_output=True, text=True, check=True
-        ).stdout.strip()
+        command = ["git", "-C", str(folder), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def _jobs(home: Path) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Return wall time and peak memory of every job by rule, from Snakemake's benchmarks.
+
+    ``{rule: {folder/what: {seconds, peak_mb}}}``; a job too short to be measured has None.
+    """
+    jobs: dict[str, dict[str, dict[str, float | None]]] = {}
+    for path in sorted(home.rglob("benchmarks/*.tsv")):
+        rule, _, what = path.stem.partition(".")
+        with open(path, newline="") as table:
+            *_, last = csv.DictReader(table, delimiter="\t")
+        peak = last["max_rss"]
+        where = str(path.parents[1].relative_to(home) / what)
+        jobs.setdefault(rule, {})[where] = {
+            "seconds": float(last["s"]),
+            "peak_mb": None if peak in ("NA", "-") else float(peak),
+        }
+    return jobs
 
 
 def _versions() -> dict[str, str]:

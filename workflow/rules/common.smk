@@ -35,7 +35,9 @@ localrules:
 
 
 RUNS = list(runs(SETTINGS))
-CLOSED_FORMS = [arm for arm in SETTINGS["arms"] if load_arm(arm).family == "closed_form"]
+CLOSED_FORMS = [
+    arm for arm in SETTINGS["arms"] if load_arm(arm).family == "closed_form"
+]
 
 
 wildcard_constraints:

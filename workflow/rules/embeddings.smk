@@ -1,12 +1,19 @@
 # From perturbation names to vectors, and to their negative controls.
 
+GENEPT = "results/genept/GenePT.zip"
+PROVIDER_FILES = {
+    "genept": GENEPT,
+    "text": SETTINGS["embeddings"]["text"]["gene_text"],
+    "table": SETTINGS["embeddings"]["table"]["path"] or [],
+}
+
 
 rule fetch_genept:
     """Download the GenePT archive and check its size and md5."""
     input:
         code=code("fetch_genept"),
     output:
-        archive="results/genept/GenePT.zip",
+        archive=GENEPT,
     log:
         "results/genept/fetch_genept.log",
     benchmark:
@@ -20,30 +27,20 @@ rule fetch_genept:
         "../../src/fetch_genept.py"
 
 
-def embedding_source(wildcards):
-    """The file that a provider reads: archive, gene texts or the user's table."""
-    options = SETTINGS["embeddings"]
-    return {
-        "genept": "results/genept/GenePT.zip",
-        "text": options["text"]["gene_text"],
-        "table": options["table"]["path"] or [],
-    }[wildcards.embedding]
-
-
 rule embed_perturbations:
     """Give every perturbation its vector, with how it was found in coverage.tsv."""
     input:
         cells="results/{dataset}/cells.h5ad",
-        source=embedding_source,
+        source=lambda wildcards: PROVIDER_FILES[wildcards.embedding],
         gene_text=SETTINGS["embeddings"]["text"]["gene_text"],
         code=code("embed_perturbations"),
     output:
         embedding="results/{dataset}/embeddings/{embedding}.h5ad",
         coverage="results/{dataset}/embeddings/{embedding}.coverage.tsv",
     log:
-        "results/{dataset}/embeddings/logs/{embedding}.log",
+        "results/{dataset}/embeddings/logs/embed_perturbations.{embedding}.log",
     benchmark:
-        "results/{dataset}/embeddings/benchmarks/{embedding}.tsv"
+        "results/{dataset}/embeddings/benchmarks/embed_perturbations.{embedding}.tsv"
     resources:
         **needs("embed_perturbations"),
     params:
@@ -61,9 +58,9 @@ rule derive_control_embedding:
         embedding="results/{dataset}/embeddings/{embedding}@{control}.h5ad",
         coverage="results/{dataset}/embeddings/{embedding}@{control}.coverage.tsv",
     log:
-        "results/{dataset}/embeddings/logs/{embedding}@{control}.log",
+        "results/{dataset}/embeddings/logs/derive_control_embedding.{embedding}@{control}.log",
     benchmark:
-        "results/{dataset}/embeddings/benchmarks/{embedding}@{control}.tsv"
+        "results/{dataset}/embeddings/benchmarks/derive_control_embedding.{embedding}@{control}.tsv"
     wildcard_constraints:
         control="random|shuffled",
     resources:

@@ -47,14 +47,38 @@ rule write_report:
         "../../src/write_report.py"
 
 
+def made_files(wildcards):
+    """What is not in the report, but part of the results: bundles and embeddings."""
+    neural = [run for run in RUNS if load_arm(run.arm).family == "neural"]
+    bundles = {f"results/{wildcards.dataset}/{run.path}/bundle" for run in neural}
+    embeddings = {name for run in RUNS for name in embedding_file(run.arm)}
+    return sorted(bundles | embeddings)
+
+
+def given_files(wildcards):
+    """What the workflow did not make, besides the source: gene texts, lists, vectors."""
+    splits = SETTINGS["source"]["splits"].values()
+    files = {
+        PROVIDER_FILES["text"],
+        *(spec["lists"] for spec in splits if "lists" in spec),
+    }
+    if any(embedding_file(run.arm) for run in RUNS):
+        files.add(PROVIDER_FILES[SETTINGS["embedding"]])
+    return sorted(files)
+
+
 rule write_manifest:
     """Write what made the results: configuration, code, packages, hardware, hashes."""
     input:
+        source="results/{dataset}/source.h5ad",
+        given=given_files,
         files=reported_files,
+        made=made_files,
         report="results/{dataset}/report.html",
         code=code("write_manifest"),
     output:
         manifest="results/{dataset}/manifest.json",
+        crate="results/{dataset}/ro-crate-metadata.json",
     log:
         "results/{dataset}/logs/write_manifest.log",
     benchmark:
