@@ -6,10 +6,15 @@ One entry per *training* pair; val and test pairs never enter.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
+
+from ptrag.errors import PtragError
+from ptrag.files import atomic
 
 if TYPE_CHECKING:
     from ptrag.cells.store import CellStore
@@ -91,6 +96,45 @@ class Responses:
             self.target,
         )
 
+    def write(self, path: str | Path) -> None:
+        """Write everything to one ``.npz`` file, numbers in float64: what is read back is equal."""
+        lines = self.lines
+        with atomic(path) as part, open(part, "wb") as file:
+            np.savez(
+                file,
+                genes=np.array(self.genes, dtype=str),
+                cell_line=self.entries["cell_line"].to_numpy(dtype=str),
+                perturbation=self.entries["perturbation"].to_numpy(dtype=str),
+                n_cells=self.entries["n_cells"].to_numpy(np.int64),
+                delta=self.delta,
+                se=self.se,
+                lines=np.array(lines, dtype=str),
+                control_mean=np.array([self.control_mean[line] for line in lines]),
+                control_se=np.array([self.control_se[line] for line in lines]),
+                protocol=np.array(self.protocol),
+                target=np.array(self.target or ""),
+            )
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Responses":
+        """Read what :meth:`write` wrote; nothing in the file is executed."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                at = dict(file)
+            lines = at["lines"].tolist()
+            return cls(
+                at["genes"].tolist(),
+                pd.DataFrame({key: at[key] for key in ("cell_line", "perturbation", "n_cells")}),
+                at["delta"],
+                at["se"],
+                dict(zip(lines, at["control_mean"], strict=True)),
+                dict(zip(lines, at["control_se"], strict=True)),
+                str(at["protocol"]),
+                str(at["target"]) or None,
+            )
+        except (OSError, KeyError, ValueError, EOFError, BadZipFile):
+            raise PtragError(f"{path}: holds no measured responses; delete it") from None
+
     @property
     def lines(self) -> list[str]:
         """Cell lines with controls, sorted; a line may have no entry."""
@@ -117,13 +161,29 @@ class Responses:
         control = np.array([self.control_se[line] for line in self.lines])
         return np.maximum(self.se**2 - control[self.line_of] ** 2, 0.0)
 
+    def number(self, perturbation: str) -> int:
+        """Return a perturbation's number in :attr:`perturbations`, -1 if it has no entry."""
+        return self._perturbation_number.get(perturbation, -1)
+
+    @cached_property
+    def _perturbation_number(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.perturbations)}
+
+    @cached_property
+    def _line_number(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.lines)}
+
+    def measures(self, perturbation: str, keep: np.ndarray) -> bool:
+        """Whether the (N,) mask leaves an entry of a perturbation."""
+        return bool(keep[self.rows(perturbation=perturbation)].any())
+
     def rows(self, line: str | None = None, perturbation: str | None = None) -> np.ndarray:
         """Return the rows of the entries of a line, of a perturbation, or of the one pair."""
         kept = np.ones(len(self.entries), bool)
         if line is not None:
-            kept &= (self.entries["cell_line"] == line).to_numpy()
+            kept &= self.line_of == self._line_number[line]
         if perturbation is not None:
-            kept &= (self.entries["perturbation"] == perturbation).to_numpy()
+            kept &= self.perturbation_of == self.number(perturbation)
         return np.flatnonzero(kept)
 
 

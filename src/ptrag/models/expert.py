@@ -1,0 +1,228 @@
+"""The closed-form expert: measured responses, weighted by what leave-one-out finds they are worth.
+
+δ̂(p, t) = Σ_m w_m δ̂_m(p, t), w ≥ 0, over the members
+
+    posterior           the Gaussian process of :mod:`ptrag.models.posterior`
+    line_mean, perturbation_mean, additive, knn      of :mod:`ptrag.models.simple`
+
+each of which is a mixture of entries, so that δ̂ = Σ_i ω_i δ_i. What is fitted (the variances of
+the process, then w by nonnegative least squares) minimises the squared error of *exact*
+leave-one-out predictions of what the protocol holds out: under ``unseen_combination`` an entry
+of the target line, under ``unseen_perturbation`` all entries of a perturbation. Where the gain
+over the best simple member is within one standard error over perturbations, that member is used
+alone (the one-standard-error rule of Breiman et al. 1984): little data cannot be over-fitted.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.optimize import nnls
+
+from ptrag.genes.embeddings import Embedding
+from ptrag.models import simple
+from ptrag.models.estimate import Candidate, Estimate
+from ptrag.models.posterior import Kernel, Posterior, TextSimilarity, Variances
+from ptrag.models.variances import fit_variances, fitted_lines, held_out
+from ptrag.retrieval.index import Neighbours
+from ptrag.retrieval.responses import Responses
+
+MEMBERS = ("posterior", "line_mean", "perturbation_mean", "additive", "knn")
+
+UNKNOWN = "no measured response and no text: line_mean"
+NO_ENTRY = "no training pair in the line: mean of all lines"
+
+
+@dataclass
+class Expert:
+    """The fitted expert: (line, perturbation) → Estimate.
+
+    Attributes
+    ----------
+    responses, text, neighbours
+        What it retrieves from: N measured entries, likeness of texts, stage one's candidates.
+    k
+        Neighbours of the member ``knn``, and candidates in an estimate's evidence (those of
+        largest |ω|).
+    variances
+        Of the Gaussian process.
+    weights
+        w of each of :data:`MEMBERS`; a missing one is zero.
+    """
+
+    responses: Responses
+    text: TextSimilarity
+    neighbours: Neighbours
+    k: int
+    variances: Variances
+    weights: dict[str, float]
+    _latest: tuple[str, Posterior] | None = field(default=None, init=False, repr=False)
+
+    def __call__(self, line: str, perturbation: str) -> Estimate:
+        """Predict a pair; its own entry, if it was trained on, does not serve it."""
+        keep = self._others(line, perturbation)
+        if not (self.responses.measures(perturbation, keep) or perturbation in self.text):
+            omega = simple.line_mean(self.responses, line, keep)
+            return Estimate(omega @ self.responses.delta, note=UNKNOWN)
+        omegas = self._coefficients(line, perturbation, keep)
+        omega = sum(self.weights[member] * its for member, its in omegas.items())
+        delta = omega @ self.responses.delta
+        candidates = self._candidates(line, perturbation, keep, omegas, omega, delta)
+        return Estimate(delta, candidates, self._note(line, keep))
+
+    def leave_one_out(self) -> np.ndarray:
+        """(N, G) delta of every entry, predicted without what the protocol would hold out.
+
+        Without the entry itself, or under ``unseen_perturbation`` without any entry of its
+        perturbation; exactly what an expert with the same variances and weights says that has
+        never seen them.
+        """
+        groups = held_out(self.responses, self.responses.lines)
+        total = sum(w * self.left_out(member, groups) for member, w in self.weights.items() if w)
+        predicted = np.empty_like(self.responses.delta)
+        predicted[np.concatenate(groups)] = total
+        return predicted
+
+    def left_out(self, member: str, groups: Sequence[np.ndarray]) -> np.ndarray:
+        """(n, G) one member's predictions for the entries of ``groups``, each without its group."""
+        delta, entries = self.responses.delta, self.responses.entries
+        pairs = list(zip(entries["cell_line"], entries["perturbation"], strict=True))
+        predicted = []
+        for group in groups:
+            posterior = self.posterior(pairs[group[0]][0]) if member == "posterior" else None
+            if posterior and posterior.told(group):
+                predicted.append(delta[group] - posterior.residuals(group))
+                continue
+            keep = np.ones(len(delta), bool)
+            keep[group] = False
+            predicted += [(self._member(member, *pairs[i], keep) @ delta)[None] for i in group]
+        return np.concatenate(predicted)
+
+    def posterior(self, line: str) -> Posterior:
+        """Return the Gaussian process of a target line; the latest is kept."""
+        if self._latest is None or self._latest[0] != line:
+            self._latest = None  # two of them need not fit into memory
+            kernel = Kernel(self.responses, self.text, line)
+            self._latest = line, Posterior(kernel, self.variances)
+        return self._latest[1]
+
+    def _others(self, line: str, perturbation: str) -> np.ndarray:
+        keep = np.ones(len(self.responses.entries), bool)
+        keep[self.responses.rows(line, perturbation)] = False
+        return keep
+
+    def _coefficients(
+        self, line: str, perturbation: str, keep: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """(N,) ω of every member that has a weight."""
+        return {
+            member: self._member(member, line, perturbation, keep)
+            for member, weight in self.weights.items()
+            if weight
+        }
+
+    def _member(self, member: str, line: str, perturbation: str, keep: np.ndarray) -> np.ndarray:
+        """(N,) ω of one member that may use the entries of ``keep``."""
+        if member == "posterior":
+            if (keep == self._others(line, perturbation)).all():
+                return self.posterior(line).coefficients(perturbation)
+            kernel = Kernel(self.responses.without(np.flatnonzero(~keep)), self.text, line)
+            omega = np.zeros(len(keep))
+            omega[keep] = Posterior(kernel, self.variances).coefficients(perturbation)
+            return omega
+        if member == "line_mean":
+            return simple.line_mean(self.responses, line, keep)
+        if member == "knn":
+            return simple.knn(self.responses, line, *self._near(perturbation), keep)
+        return getattr(simple, member)(self.responses, line, perturbation, keep)
+
+    def _near(self, perturbation: str) -> tuple[list[str], np.ndarray]:
+        """Return the k nearest perturbations by text and their similarities."""
+        if perturbation not in self.neighbours.names:
+            return [], np.zeros(0)
+        names, similarity = self.neighbours.candidates(perturbation)
+        return names[: self.k], similarity[: self.k]
+
+    def _candidates(
+        self,
+        line: str,
+        perturbation: str,
+        keep: np.ndarray,
+        omegas: dict[str, np.ndarray],
+        omega: np.ndarray,
+        delta: np.ndarray,
+    ) -> tuple[Candidate, ...]:
+        """Return the entries of largest |ω|, and what δ̂ would be had each not been retrieved."""
+        entries = self.responses.entries
+        candidates = []
+        for j in np.argsort(-np.abs(omega), kind="stable")[: self.k]:
+            if omega[j] == 0:
+                break
+            name, where = entries["perturbation"][j], entries["cell_line"][j]
+            rest = keep.copy()
+            rest[j] = False
+            change = np.zeros(len(delta))
+            for member, its in omegas.items():
+                if member == "posterior":
+                    moved = self.posterior(line).deletion(perturbation, its, j)
+                else:
+                    without = self._member(member, line, perturbation, rest)
+                    moved = (without - its) @ self.responses.delta
+                change += self.weights[member] * moved
+            similarity = self.text.cosine([perturbation], [name])[0, 0]
+            candidates.append(Candidate(f"{name} in {where}", similarity, omega[j], delta + change))
+        return tuple(candidates)
+
+    def _note(self, line: str, keep: np.ndarray) -> str:
+        if not keep[self.responses.rows(line)].any():
+            return NO_ENTRY
+        if not self.weights.get("posterior"):
+            (member,) = (member for member, weight in self.weights.items() if weight)
+            return f"leave-one-out finds no gain over {member}"
+        return ""
+
+
+def fit_expert(
+    responses: Responses, embedding: Embedding, neighbours: Neighbours, options: dict[str, Any]
+) -> Expert:
+    """Fit variances, then weights, on exact leave-one-out predictions; nothing is random.
+
+    Parameters
+    ----------
+    responses
+        Training entries, protocol and target line.
+    embedding, neighbours
+        Vectors of perturbations and stage one's candidates.
+    options
+        ``topk_rag``: k of :class:`Expert`.
+    """
+    text = TextSimilarity(embedding, responses.perturbations)
+    expert = Expert(
+        responses, text, neighbours, options["topk_rag"], fit_variances(responses, text), {}
+    )
+    expert.weights = fit_weights(expert)
+    return expert
+
+
+def fit_weights(expert: Expert) -> dict[str, float]:
+    """Return w, or the best simple member alone where the mixture is not clearly better."""
+    responses = expert.responses
+    groups = held_out(responses, fitted_lines(responses))
+    rows = np.concatenate(groups)
+    real = responses.delta[rows]
+    said = {member: expert.left_out(member, groups) for member in MEMBERS}
+    design = np.stack([its.ravel() for its in said.values()], axis=1)
+    w, _ = nnls(design, real.ravel())
+
+    def errors(predicted: np.ndarray) -> np.ndarray:
+        squares = ((predicted - real) ** 2).sum(axis=1)
+        return np.bincount(responses.perturbation_of[rows], squares)[
+            np.unique(responses.perturbation_of[rows])
+        ]
+
+    best = min(MEMBERS[1:], key=lambda member: errors(said[member]).sum())
+    gain = errors(said[best]) - errors((design @ w).reshape(real.shape))
+    if gain.sum() <= np.sqrt(len(gain)) * gain.std(ddof=1 if len(gain) > 1 else 0):
+        return {best: 1.0}
+    return {member: float(its) for member, its in zip(MEMBERS, w, strict=True) if its > 0}
