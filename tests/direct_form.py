@@ -22,11 +22,7 @@ class DirectRefinement(GumbelRefinement):
             dim=-1,
         )
         c = F.layer_norm(joined, (3 * H,), self.norm.weight, self.norm.bias, EPSILON)
-        y = F.gelu(self.score_in(c))
-        if self.training and self.dropout > 0:
-            mask, share = refinement.dropout_mask(y.shape, self.dropout, y.device)
-            y = y * mask / share
-        a = self.score_out(y)
+        a = self.score_out(self.drop(F.gelu(self.score_in(c))))
         a = a / (a.std() if self.published else a.flatten(2).std(2)[:, :, None, None])
         if self.training or self.published:
             if noise is None:
@@ -41,3 +37,10 @@ class DirectRefinement(GumbelRefinement):
         if keep is not None:
             w = w * keep[:, None]
         return Refined((w[..., None] * self.fuse(c)).sum(2), w)
+
+    def drop(self, y):
+        """With the factorised form's mask, so that the two can be compared."""
+        if not self.training or self.dropout == 0:
+            return y
+        mask, share = refinement.dropout_mask(y.shape, self.dropout, y.device)
+        return y * mask / share

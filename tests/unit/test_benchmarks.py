@@ -1,0 +1,84 @@
+"""The benchmark measures what it says: its direct form is the network, and a small run ends."""
+
+import importlib
+import json
+import sys
+
+import pytest
+import torch
+
+from ptrag.models import losses
+from ptrag.models.networks import Batch
+
+
+@pytest.fixture(scope="module")
+def bench(root):
+    folder = str(root / "benchmarks")
+    sys.path.insert(0, folder)
+    yield
+    sys.path.remove(folder)
+
+
+@pytest.mark.parametrize("arm", ["ptrag", "ptrag_residual"])
+def test_the_direct_form_is_the_network(bench, arm):
+    pytest.importorskip("transformers")
+    from direct import DirectNetwork, energy_distance
+    from made import Sizes, network
+
+    at = Sizes(set_size=5, genes=7, hidden=24, layers=2, candidates=3)
+    ours = network(arm, at, 2).eval()
+    direct = DirectNetwork(ours).eval()
+    torch.manual_seed(1)
+    batch = Batch(
+        torch.rand(2, 5, 7), torch.randint(2, (2, 5)), torch.randn(6, 1536), torch.tensor([0, 3]),
+        torch.tensor([[1, 2, 4], [0, 5, 2]]), torch.randn(2, 5, 3),
+    )  # fmt: skip
+    observed = torch.rand(2, 5, 7)
+    results = []
+    for form, energy in ((ours, losses.energy_distance), (direct, energy_distance)):
+        form.zero_grad()
+        cells, gates = form(batch)
+        loss = energy(cells, observed)
+        loss.sum().backward()
+        results.append([cells, gates, loss, ours.encode_cell.weight.grad.clone()])
+    for mine, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=2e-4)
+
+
+def test_a_small_run_writes_results_and_a_table(bench, tmp_path, monkeypatch):
+    """One case runs in its own process, as all do outside of this test."""
+    import run
+
+    def here(script, **spec):
+        if script == "floor.py":
+            return in_a_process(script, **spec)
+        return importlib.import_module(script.removesuffix(".py")).case(**spec) | memory
+
+    in_a_process, memory = run.run, {"peak_mib": 512.0, "peak_torch_mib": None}
+    monkeypatch.setattr(run, "run", here)
+    monkeypatch.setattr("made.CONTROLS", 128)
+    small = (
+        "--only train predict preprocess --sets 2 --set-size 8 --genes 24 --hidden 16 "
+        "--layers 1 --candidates 3 --repeats 1 --rounds 1 --threads 1 --predict-cells 32 "
+        f"--preprocess-cells 500 --preprocess-genes 40 --out {tmp_path}"
+    )
+    run.main(run.arguments(small.split()))
+    (path,) = tmp_path.glob("*.json")
+    record = json.loads(path.read_text())
+    results = record["results"]
+    for name in ("ptrag, 2x8", "direct, 2x8", "no retrieval, 2x8", "matrix products, 2x8"):
+        assert len(results[name]["seconds"]) == 1
+        assert results[name]["peak_mib"] > 50, name
+    # 2 sets of 8 cells through one layer, forward and backward: 2 flop a weight and row each
+    weights = 16 * 3 * 12 * 58 + 12 * 58 * 16 + 16 * 2 * 2784 + 2784 * 16
+    assert results["matrix products, 2x8"]["flop"] == 4 * 16 * weights
+    assert results["preprocess 500"]["written_mb"] > 500 * 40 * 4 / 1e6
+    text = (tmp_path / "table.md").read_text()
+    assert "train step 2×8" in text
+    assert str(tmp_path) not in path.read_text()
+
+
+def test_importing_the_library_loads_nothing_heavy(bench):
+    import start
+
+    assert start.imported() == []
