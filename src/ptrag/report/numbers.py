@@ -12,6 +12,14 @@ def decimals(values: Iterable[float]) -> int:
     return min(6, max(0, 2 - math.floor(math.log10(largest))))
 
 
+def difference_places(difference: float, low: float, high: float) -> int:
+    """Decimals for a difference and the ends of its interval.
+
+    About two digits of the largest, and at least one of the interval's width.
+    """
+    return max(0, decimals([difference, low, high]) - 1, decimals([high - low]) - 2)
+
+
 def number(value: float, places: int | None = None, sign: bool = False) -> str:
     """Return ``value`` with ``places`` decimals (by its own size where None)."""
     if value is None or not math.isfinite(value):

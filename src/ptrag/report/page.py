@@ -42,6 +42,7 @@ SECTIONS = {
     "methods": "Methods",
     "glossary": "Glossary of metrics",
 }
+PAIRED = ("energy",)  # metrics beside the main one whose differences are drawn pair by pair
 
 logger = logging.getLogger("ptrag")
 
@@ -126,7 +127,7 @@ def _split(results: Results, split: SplitView) -> dict[str, Any]:
     """Return what the page shows of one split."""
     logger.info("report: drawing split %s", split.name)
     first, families = headline_metrics(results), tables.families(results)
-    main, second = first[0], next((m for m in ("energy", "mse") if m in first[1:]), None)
+    main, paired = first[0], [first[0], *(m for m in PAIRED if m in first[1:])]
     shown = [view.name for view in sections.main_arms(results, split)]
     return {
         "name": split.name,
@@ -135,10 +136,10 @@ def _split(results: Results, split: SplitView) -> dict[str, Any]:
         "n_pairs": len(split.pairs),
         "dropped": split.dropped,
         "bar": bar(results, split, main),
-        "table": tables.comparison(results, split, first, bounds=True),
-        "families": {
-            title: tables.comparison(results, split, its) for title, its in families.items()
-        },
+        "table": tables.comparison(results, split, first, "first metrics", bounds=True),
+        "families": [
+            tables.comparison(results, split, its, title) for title, its in families.items()
+        ],
         "apart": tables.without_scale(results, split, first),
         "shared": tables.shared_controls(results, split),
         "overview": sections.overview(results, split),
@@ -150,9 +151,7 @@ def _split(results: Results, split: SplitView) -> dict[str, Any]:
             title: tables.contrasts(results, split, its) for title, its in families.items()
         },
         "contrast_plot": sections.contrast_plot(results, split),
-        "strips": sections.strips(results, split, main),
-        "second": words(second) if second else None,
-        "second_strips": sections.strips(results, split, second) if second else None,
+        "strips": [drawn for m in paired if (drawn := sections.strips(results, split, m))],
         "scatters": sections.scatters(results, split, main),
         "all_pairs": tables.all_pairs(results, split, main, shown),
         "strata": sections.strata(results, split),

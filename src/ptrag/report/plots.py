@@ -39,7 +39,7 @@ def interval_plot(rows: pd.DataFrame, arms: dict[str, ArmView], name: str, alt: 
     labels = rows["label"] if "label" in rows else rows["arm"]
     left = 0.12 + max(map(text_width, labels))
     bottom = 0.46 if words.get("xlabel") else 0.28
-    figure, axes = panel(left + 2.35, bottom + 0.3 + 0.235 * len(rows), left, bottom)
+    figure, axes = panel(left + 1.55, bottom + 0.3 + 0.21 * len(rows), left, bottom)
     at = np.arange(len(rows))[::-1]
     for key, dashes in LINES.items():
         if words.get(key) is not None and np.isfinite(words[key]):
@@ -57,7 +57,7 @@ def interval_plot(rows: pd.DataFrame, arms: dict[str, ArmView], name: str, alt: 
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.grid(axis="y", visible=False)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.margins(x=0.06)
     axes.spines["left"].set_visible(False)
     _title(axes, words.get("title", ""))
@@ -122,7 +122,8 @@ def difference_strips(
     axes.grid(axis="y", visible=False)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel(f"{label}, arm minus {against}")
+    _title(axes, label)
+    axes.set_xlabel(f"arm minus {against}")
     alt = f"Difference of {label} to {against} on every pair, one row of dots per arm with its mean"
     return to_svg(figure, alt, name)
 

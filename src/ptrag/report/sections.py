@@ -78,7 +78,7 @@ def strips(results: Results, split: SplitView, metric: str) -> str | None:
         return None
     differences = wide[arms].sub(wide[against], axis=0)
     name = f"{split.name}-{metric}-strips"
-    return plots.difference_strips(differences, results.arms, name, against, words(metric).label)
+    return plots.difference_strips(differences, results.arms, name, against, words(metric).head)
 
 
 def scatters(results: Results, split: SplitView, metric: str) -> list[str]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ptrag.report.arms import ArmView
 from ptrag.report.gather import PAIR, Results, SplitView
-from ptrag.report.numbers import decimals, interval, number, p_value
+from ptrag.report.numbers import decimals, difference_places, interval, number, p_value
 from ptrag.report.verdict import OUTCOME, bar, means
 from ptrag.report.words import FAMILIES, PUBLISHED, PUBLISHED_ARMS, Words, words
 
@@ -85,7 +85,7 @@ def scored(results: Results, split: SplitView) -> pd.DataFrame:
 
 
 def comparison(
-    results: Results, split: SplitView, metrics: Sequence[str], bounds: bool = False
+    results: Results, split: SplitView, metrics: Sequence[str], title: str, bounds: bool = False
 ) -> Table:
     """Arms × metrics: mean, interval, value on the 0-1 scale; best contestant and bar marked.
 
@@ -96,8 +96,9 @@ def comparison(
     marks = {metric: _marks(results, split, metric) for metric in metrics}
     places = {metric: _places(rows["mean"], metric) for metric in metrics}
     table = Table(
-        caption=f"{split.name}: mean over {len(split.pairs)} {split.role} pairs, with interval",
-        columns=[("Arm", ""), ("Kind", ""), *_heads(metrics)],
+        caption=f"{split.name}, {title}: mean over {len(split.pairs)} {split.role} pairs, with "
+        "interval",
+        columns=[("Arm", ""), *_heads(metrics)],
     )
     there = rows.to_dict("index")
     for arm, view in results.arms.items():
@@ -116,7 +117,7 @@ def comparison(
                     scaled=number(scaled, 2) if np.isfinite(scaled) else "", bar=_share(scaled),
                 )
             )  # fmt: skip
-        table.rows.append([text_cell(arm), text_cell(view.kind), *cells])
+        table.rows.append([Cell(arm, view.kind, value=arm), *cells])
     if bounds:
         table.foot.extend(_bound_rows(results, split, metrics, places))
     return table
@@ -139,15 +140,18 @@ def _bound_rows(
     """Rows of the two ends of the 0-1 scale, and of the pairs that have no such scale."""
     ends = split.bounds.groupby("metric")[["floor", "ceiling"]].mean()
     rows = [
-        [Cell(name), Cell(sign), *(number_cell(ends.loc[m, end], places[m]) for m in metrics)]
+        [Cell(name, sign), *(number_cell(ends.loc[m, end], places[m]) for m in metrics)]
         for name, sign, end in (
             ("mean baseline", "0 of the scale", "floor"),
             ("split-half replicate", "1 of the scale", "ceiling"),
         )
     ]
     apart = scored(results, split).groupby("metric")[["n_unscaled", "n_scaled"]].max()
-    counts = [Cell(f"{n} of {n + m}") for n, m in apart.loc[list(metrics)].itertuples(index=False)]
-    return [*rows, [Cell("pairs without scale"), Cell("ceiling not above floor"), *counts]]
+    counts = [
+        Cell(f"{n} of {n + m}", mark="n")
+        for n, m in apart.loc[list(metrics)].itertuples(index=False)
+    ]
+    return [*rows, [Cell("pairs without scale", "ceiling not above floor"), *counts]]
 
 
 def without_scale(results: Results, split: SplitView, metrics: Sequence[str]) -> Table:
@@ -196,7 +200,7 @@ def against_bar(results: Results, split: SplitView, metrics: Sequence[str]) -> T
     table = Table(
         caption=f"{split.name}: mean paired difference to the best simple baseline, with interval",
         columns=[("Arm", ""), *_heads(metrics)],
-        foot=[[Cell("held against"), *(Cell(held[metric] or "–") for metric in metrics)]],
+        foot=[[Cell("held against"), *(Cell(held[m] or "–", mark="n") for m in metrics)]],
     )
     for arm in results.arms:
         its = [there.get((arm, metric)) for metric in metrics]
@@ -209,7 +213,7 @@ def _difference(row: Any) -> Cell:
     """Return the cell of one contrast, coloured by what was decided."""
     if row is None:
         return Cell("–")
-    places = decimals([row.difference, row.low, row.high])
+    places = difference_places(row.difference, row.low, row.high)
     return Cell(
         number(row.difference, places, True),
         interval(row.low, row.high, places, True),

@@ -12,7 +12,15 @@ from math import ceil, inf, isfinite
 import pandas as pd
 
 from ptrag.report.gather import Results, SplitView
-from ptrag.report.numbers import counted, decimals, interval, listed, number, p_value
+from ptrag.report.numbers import (
+    counted,
+    decimals,
+    difference_places,
+    interval,
+    listed,
+    number,
+    p_value,
+)
 from ptrag.report.words import HEADLINES, Words, words
 
 MANY = 100_000  # pairs that no screen has
@@ -134,7 +142,7 @@ def finding(results: Results, split: SplitView, metric: str, arm: str, against: 
     rows = contrasts_of(results, split, metric)
     row = rows[(rows["arm"] == arm) & (rows["against"] == against)].iloc[0]
     mean, what = means(results, split, metric), OUTCOME[row["better"]]
-    places = decimals([mean[arm], mean[against], row["difference"]])
+    places = difference_places(row["difference"], row["low"], row["high"])
     width = interval(row["low"], row["high"], places, True)
     return Finding(
         metric=words(metric),

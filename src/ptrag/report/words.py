@@ -45,7 +45,7 @@ class Words:
     @property
     def head(self) -> str:
         """Label and direction, for the head of a column."""
-        return f"{self.label} {self.arrow}"
+        return f"{self.label}\N{NO-BREAK SPACE}{self.arrow}"
 
     @property
     def hint(self) -> str:
