@@ -1,7 +1,9 @@
 """Write the locks from the packages installed here: `make lock`.
 
 requirements.txt pins the closure of requirements.in, requirements-dev.txt what
-requirements-dev.in adds. torch stays out: its one pin is torch.txt.
+requirements-dev.in adds. torch stays out: its one pin is torch.txt. cpu.yaml and gpu.yaml are
+the same pins for conda, written out because Snakemake copies an environment file away from
+what it refers to.
 """
 
 from importlib.metadata import distribution
@@ -11,6 +13,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 HERE = Path(__file__).parent
+PYTHON = "3.11"
+BUILDS = {"cpu": "https://download.pytorch.org/whl/cpu", "gpu": None}
 
 
 def tops(name: str) -> list[Requirement]:
@@ -43,6 +47,38 @@ def write(out: str, names: set[str], sources: str) -> None:
     (HERE / out).write_text(head + "\n".join(sorted(pins, key=str.lower)) + "\n")
 
 
-run = closure(tops("requirements.in"))
-write("requirements.txt", run, "requirements.in")
-write("requirements-dev.txt", closure(tops("requirements-dev.in")) - run, "requirements-dev.in")
+def conda(kind: str, index: str | None) -> str:
+    """Return the conda file with the locked pins; ``index`` is where a torch build is found."""
+    pins = [
+        line
+        for name in ("torch.txt", "requirements.txt")
+        for line in (HERE / name).read_text().splitlines()
+        if not line.startswith("#")
+    ]
+    lines = [f"--extra-index-url {index}", *pins] if index else pins
+    return "\n".join(
+        [
+            "# Made by `make lock` from torch.txt and requirements.txt.",
+            f"name: ptrag-{kind}",
+            "channels: [conda-forge]",
+            "dependencies:",
+            f"  - python={PYTHON}",
+            "  - pip",
+            "  - pip:",
+            *(f"      - {line}" for line in lines),
+            "",
+        ]
+    )
+
+
+def main() -> None:
+    """Write every lock."""
+    run = closure(tops("requirements.in"))
+    write("requirements.txt", run, "requirements.in")
+    write("requirements-dev.txt", closure(tops("requirements-dev.in")) - run, "requirements-dev.in")
+    for kind, index in BUILDS.items():
+        (HERE / f"{kind}.yaml").write_text(conda(kind, index))
+
+
+if __name__ == "__main__":
+    main()

@@ -16,6 +16,8 @@ if "simulate" in SETTINGS["source"]:
             "results/{dataset}/logs/simulate_screen.log",
         benchmark:
             "results/{dataset}/benchmarks/simulate_screen.tsv"
+        conda:
+            "../../envs/cpu.yaml"
         resources:
             **needs("simulate_screen"),
         params:
@@ -37,6 +39,8 @@ else:
             "results/{dataset}/logs/fetch_source.log",
         benchmark:
             "results/{dataset}/benchmarks/fetch_source.tsv"
+        conda:
+            "../../envs/cpu.yaml"
         resources:
             **needs("fetch_source"),
         params:
@@ -60,6 +64,8 @@ rule build_cells:
         "results/{dataset}/logs/build_cells.log",
     benchmark:
         "results/{dataset}/benchmarks/build_cells.tsv"
+    conda:
+        "../../envs/cpu.yaml"
     resources:
         **needs("build_cells"),
     params:
@@ -94,6 +100,8 @@ rule draw_split:
         "results/{dataset}/{split}/logs/draw_split.log",
     benchmark:
         "results/{dataset}/{split}/benchmarks/draw_split.tsv"
+    conda:
+        "../../envs/cpu.yaml"
     resources:
         **needs("draw_split"),
     params:

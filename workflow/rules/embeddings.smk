@@ -18,6 +18,8 @@ rule fetch_genept:
         "results/genept/fetch_genept.log",
     benchmark:
         "results/genept/fetch_genept.tsv"
+    conda:
+        "../../envs/cpu.yaml"
     resources:
         **needs("fetch_genept"),
     params:
@@ -41,6 +43,8 @@ rule embed_perturbations:
         "results/{dataset}/embeddings/logs/embed_perturbations.{embedding}.log",
     benchmark:
         "results/{dataset}/embeddings/benchmarks/embed_perturbations.{embedding}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
     resources:
         **needs("embed_perturbations"),
     params:
@@ -63,6 +67,8 @@ rule derive_control_embedding:
         "results/{dataset}/embeddings/benchmarks/derive_control_embedding.{embedding}@{control}.tsv"
     wildcard_constraints:
         control="random|shuffled",
+    conda:
+        "../../envs/cpu.yaml"
     resources:
         **needs("derive_control_embedding"),
     script:

@@ -21,6 +21,8 @@ rule build_reference:
         "results/{dataset}/{split}/logs/build_reference.log",
     benchmark:
         "results/{dataset}/{split}/benchmarks/build_reference.tsv"
+    conda:
+        "../../envs/cpu.yaml"
     resources:
         **needs("build_reference"),
     params:
@@ -47,6 +49,8 @@ rule evaluate_arm:
         "results/{dataset}/{split}/{arm}/seed{seed}/logs/evaluate_arm.log",
     benchmark:
         "results/{dataset}/{split}/{arm}/seed{seed}/benchmarks/evaluate_arm.tsv"
+    conda:
+        "../../envs/cpu.yaml"
     resources:
         **needs("evaluate_arm"),
     params:
@@ -77,6 +81,8 @@ rule compare_arms:
         "results/{dataset}/logs/compare_arms.log",
     benchmark:
         "results/{dataset}/benchmarks/compare_arms.tsv"
+    conda:
+        "../../envs/cpu.yaml"
     resources:
         **needs("compare_arms"),
     params:

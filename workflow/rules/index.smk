@@ -22,6 +22,8 @@ rule build_index:
         "results/{dataset}/{split}/benchmarks/build_index.{embedding}.tsv"
     wildcard_constraints:
         embedding=r"[a-z]+(@(random|shuffled))?",
+    conda:
+        "../../envs/cpu.yaml"
     resources:
         **needs("build_index"),
     params:

@@ -31,6 +31,8 @@ rule fit_closed_forms:
         "results/{dataset}/{split}/logs/fit_closed_forms.log",
     benchmark:
         "results/{dataset}/{split}/benchmarks/fit_closed_forms.tsv"
+    conda:
+        "../../envs/cpu.yaml"
     resources:
         **needs("fit_closed_forms"),
     params:
@@ -59,6 +61,8 @@ rule train_arm:
         "results/{dataset}/{split}/{arm}/seed{seed}/logs/train_arm.log",
     benchmark:
         "results/{dataset}/{split}/{arm}/seed{seed}/benchmarks/train_arm.tsv"
+    conda:
+        "../../envs/gpu.yaml"
     threads: SETTINGS["training"]["threads"]
     resources:
         **needs("train_arm"),
@@ -86,6 +90,8 @@ rule predict_arm:
         "results/{dataset}/{split}/{arm}/seed{seed}/logs/predict_arm.log",
     benchmark:
         "results/{dataset}/{split}/{arm}/seed{seed}/benchmarks/predict_arm.tsv"
+    conda:
+        "../../envs/gpu.yaml"
     threads: SETTINGS["training"]["threads"]
     resources:
         **needs("predict_arm"),

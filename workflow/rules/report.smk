@@ -38,6 +38,8 @@ rule write_report:
         "results/{dataset}/logs/write_report.log",
     benchmark:
         "results/{dataset}/benchmarks/write_report.tsv"
+    conda:
+        "../../envs/cpu.yaml"
     resources:
         **needs("write_report"),
     params:
@@ -83,6 +85,8 @@ rule write_manifest:
         "results/{dataset}/logs/write_manifest.log",
     benchmark:
         "results/{dataset}/benchmarks/write_manifest.tsv"
+    conda:
+        "../../envs/cpu.yaml"
     resources:
         **needs("write_manifest"),
     params:
