@@ -85,6 +85,13 @@ class Project:
         shutil.copytree(self.folder, folder, symlinks=True)
         return Project(folder)
 
+    def forget(self, run: str) -> Path:
+        """Remove a run and what ends the chain, so that the next `snakemake` makes both again."""
+        home = self.folder / "results/tiny"
+        shutil.rmtree(home / run)
+        (home / "comparison.tsv").unlink()
+        return home / run
+
     def environment(self) -> dict[str, str]:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         return os.environ | {"PATH": path, "HF_HUB_OFFLINE": "1"}

@@ -49,6 +49,6 @@ def test_killed_at_random_moments_it_ends_with_the_same_tables(finished, root, t
         if kills and holder.exists() and holder.stat().st_mtime > start:
             recoveries.append(holder.stat().st_mtime - start)
     print(
-        f"\n{len(kills)} kills after {min(kills):.1f} to {max(kills):.1f} s, {ends} times to the end "
-        f"with identical tables; jobs ran again at latest {max(recoveries):.1f} s after the start"
+        f"\n{len(kills)} kills after {min(kills):.1f} to {max(kills):.1f} s, {ends} times to the "
+        f"end with identical tables; slowest recovery {max(recoveries):.1f} s"
     )

@@ -1,7 +1,6 @@
 """The real pipeline on a tiny simulated screen: whole chain, same bytes, kills, two at once."""
 
 import os
-import shutil
 import signal
 import time
 
@@ -33,8 +32,7 @@ def test_a_second_project_makes_the_same_bytes(finished, root, tmp_path):
 
 
 def test_after_a_kill_in_training_it_goes_on_to_the_same_table(finished, project):
-    arm = project.folder / "results/tiny/hepg2/ptrag"
-    shutil.rmtree(arm)
+    arm = project.forget("hepg2/ptrag")
     process = project.start(start_new_session=True)
     checkpoint = arm / "seed1/checkpoints/last.ckpt"
     deadline = time.time() + 120
@@ -49,7 +47,7 @@ def test_after_a_kill_in_training_it_goes_on_to_the_same_table(finished, project
 
 
 def test_a_second_workflow_says_who_holds_the_folder(project):
-    shutil.rmtree(project.folder / "results/tiny/hepg2/ptrag")
+    project.forget("hepg2/ptrag")
     first = project.start(start_new_session=True)
     try:
         deadline = time.time() + 60

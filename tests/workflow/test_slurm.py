@@ -4,7 +4,6 @@ The script that brings Slurm up is looked for in $PTRAG_SLURM_UP, else beside th
 """
 
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -149,7 +148,7 @@ def test_it_ends_with_the_same_tables_and_more_memory_cures_a_killed_job(
 def test_a_cancelled_job_is_tried_again_and_a_drained_node_waited_for(
     slurm, finished, project, started
 ):
-    shutil.rmtree(project.folder / "results/tiny/hepg2/ptrag")
+    project.forget("hepg2/ptrag")
     process = project.start(*SLURM)
     wait_until(lambda: running(project.folder), process)
     job, *_ = running(project.folder)
@@ -167,7 +166,7 @@ def test_a_cancelled_job_is_tried_again_and_a_drained_node_waited_for(
 
 
 def test_a_killed_workflow_goes_on_and_its_jobs_do_not_linger(slurm, finished, project, started):
-    shutil.rmtree(project.folder / "results/tiny/hepg2/ptrag")
+    project.forget("hepg2/ptrag")
     process = project.start(*SLURM)
     wait_until(lambda: running(project.folder), process)
     process.send_signal(signal.SIGKILL)

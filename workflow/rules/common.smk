@@ -28,12 +28,6 @@ except PtragError as error:
     sys.exit(f"error: {error}")
 
 
-# On a cluster these run where snakemake does: nodes often have no network.
-localrules:
-    fetch_source,
-    fetch_genept,
-
-
 RUNS = list(runs(SETTINGS))
 CLOSED_FORMS = [
     arm for arm in SETTINGS["arms"] if load_arm(arm).family == "closed_form"

@@ -27,7 +27,8 @@ if "simulate" in SETTINGS["source"]:
 
 else:
 
-    # The source stays where it is: a local file is linked, not copied.
+    # The source stays where it is: a local file is linked, not copied. On a cluster it runs
+    # where snakemake does: nodes often have no network.
     rule fetch_source:
         """Find or download the source file and check its sha256."""
         input:
@@ -39,6 +40,7 @@ else:
             "results/{dataset}/logs/fetch_source.log",
         benchmark:
             "results/{dataset}/benchmarks/fetch_source.tsv"
+        localrule: True
         conda:
             "../../envs/cpu.yaml"
         resources:

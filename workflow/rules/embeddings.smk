@@ -18,6 +18,7 @@ rule fetch_genept:
         "results/genept/fetch_genept.log",
     benchmark:
         "results/genept/fetch_genept.tsv"
+    localrule: True
     conda:
         "../../envs/cpu.yaml"
     resources:
