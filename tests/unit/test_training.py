@@ -1,28 +1,15 @@
 """Training on a tiny store: what it learns, that it goes on exactly, and whom it trusts."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from scoring_cases import make_split, make_store
+from training_cases import MODEL, TRAINING, make_home
 
 from ptrag.bundle import load_bundle
 from ptrag.errors import PtragError
 from ptrag.files import read_table
-from ptrag.genes.embeddings import Embedding, write_embedding
-from ptrag.retrieval.index import build_index
 from ptrag.training import milestones, train
 
-MODEL = {
-    "hidden": 12, "layers": 1, "heads": 2, "head_size": 4, "feed_forward": 16, "causal": True,
-    "dropout": 0.1, "frozen_backbone": False,
-}  # fmt: skip
-TRAINING = {
-    "sets": 4, "set_size": 8, "max_steps": 12, "learning_rate": 0.01, "gradient_clip": 10.0,
-    "validate_every": 4, "monitor": "energy", "patience": None, "schedule": "constant",
-    "match_batch": False, "published": False, "precision": "fp32", "compile": False, "devices": 1,
-    "num_nodes": 1, "strategy": "auto", "threads": 1,
-}  # fmt: skip
 OPTIONS = {
     "state": {"rag": False, "use_genept": False},
     "state_genept": {"rag": False, "use_genept": True},
@@ -36,18 +23,7 @@ OPTIONS = {
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A store of two lines, its split, an embedding and its index."""
-    folder = tmp_path_factory.mktemp("training")
-    store, _ = make_store(folder, n_cells=12, n_controls=30)
-    split = make_split(folder, store)
-    rng = np.random.default_rng(3)
-    names = store.perturbations
-    coverage = pd.DataFrame({"perturbation": names, "level": "exact", "detail": ""})
-    vectors = rng.standard_normal((len(names), 5)).astype(np.float32)
-    embedding = Embedding(names, vectors, coverage)
-    write_embedding(embedding, folder / "text.h5ad")
-    build_index(embedding, split, 4, folder / "index")
-    return folder
+    return make_home(tmp_path_factory.mktemp("training"))
 
 
 def run(home, folder, arm="ptrag", seed=1, **training):
