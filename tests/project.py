@@ -63,7 +63,8 @@ class Project:
     @classmethod
     def clone(cls, root: Path, folder: Path) -> "Project":
         ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
-        for name in ("Snakefile", "config.yaml", "workflow", "src", "profiles", "resources"):
+        folders = ("workflow", "src", "profiles", "resources", "envs")
+        for name in ("Snakefile", "config.yaml", *folders):
             source = root / name
             if source.is_dir():
                 shutil.copytree(source, folder / name, ignore=ignore)

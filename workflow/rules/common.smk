@@ -26,6 +26,10 @@ try:
         records.keep_beside(Path("results"))
 except PtragError as error:
     sys.exit(f"error: {error}")
+except OSError as error:
+    sys.exit(
+        f"error: {error.filename}: {error.strerror}; work in a folder that can be written"
+    )
 
 
 RUNS = list(runs(SETTINGS))
@@ -97,3 +101,13 @@ def index_files(split, arm):
         f"results/{SETTINGS['dataset']}/{split}/index/{name}/",
         "index.faiss", "keys.tsv", "neighbours.tsv", "audit.json",
     )  # fmt: skip
+
+
+def search_tables():
+    """Results of the searches for hyper-parameters that the config asks for."""
+    home, arm = f"results/{SETTINGS['dataset']}", SETTINGS["search"]["arm"]
+    return [
+        f"{home}/{split}/search/{arm}.tsv"
+        for split in SETTINGS["source"]["splits"]
+        if arm
+    ]
