@@ -21,6 +21,7 @@ rule all:
             dataset=SETTINGS["dataset"],
             file=["comparison.tsv", "contrasts.tsv", "report.html", "manifest.json"],
         ),
+        search_tables(),
 
 
 include: "workflow/rules/data.smk"

@@ -16,7 +16,7 @@ from ptrag.models.registry import base_name, embedding_control, load_arm
 EACH_BASELINE = "baselines"  # in `evaluation.contrasts`: every simple baseline that runs
 SECTIONS = (
     "arms", "seeds", "cells", "embedding", "embeddings", "model", "training", "prediction",
-    "evaluation", "arm_options", "resources",
+    "evaluation", "search", "arm_options", "resources",
 )  # fmt: skip
 
 
@@ -151,7 +151,10 @@ def _check_arms(settings: dict[str, Any], source: str) -> None:
         for pair in settings["evaluation"].get("contrasts", [])
         for arm in (pair[:1] if pair[1] == EACH_BASELINE else pair)
     ]
-    for arm in [*settings["arms"], *contrasts]:
+    searched = settings["search"]["arm"]
+    if searched and load_arm(searched).family != "neural":
+        raise PtragError(f"{source}: search.arm: {searched!r} is not trained; name a neural arm")
+    for arm in [*settings["arms"], *contrasts, *filter(None, [searched])]:
         load_arm(arm)
         if base_name(arm) not in settings["arm_options"]:
             raise PtragError(

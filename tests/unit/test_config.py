@@ -85,6 +85,8 @@ def put(config, dotted, value):
         ("dataset", "papalexy", ["dataset: 'papalexy'", "did you mean 'papalexi'"]),
         ("arms", ["control", "ptrug"], ["ptrug", "did you mean", "ptrag"]),
         ("arms", ["ptrag@mixed"], ["ptrag@mixed", "random", "shuffled"]),
+        ("search.arm", "ridge", ["search.arm: 'ridge'", "neural"]),
+        ("search.space", {"training.sets": {"low": 1}}, ["search.space.training.sets"]),
         ("evaluation.contrasts", [["ptrag", "state"]], ["contrasts", "'ptrag'", "arms"]),
         (
             "datasets.demo.splits.genes.fractions",

@@ -75,6 +75,40 @@ rule train_arm:
         "../../src/train_arm.py"
 
 
+# Off unless the config names an arm in `search:`. After a kill it goes on with the next trial.
+rule search_hyperparameters:
+    """Try settings of an arm, judged by validation pairs alone."""
+    input:
+        cells="results/{dataset}/cells.h5ad",
+        split="results/{dataset}/{split}/split.tsv",
+        about="results/{dataset}/{split}/split.json",
+        embedding=lambda wildcards: embedding_file(wildcards.arm),
+        index=lambda wildcards: index_files(wildcards.split, wildcards.arm),
+        code=lambda wildcards: code(
+            "search_hyperparameters", load_arm(wildcards.arm).path
+        ),
+    output:
+        table="results/{dataset}/{split}/search/{arm}.tsv",
+        best="results/{dataset}/{split}/search/{arm}.best.yaml",
+    log:
+        "results/{dataset}/{split}/search/logs/{arm}.log",
+    benchmark:
+        "results/{dataset}/{split}/search/benchmarks/{arm}.tsv"
+    conda:
+        "../../envs/gpu.yaml"
+    threads: SETTINGS["training"]["threads"]
+    resources:
+        **needs("search_hyperparameters"),
+        cpus_per_task=SETTINGS["training"]["threads"],
+    params:
+        options=lambda wildcards: arm_options(SETTINGS, wildcards.arm),
+        model=SETTINGS["model"],
+        training=SETTINGS["training"],
+        search=SETTINGS["search"],
+    script:
+        "../../src/search_hyperparameters.py"
+
+
 rule predict_arm:
     """Predict the cells of every val and test pair from a trained bundle, with evidence."""
     input:

@@ -174,18 +174,19 @@ def _fit(
     if training["compile"]:
         module.network.compile()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    trainer = lightning.Trainer(
-        accelerator="gpu" if torch.cuda.is_available() else "cpu",
-        devices=training["devices"], num_nodes=training["num_nodes"],
-        strategy=training["strategy"], precision=PRECISION[training["precision"]],
-        # on one node the processes are started here, whatever a cluster's variables say
-        plugins=[LightningEnvironment()] if training["num_nodes"] == 1 else None,
-        max_epochs=1, gradient_clip_val=training["gradient_clip"], callbacks=[milestones],
-        use_distributed_sampler=False, logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False,
-    )  # fmt: skip
     with warnings.catch_warnings():
         # a batch is a few thousand row numbers: workers would cost more than they save
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
+        trainer = lightning.Trainer(
+            accelerator="gpu" if torch.cuda.is_available() else "cpu",
+            devices=training["devices"], num_nodes=training["num_nodes"],
+            strategy=training["strategy"], precision=PRECISION[training["precision"]],
+            # on one node the processes are started here, whatever a cluster's variables say
+            plugins=[LightningEnvironment()] if training["num_nodes"] == 1 else None,
+            max_epochs=1, gradient_clip_val=training["gradient_clip"], callbacks=[milestones],
+            use_distributed_sampler=False, logger=False, enable_checkpointing=False,
+            enable_progress_bar=False, enable_model_summary=False,
+        )  # fmt: skip
         trainer.fit(module, DataLoader(steps, batch_size=None))
     return trainer.is_global_zero

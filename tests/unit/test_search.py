@@ -1,0 +1,60 @@
+"""The search for hyper-parameters: what it tries, that it goes on, and that it judges fairly."""
+
+import pytest
+import yaml
+from training_cases import MODEL, TRAINING, make_home
+
+from ptrag import search as module
+from ptrag.files import read_table
+from ptrag.search import search
+
+SPEC = {
+    "trials": 4,
+    "seed": 1,
+    "space": {
+        "training.learning_rate": {"low": 1e-5, "high": 1e-1, "log": True},
+        "training.sets": {"low": 2, "high": 6},
+        "model.hidden": {"choices": [8, 12]},
+    },
+}
+SETTINGS = {"options": {"rag": False, "use_genept": False}, "model": MODEL, "training": TRAINING}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    home = make_home(tmp_path_factory.mktemp("search"))
+    return {
+        "cells": home / "cells.h5ad", "split": home / "split.tsv", "embedding": None, "index": None,
+    }  # fmt: skip
+
+
+def run(files, folder):
+    search(files, "state", SETTINGS, SPEC, folder / "state.tsv", folder / "best.yaml")
+    return (folder / "state.tsv").read_bytes(), (folder / "best.yaml").read_bytes()
+
+
+def test_a_killed_search_ends_with_the_table_of_an_unbroken_one(files, tmp_path, monkeypatch):
+    whole = run(files, tmp_path / "whole")
+    original, done = module._train, []
+
+    def killed(*arguments):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(1)
+        return original(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_train", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(files, tmp_path / "killed")
+    assert not (tmp_path / "killed/state.tsv").exists()
+    assert run(files, tmp_path / "killed") == whole
+
+    table = read_table(tmp_path / "whole/state.tsv")
+    assert list(table["trial"]) == [1, 2, 3, 4]
+    assert table["training.learning_rate"].between(1e-5, 1e-1).all()
+    assert set(table["training.sets"]) <= {2, 3, 4, 5, 6}
+    best = table.loc[table["value"].idxmin()]  # the monitored energy
+    override = yaml.safe_load((tmp_path / "whole/best.yaml").read_text())["override"]
+    assert override["training"]["learning_rate"] == pytest.approx(best["training.learning_rate"])
+    assert override["model"]["hidden"] == best["model.hidden"]
