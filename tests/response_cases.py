@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from ptrag.genes.embeddings import Embedding
+from ptrag.retrieval.index import Neighbours
 from ptrag.retrieval.responses import Responses
 
 
@@ -38,3 +39,15 @@ def draw_embedding(n_perturbations=14, size=6, seed=1):
     names = [f"P{i:02d}" for i in range(n_perturbations)]
     coverage = pd.DataFrame({"perturbation": names, "level": "exact", "detail": names})
     return Embedding(names, vectors.astype(np.float32), coverage)
+
+
+def nearest(embedding, names, k=4):
+    """The k nearest of ``names`` to every perturbation by cosine, as stage one lists them."""
+    unit = embedding.vectors / np.linalg.norm(embedding.vectors, axis=1, keepdims=True)
+    cosine = unit @ unit[embedding.rows(names)].T
+    rows = []
+    for query, similarity in zip(embedding.names, cosine, strict=True):
+        order = [j for j in np.argsort(-similarity, kind="stable") if names[j] != query][:k]
+        rows += [(query, i + 1, names[j], float(similarity[j])) for i, j in enumerate(order)]
+    columns = ["perturbation", "rank", "neighbour", "similarity"]
+    return Neighbours(list(embedding.names), pd.DataFrame(rows, columns=columns), k)

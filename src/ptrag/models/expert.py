@@ -62,11 +62,13 @@ class Expert:
     def __call__(self, line: str, perturbation: str) -> Estimate:
         """Predict a pair; its own entry, if it was trained on, does not serve it."""
         keep = self._others(line, perturbation)
-        if not (self.responses.measures(perturbation, keep) or perturbation in self.text):
+        if not self._known(perturbation, keep):
             omega = simple.line_mean(self.responses, line, keep)
             return Estimate(omega @ self.responses.delta, note=UNKNOWN)
         omegas = self._coefficients(line, perturbation, keep)
-        omega = sum(self.weights[member] * its for member, its in omegas.items())
+        omega = np.zeros(len(keep))
+        for member, its in omegas.items():
+            omega += self.weights[member] * its
         delta = omega @ self.responses.delta
         candidates = self._candidates(line, perturbation, keep, omegas, omega, delta)
         return Estimate(delta, candidates, self._note(line, keep))
@@ -79,10 +81,29 @@ class Expert:
         never seen them.
         """
         groups = held_out(self.responses, self.responses.lines)
-        total = sum(w * self.left_out(member, groups) for member, w in self.weights.items() if w)
-        predicted = np.empty_like(self.responses.delta)
+        total = np.zeros_like(self.responses.delta)
+        for member, weight in self.weights.items():
+            if weight:
+                total += weight * self.left_out(member, groups)
+        predicted = np.zeros_like(self.responses.delta)
         predicted[np.concatenate(groups)] = total
+        for group in groups:
+            self._back_off(group, predicted)
         return predicted
+
+    def _back_off(self, group: np.ndarray, predicted: np.ndarray) -> None:
+        """Put :func:`simple.line_mean` where nothing is left to retrieve by."""
+        entries = self.responses.entries
+        keep = np.ones(len(entries), bool)
+        keep[group] = False
+        if self._known(entries["perturbation"][group[0]], keep):
+            return
+        for i in group:
+            omega = simple.line_mean(self.responses, entries["cell_line"][i], keep)
+            predicted[i] = omega @ self.responses.delta
+
+    def _known(self, perturbation: str, keep: np.ndarray) -> bool:
+        return perturbation in self.text or self.responses.measures(perturbation, keep)
 
     def left_out(self, member: str, groups: Sequence[np.ndarray]) -> np.ndarray:
         """(n, G) one member's predictions for the entries of ``groups``, each without its group."""
@@ -178,8 +199,8 @@ class Expert:
         if not keep[self.responses.rows(line)].any():
             return NO_ENTRY
         if not self.weights.get("posterior"):
-            (member,) = (member for member, weight in self.weights.items() if weight)
-            return f"leave-one-out finds no gain over {member}"
+            told = [member for member, weight in self.weights.items() if weight]
+            return f"leave-one-out finds no gain over {', '.join(told) or 'no change'}"
         return ""
 
 
