@@ -105,7 +105,7 @@ def resolve(
     -------
     dict
         ``dataset`` (its name), ``data_dir``, ``source`` (its entry of ``datasets:``) and the
-        sections of :data:`SECTIONS`.
+        sections of :data:`SECTIONS`; ``oracle`` is an arm only where the truth is known.
 
     Raises
     ------
@@ -124,6 +124,8 @@ def resolve(
     base = {section: config[section] for section in SECTIONS}
     settings = merge(base, entry.get("settings", {}), config["override"])
     settings |= {"dataset": name, "data_dir": config["data_dir"], "source": entry}
+    if "simulate" not in entry:  # no truth is known
+        settings["arms"] = [arm for arm in settings["arms"] if arm != "oracle"]
     _check_arms(settings, source)
     for split, spec in entry["splits"].items():
         if sum(spec.get("fractions", {}).values()) >= 1:

@@ -34,6 +34,11 @@ def test_paper_settings_are_the_default_of_its_own_data(config, schema):
     assert set(settings["source"]["splits"]) == {"k562", "rpe1", "hepg2", "jurkat"}
 
 
+def test_the_oracle_runs_where_the_truth_is_known(config, schema):
+    assert "oracle" in cfg.resolve(config, schema)["arms"]
+    assert "oracle" not in cfg.resolve(config | {"dataset": "papalexi"}, schema)["arms"]
+
+
 def test_precedence_is_section_then_data_set_then_override(config, schema):
     config["override"] = {"training": {"max_steps": 7}}
     settings = cfg.resolve(config, schema)
