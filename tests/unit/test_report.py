@@ -17,7 +17,7 @@ import pytest
 from ptrag.cells.store import CellStore, write_store
 from ptrag.compare import compare
 from ptrag.errors import PtragError
-from ptrag.files import read_table, write_json, write_table
+from ptrag.files import write_json, write_table
 from ptrag.metrics import METRICS
 from ptrag.models.arm import Arm
 from ptrag.models.registry import load_arm
@@ -26,7 +26,7 @@ from ptrag.report import write_report
 from ptrag.report.gather import gather
 from ptrag.report.numbers import decimals, listed, number, p_value
 from ptrag.report.page import SECTIONS
-from ptrag.report.verdict import bar, headline, verdict
+from ptrag.report.verdict import bar, headline, headline_metrics, verdict
 from ptrag.splits import draw_split, write_split
 
 LINES = ["k562", "hepg2", "rpe1"]
@@ -56,7 +56,8 @@ SETTINGS = {
                  "schedule": "constant"},
     "prediction": {"cells_per_pair": 6},
     "evaluation": {"exclude_target": True, "n_pcs": 5, "deg_test": "welch", "deg_alpha": 0.05,
-                   "max_degs": 10, "bootstrap": 200, "confidence": 0.95},
+                   "max_degs": 10, "coverage": 0.9,
+                   "bootstrap": 200, "confidence": 0.95},
     "arm_options": {
         name: {"rag": name.startswith(RETRIEVE), "use_genept": name in NEURAL, "topk_rag": 4}
         for name in LEVELS
@@ -118,6 +119,7 @@ def _plant_split(home, store, name, runs, metrics, lead, rng):
         _plant_metrics(folder / "metrics.tsv", pairs, arm, metrics, lead, rng)
         _plant_predictions(folder / "predictions.h5ad", store, pairs, rng)
         _plant_evidence(folder / "evidence.tsv", pairs, arm, rng)
+        _plant_intervals(folder / "conformal.tsv", pairs, arm, rng)
         if arm in NEURAL:
             _plant_history(folder / "history.tsv")
 
@@ -173,21 +175,30 @@ def _plant_predictions(path, store, pairs, rng):
 
 
 def _plant_evidence(path, pairs, arm, rng):
-    """Gates of genes, or coefficients of responses with a note (first pair: nothing but it)."""
+    """Gates of genes, or coefficients of responses with a note (one pair: nothing but it)."""
     columns = ["cell_line", "perturbation", "candidate", "rank", "similarity", "gate", "effect"]
     weighs = arm.startswith("response")
+    alone = pairs[pairs["role"] == "test"].iloc[[0], :2]
     rows = [
         (*pair[:2], f"{q} in k562" if weighs else q, rank, 1 - rank / 9,
          rng.normal(0, 1.5) if weighs else rng.uniform(), rng.exponential())
-        for pair in pairs.iloc[1 if weighs else 0 :].itertuples(index=False)
+        for pair in pairs.drop(alone.index if weighs else []).itertuples(index=False)
         for rank, q in enumerate([p for p in PERTURBATIONS if p != pair[1]][:4], start=1)
     ]  # fmt: skip
     table = pd.DataFrame(rows if arm.startswith(RETRIEVE) else [], columns=columns)
     if weighs:
-        first = pairs.iloc[0]
-        alone = pd.DataFrame([(first["cell_line"], first["perturbation"])], columns=columns[:2])
         table = pd.concat([table, alone], ignore_index=True)
-        table["note"] = ["few neighbours"] * 4 + [""] * (len(rows) - 4) + ["no text: line mean"]
+        table["note"] = ["few neighbours"] * len(rows) + ["no text: line mean"]
+    write_table(table, path)
+
+
+def _plant_intervals(path, pairs, arm, rng):
+    """Coverage of 0.9 on average; support for what retrieves."""
+    n = len(pairs)
+    table = pairs.assign(
+        n_cells=8, coverage=0.9 + 0.05 * np.sin(np.arange(n)), coverage_degs=0.8, width=1.5,
+        support=rng.uniform(size=n) if arm.startswith(RETRIEVE) else np.nan,
+    )  # fmt: skip
     write_table(table, path)
 
 
@@ -262,6 +273,11 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def results(home):
+    return gather(home, RUNS, SETTINGS)
+
+
+@pytest.fixture(scope="module")
 def html(home):
     return (home / "report.html").read_text(encoding="utf-8")
 
@@ -311,7 +327,8 @@ def test_simulated_is_said_first_and_in_title_and_figures(html, page):
     assert "planted (simulated): A model beats" in page.words
     assert "<title>ptrag: planted (simulated)</title>" in html
     figures = html.split("<figcaption>")[1:]
-    assert all("Simulated." in figure[:60] for figure in figures)
+    captions = html.split("<caption>")[1:]
+    assert all("Simulated." in shown[:60] for shown in figures + captions)
 
 
 def test_real_cells_are_not_called_simulated(hostile):
@@ -328,7 +345,7 @@ def test_real_cells_are_not_called_simulated(hostile):
 )
 def test_the_verdict_follows_the_contrasts(tmp_path, lead, line, kind):
     results = gather(tmp_path, RUNS, plant(tmp_path, lead=lead))
-    verdicts = [verdict(results, split) for split in results.splits.values()]
+    verdicts = verdicts_of(results)
     said, words = headline(results, verdicts)
     assert words.startswith(f"planted (simulated): {line}")
     assert said == kind
@@ -338,41 +355,47 @@ def test_the_verdict_follows_the_contrasts(tmp_path, lead, line, kind):
     assert any("Power: with" in note for v in verdicts for note in v.notes) == (kind == "open")
 
 
-def test_the_bar_is_the_baseline_that_the_contrasts_name(tmp_path):
-    settings = plant(tmp_path)
-    contrasts = read_table(tmp_path / "contrasts.tsv")
-    results = gather(tmp_path, RUNS, settings)
-    split = results.splits["genes"]
-    its = contrasts[(contrasts["split"] == "genes") & (contrasts["kind"] == "baseline")]
-    assert bar(results, split, "energy") == set(its["against"]).pop() == "perturbation_mean"
-    contrasts.loc[its.index, "against"] = "line_mean"  # chosen on validation, not the best here
-    write_table(contrasts, tmp_path / "contrasts.tsv")
-    results = gather(tmp_path, RUNS, settings)
-    assert bar(results, results.splits["genes"], "energy") == "line_mean"
+def verdicts_of(results):
+    return [verdict(results, split) for split in results.splits.values()]
 
 
-def test_a_baseline_ahead_of_the_winner_leaves_it_undecided(tmp_path):
+def test_the_bar_is_the_baseline_that_the_contrasts_name(results):
+    contrasts = results.contrasts.copy()
+    its = (contrasts["split"] == "genes") & (contrasts["kind"] == "baseline")
+    its &= contrasts["metric"] == "energy"
+    assert set(contrasts.loc[its, "against"]) == {"perturbation_mean"}
+    assert bar(results, results.splits["genes"], "energy") == "perturbation_mean"
+    contrasts.loc[its, "against"] = "line_mean"  # chosen on validation, not the best here
+    other = replace(results, contrasts=contrasts)
+    assert bar(other, results.splits["genes"], "energy") == "line_mean"
+
+
+def test_a_baseline_ahead_of_the_winner_leaves_it_undecided(results):
     """The bar is chosen on validation pairs; another baseline may be better where it counts."""
-    settings = plant(tmp_path)
-    table = read_table(tmp_path / "comparison.tsv")
-    rows = (table["arm"] == "knn") & (table["metric"] == "pearson_delta")
-    table.loc[rows, "mean"] = 0.7
-    write_table(table, tmp_path / "comparison.tsv")
-    results = gather(tmp_path, RUNS, settings)
-    verdicts = [verdict(results, split) for split in results.splits.values()]
-    assert headline(results, verdicts)[0] == "open"
+    comparison = results.comparison.copy()
+    rows = (comparison["arm"] == "knn") & (comparison["metric"] == "pearson_delta")
+    comparison.loc[rows, "mean"] = 0.7
+    other = replace(results, comparison=comparison)
+    verdicts = verdicts_of(other)
+    assert headline(other, verdicts)[0] == "open"
     assert all("but knn has a better mean" in v.sentence for v in verdicts)
 
 
-def test_lost_and_open_splits_are_named_before_won_ones(tmp_path):
-    settings = plant(tmp_path)
-    contrasts = read_table(tmp_path / "contrasts.tsv")
+def test_lost_and_open_splits_are_named_before_won_ones(results):
+    contrasts = results.contrasts.copy()
     contrasts.loc[contrasts["split"] == "genes", "better"] = "against"
-    write_table(contrasts, tmp_path / "contrasts.tsv")
-    results = gather(tmp_path, RUNS, settings)
-    said, words = headline(results, [verdict(results, s) for s in results.splits.values()])
+    other = replace(results, contrasts=contrasts)
+    said, words = headline(other, verdicts_of(other))
     assert said == "open"
     assert words.index("A simple baseline wins on genes") < words.index("beats the best simple")
+
+
+def test_without_validation_pairs_the_best_of_all_baselines_is_the_bar(results):
+    contrasts = results.contrasts
+    again = contrasts[contrasts["kind"] == "baseline"].assign(against="line_mean")
+    other = replace(results, contrasts=pd.concat([contrasts, again]))
+    assert bar(other, results.splits["genes"], "energy") == "perturbation_mean"
+    assert all("no validation pairs" in " ".join(v.notes) for v in verdicts_of(other))
 
 
 def test_the_verdict_comes_first(page):
@@ -414,21 +437,49 @@ def test_a_missing_file_is_one_line_and_leaves_no_report(tmp_path):
 
 
 def test_only_baselines_make_a_report_too(tmp_path):
-    runs = [run for run in RUNS if run[1] in BASELINES]
-    settings = plant(tmp_path, runs=runs)
-    write_report(tmp_path, runs, settings, tmp_path / "report.html")
-    words = Page((tmp_path / "report.html").read_text(encoding="utf-8")).words
+    runs = [run for run in RUNS if run[0] == "hepg2" and run[1] in BASELINES]
+    words = Page(written(tmp_path, runs=runs)).words
     assert "Nothing to compare" in words
     assert "No arm was trained on hepg2" in words
     assert "No arm that retrieves was run on hepg2" not in words  # knn does
 
 
-def test_kinds_of_arms(home):
-    kinds = {name: view.kind for name, view in gather(home, RUNS, SETTINGS).arms.items()}
+def test_kinds_of_arms(results):
+    kinds = {name: view.kind for name, view in results.arms.items()}
     assert {arm for arm, kind in kinds.items() if kind == "baseline"} == set(BASELINES)
     assert {arm for arm, kind in kinds.items() if kind == "model"} == set(MODELS)
     assert {arm for arm, kind in kinds.items() if kind == "negative control"} == set(CONTROLS)
     assert {arm for arm, kind in kinds.items() if kind == "ceiling"} == {"oracle", "split_half"}
+
+
+def test_coefficients_and_notes_of_closed_forms_are_shown(results, page):
+    """A coefficient may be negative or above 1; a pair may have a note and no candidate."""
+    evidence = results.splits["genes"].evidence
+    gate = evidence.loc[evidence["arm"] == "response_expert", "gate"]
+    assert gate.min() < 0 and gate.max() > 1
+    assert not evidence["candidate"].isna().any()
+    notes = results.splits["genes"].notes
+    its = notes[notes["arm"] == "response_expert"]
+    assert set(its["note"]) == {"few neighbours", "no text: line mean"}
+    assert "few neighbours" in page.words and "no text: line mean" in page.words
+    assert "coefficient ω" in page.words
+
+
+def test_every_metric_is_somewhere_and_few_are_open(results, html):
+    for metric in SOME:
+        assert METRICS[metric].label in html
+    assert headline_metrics(results) == ["pearson_delta", "mse", "energy", "pds_l1"]
+
+
+def test_scaled_values_and_pairs_without_scale(results, page):
+    rows = results.comparison.query(
+        "split == 'genes' and role == 'test' and metric == 'pearson_delta'"
+    ).set_index("arm")
+    shown = number(rows.loc["response_rag", "scaled"], 2)
+    row = rows.loc["response_rag"]
+    assert f"{row['mean']:.3f} best [{row['low']:.3f}, {row['high']:.3f}] {shown}" in page.words
+    assert f"{row['n_unscaled']} of {row['n_unscaled'] + row['n_scaled']}" in page.words
+    assert row["n_unscaled"] > 0
 
 
 def test_numbers_as_people_read_them():

@@ -11,7 +11,11 @@ def reported_files(wildcards):
         )
         files.update(
             multiext(
-                f"{home}/{run.path}/", "metrics.tsv", "evidence.tsv", "predictions.h5ad"
+                f"{home}/{run.path}/",
+                "metrics.tsv",
+                "evidence.tsv",
+                "conformal.tsv",
+                "predictions.h5ad",
             )
         )
         if load_arm(run.arm).family == "neural":

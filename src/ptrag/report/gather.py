@@ -55,6 +55,8 @@ class SplitView:
         arm, cell_line, perturbation, candidate, rank, similarity, gate, effect; mean over seeds.
     notes
         arm, cell_line, perturbation, note: what an arm fell back on.
+    intervals
+        arm, cell_line, perturbation, coverage, coverage_degs, width, support; mean over seeds.
     audits
         Per embedding, ``audit.json``.
     """
@@ -71,6 +73,7 @@ class SplitView:
     history: pd.DataFrame
     evidence: pd.DataFrame
     notes: pd.DataFrame
+    intervals: pd.DataFrame
     audits: dict[str, dict[str, Any]]
 
     def wide(self, metric: str) -> pd.DataFrame:
@@ -181,6 +184,9 @@ def _split(
     facts = _pair_facts(scores, folder, store, indices)
     evidence = _read_runs(folder, runs, "evidence.tsv", [*PAIR, "candidate", "note"])
     evidence = evidence[pd.MultiIndex.from_frame(evidence[PAIR]).isin(facts.index)]
+    measured = ["coverage", "coverage_degs", "width", "support"]
+    intervals = _read_runs(folder, runs, "conformal.tsv", [*PAIR, "role", *measured])
+    intervals = intervals[intervals["role"] == role]
     history = _read_runs(folder, runs, "history.tsv", ["step", "metric"], needed=False)
     return SplitView(
         name=name,
@@ -195,6 +201,9 @@ def _split(
         history=history,
         evidence=_mean_evidence(evidence),
         notes=_notes(evidence),
+        intervals=intervals[["arm", *PAIR, *measured]]
+        .groupby(["arm", *PAIR], as_index=False, sort=False)
+        .mean(),
         audits={
             name: read_json(_there(folder / "index" / name / "audit.json")) for name in indices
         },
@@ -267,7 +276,7 @@ def observed_delta(store: CellStore, line: str, perturbation: str) -> np.ndarray
 
 
 def predicted_deltas(
-    results: Results, split: str, pairs: Sequence[tuple[str, str]]
+    results: Results, split: str, pairs: Sequence[tuple[str, str]], arms: Iterable[str]
 ) -> dict[str, dict[tuple[str, str], np.ndarray]]:
     """Return {arm: {pair: (G,) predicted delta}}: predicted profile minus the line's controls.
 
@@ -276,9 +285,8 @@ def predicted_deltas(
     store = results.store
     control = {line: store.mean(line, CONTROL) for line, _ in pairs}
     deltas: dict[str, dict[tuple[str, str], np.ndarray]] = {}
-    for arm, view in results.arms.items():
-        if not view.seeds:
-            continue
+    for arm in arms:
+        view = results.arms[arm]
         files = [
             results.home / split / arm / f"seed{seed}" / "predictions.h5ad" for seed in view.seeds
         ]

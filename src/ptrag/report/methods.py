@@ -6,6 +6,7 @@ import yaml
 
 from ptrag.bounds import REPEATS
 from ptrag.compare import BASELINES
+from ptrag.intervals import CLASSES
 from ptrag.report.gather import Results
 from ptrag.report.numbers import counted, listed
 
@@ -20,6 +21,7 @@ def methods(results: Results) -> list[tuple[str, str]]:
         ("Training", _training(s["model"], s["training"], s["seeds"])),
         ("Prediction", _prediction(s["prediction"])),
         ("Evaluation", _evaluation(s["evaluation"])),
+        ("Intervals and support", _intervals(s["evaluation"])),
         ("Comparison", _comparison(s["evaluation"])),
     ]
 
@@ -127,6 +129,20 @@ def _evaluation(evaluation: dict[str, Any]) -> str:
         f"prediction of the other, mean of {REPEATS} splits; half as many cells make it a cautious "
         "ceiling). Of several pairs it is the ratio of the sums, over pairs whose ceiling is "
         "better than their floor."
+    )
+
+
+def _intervals(evaluation: dict[str, Any]) -> str:
+    return (
+        f"Intervals cover {100 * evaluation['coverage']:g} % of the observed deltas of a pair, "
+        "gene by gene: predicted delta ± q × scale. The scale is the error expected from the "
+        "numbers of cells and the spread of responses among training pairs; q is a quantile of "
+        "|error| / scale over the validation pairs of the arm and seed, its level calibrated by "
+        f"leaving perturbations out, separately for {CLASSES} classes of genes by signal over "
+        "noise. Validation pairs also chose the checkpoint of trained arms, so coverage is "
+        "measured on test pairs. Support: share of a candidate in the effect of all evidence × its "
+        "similarity (1 for the same perturbation in another line) × the share of its measured "
+        "response that is not sampling noise, summed over candidates."
     )
 
 

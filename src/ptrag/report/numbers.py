@@ -15,9 +15,9 @@ def decimals(values: Iterable[float]) -> int:
 def difference_places(difference: float, low: float, high: float) -> int:
     """Decimals for a difference and the ends of its interval.
 
-    About two digits of the largest, and at least one of the interval's width.
+    About two digits of the largest, and at least one of the interval's half-width.
     """
-    return max(0, decimals([difference, low, high]) - 1, decimals([high - low]) - 2)
+    return max(0, decimals([difference, low, high]) - 1, decimals([(high - low) / 2]) - 2)
 
 
 def number(value: float, places: int | None = None, sign: bool = False) -> str:

@@ -9,13 +9,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ptrag.files import atomic
-from ptrag.report import sections, tables
+from ptrag.report import calibration, evidence, scores, sections, tables
 from ptrag.report.figure import style
 from ptrag.report.gather import Results, SplitView, gather
 from ptrag.report.methods import methods, settings_text
 from ptrag.report.numbers import counted, listed, number
 from ptrag.report.verdict import (
     bar,
+    best,
     headline,
     headline_metric,
     headline_metrics,
@@ -34,6 +35,7 @@ SECTIONS = {
     "strata": "Where it works",
     "deltas": "Observed and predicted deltas",
     "evidence": "Retrieved neighbours",
+    "calibration": "Intervals and support",
     "training": "Training",
     "coverage": "Coverage of embeddings",
     "audit": "Leak audit",
@@ -129,6 +131,7 @@ def _split(results: Results, split: SplitView) -> dict[str, Any]:
     first, families = headline_metrics(results), tables.families(results)
     main, paired = first[0], [first[0], *(m for m in PAIRED if m in first[1:])]
     shown = [view.name for view in sections.main_arms(results, split)]
+    supported = [arm for arm in shown if results.arms[arm].kind == "model"]
     return {
         "name": split.name,
         "place": place(split),
@@ -136,31 +139,36 @@ def _split(results: Results, split: SplitView) -> dict[str, Any]:
         "n_pairs": len(split.pairs),
         "dropped": split.dropped,
         "bar": bar(results, split, main),
-        "table": tables.comparison(results, split, first, "first metrics", bounds=True),
+        "table": scores.comparison(results, split, first, "first metrics", bounds=True),
         "families": [
-            tables.comparison(results, split, its, title) for title, its in families.items()
+            scores.comparison(results, split, its, title) for title, its in families.items()
         ],
-        "apart": tables.without_scale(results, split, first),
-        "shared": tables.shared_controls(results, split),
+        "apart": scores.without_scale(results, split, first),
+        "shared": scores.shared_controls(results, split),
         "overview": sections.overview(results, split),
-        "against": tables.against_bar(results, split, first),
-        "other_contrasts": tables.contrasts(
+        "against": scores.against_bar(results, split, first),
+        "other_contrasts": scores.contrasts(
             results, split, first, ("negative_control", "configured")
         ),
         "contrasts": {
-            title: tables.contrasts(results, split, its) for title, its in families.items()
+            title: scores.contrasts(results, split, its) for title, its in families.items()
         },
         "contrast_plot": sections.contrast_plot(results, split),
         "strips": [drawn for m in paired if (drawn := sections.strips(results, split, m))],
         "scatters": sections.scatters(results, split, main),
-        "all_pairs": tables.all_pairs(results, split, main, shown),
+        "all_pairs": scores.all_pairs(
+            results, split, main, shown, best(results, split, main, "model")
+        ),
         "strata": sections.strata(results, split),
         "strata_legend": sections.legend(sections.main_arms(results, split)),
         "maps": sections.heat_maps(results, split),
-        "evidence": tables.evidence_summary(results, split),
-        "fallbacks": tables.fallbacks(split),
+        "evidence": evidence.evidence_summary(results, split),
+        "fallbacks": evidence.fallbacks(split),
         "gates": sections.gate_plots(results, split),
         "trained": sections.legend([results.arms[a] for a in dict.fromkeys(split.history["arm"])]),
+        "calibration": calibration.table(results, split),
+        "coverage_plot": calibration.coverage_plot(results, split),
+        "support": calibration.support_plots(results, split, supported),
         "curves": sections.training_curves(results, split),
         "audits": split.audits,
         "details": list(sections.pair_details(results, split)),

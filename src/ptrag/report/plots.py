@@ -312,7 +312,7 @@ def gates(evidence: pd.DataFrame, arm: ArmView, name: str, weight: str) -> Marku
         evidence["gate"], evidence["effect"], s=9, color=arm.look.colour, alpha=0.6,
         linewidths=0, rasterized=len(evidence) > 300,
     )  # fmt: skip
-    axes.set(xlabel=weight, ylabel="effect of leaving it out")
+    axes.set(xlabel=weight, ylabel="effect if left out")
     _title(axes, arm.name)
     _few_ticks(axes)
     return to_svg(figure, f"Effect of deleting a candidate against its {weight}, {arm.name}", name)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ptrag.models.registry import base_name
-from ptrag.report import plots, tables
+from ptrag.report import evidence, plots, scores
 from ptrag.report.arms import ArmView
 from ptrag.report.gather import PAIR, Results, SplitView, observed_delta, predicted_deltas
 from ptrag.report.verdict import (
@@ -137,7 +137,8 @@ def strata(results: Results, split: SplitView) -> list[str]:
 def heat_maps(results: Results, split: SplitView) -> list[str]:
     """Draw observed and predicted deltas of the pairs with the largest observed effect."""
     pairs = list(split.pairs.sort_values("effect_size", ascending=False).index[:N_MAPS])
-    predicted, store = predicted_deltas(results, split.name, pairs), results.store
+    arms = [view.name for view in main_arms(results, split)]
+    predicted, store = predicted_deltas(results, split.name, pairs, arms), results.store
     maps = []
     for i, pair in enumerate(pairs):
         observed = observed_delta(store, *pair)
@@ -172,9 +173,13 @@ def gate_plots(results: Results, split: SplitView) -> list[str]:
     """Draw effect against gate or coefficient of all candidates, per retrieval arm."""
     return [
         plots.gates(
-            rows, results.arms[arm], f"{split.name}-gates{i}", tables.weight_name(results.arms[arm])
+            rows,
+            results.arms[arm],
+            f"{split.name}-gates{i}",
+            evidence.weight_name(results.arms[arm]),
         )
         for i, (arm, rows) in enumerate(split.evidence.groupby("arm", sort=False))
+        if results.arms[arm].kind != "negative control"
     ]
 
 
@@ -192,9 +197,8 @@ def spread_pairs(results: Results, split: SplitView) -> list[Pair]:
 
 def pair_details(results: Results, split: SplitView) -> Iterator[dict[str, Any]]:
     """Yield, for each of a few pairs, scores, scatters of the delta and evidence."""
-    pairs = spread_pairs(results, split)
-    predicted, store = predicted_deltas(results, split.name, pairs), results.store
-    shown = _shown_arms(results, split)
+    pairs, shown = spread_pairs(results, split), _shown_arms(results, split)
+    predicted, store = predicted_deltas(results, split.name, pairs, shown), results.store
     metrics = headline_metrics(results)
     for i, pair in enumerate(pairs):
         observed = observed_delta(store, *pair)
@@ -204,13 +208,14 @@ def pair_details(results: Results, split: SplitView) -> Iterator[dict[str, Any]]
             "n_cells": int(facts["n_cells"]),
             "effect_size": float(facts["effect_size"]),
             "similarity": float(facts["similarity"]),
-            "scores": tables.pair_scores(split, pair, shown, metrics),
+            "scores": scores.pair_scores(split, pair, shown, metrics),
             "scatters": _delta_scatters(
                 results, shown, observed, predicted, pair, store.genes, f"{split.name}-pair{i}"
             ),
             "evidence": [
-                tables.neighbours(split, pair, results.arms[arm])
+                evidence.neighbours(split, pair, results.arms[arm])
                 for arm in dict.fromkeys([*split.evidence["arm"], *split.notes["arm"]])
+                if results.arms[arm].kind != "negative control"
             ],
         }
 
