@@ -39,9 +39,9 @@ def write_manifest(
     home = Path(out).parent
 
     def hashes(paths: Iterable[str]) -> dict[str, str]:
-        whole = (Path(path) for path in paths)
-        every = {file for path in whole for file in (path.rglob("*") if path.is_dir() else [path])}
-        return {os.path.relpath(path, home): sha256(path) for path in sorted(every)}
+        every = {file for path in paths for file in [Path(path), *Path(path).rglob("*")]}
+        files = sorted(path for path in every if not path.is_dir())
+        return {os.path.relpath(path, home): sha256(path) for path in files}
 
     content = {
         "settings": settings,

@@ -28,6 +28,7 @@ def home(tmp_path):
     for name, text in {
         "comparison.tsv": "arm\tvalue\n",
         "a/ptrag/seed4/bundle/weights.safetensors": "weights",
+        "a/ptrag/seed4/bundle/index/keys.tsv": "keys",
         "a/ptrag/seed4/benchmarks/train_arm.tsv": BENCHMARK.format(seconds=7.5, peak=310.25),
         "embeddings/benchmarks/embed_perturbations.text.tsv": BENCHMARK.format(
             seconds=0.1, peak="NA"
@@ -54,6 +55,7 @@ def test_it_says_what_was_read_and_made_and_with_which_seeds(home):
     assert manifest["files"] == {
         "comparison.tsv": digest("arm\tvalue\n"),
         "a/ptrag/seed4/bundle/weights.safetensors": digest("weights"),
+        "a/ptrag/seed4/bundle/index/keys.tsv": digest("keys"),
     }
     assert {"python", "torch", "snakemake"} <= manifest["packages"].keys()
     assert {"cpus", "memory_bytes", "gpus"} <= manifest["hardware"].keys()
