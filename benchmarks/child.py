@@ -6,7 +6,6 @@ Every case runs in a process of its own, so that one's memory is not another's.
 import json
 import platform
 import resource
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -46,7 +45,10 @@ def wait(device: str) -> None:
 
 
 def timed(work: Callable[[], Any], repeats: int, device: str = "cpu") -> dict[str, Any]:
-    """Return seconds of each repeat, after one that is not counted; CPU seconds and page faults."""
+    """Return seconds of each repeat, after one that is not counted, and means of the others.
+
+    CPU seconds are those of all threads: on a busy machine they say more than seconds do.
+    """
     work()
     wait(device)
     faults, cpu = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, time.process_time()
@@ -58,11 +60,6 @@ def timed(work: Callable[[], Any], repeats: int, device: str = "cpu") -> dict[st
         seconds.append(time.perf_counter() - begun)
     return {
         "seconds": seconds,
-        "cpu_seconds": (time.process_time() - cpu) / repeats,
+        "cpu_seconds": [(time.process_time() - cpu) / repeats],
         "page_faults": (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults) / repeats,
     }
-
-
-def median(result: dict[str, Any]) -> float:
-    """Return the median of the seconds of a case."""
-    return statistics.median(result["seconds"])

@@ -70,7 +70,8 @@ def in_turns(
             got = run(script, **spec)
             before = results.get(name)
             if before:
-                got["seconds"] = before["seconds"] + got["seconds"]
+                for clock in ("seconds", "cpu_seconds"):
+                    got[clock] = before[clock] + got[clock]
                 for peak in ("peak_mib", "peak_torch_mib"):
                     got[peak] = max((got[peak], before[peak]), key=lambda x: x or 0)
             results[name] = got

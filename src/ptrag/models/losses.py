@@ -6,7 +6,7 @@ Axes: B sets, S and T cells, G genes.
 import torch
 from torch import Tensor
 
-from ptrag.models.precision import no_autocast, wide
+from ptrag.models.autocast import no_autocast, wide
 
 
 class _Distances(torch.autograd.Function):

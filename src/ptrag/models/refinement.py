@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ptrag.models.precision import no_autocast, wide
+from ptrag.models.autocast import no_autocast, wide
 
 EPSILON = 1e-5  # of LayerNorm, torch's own
 TEMPERATURE = 0.5  # τ of the Gumbel-softmax
