@@ -7,6 +7,11 @@ resumable, and takes its name only once it is whole and its checksum right.
 from ptrag.logs import rule_log
 
 with rule_log(snakemake.log[0]):
+    from pathlib import Path
+
     from ptrag.download import obtain
 
-    obtain(snakemake.params.source, snakemake.params.data_dir, snakemake.output.source)
+    source = dict(snakemake.params.source)
+    for path in snakemake.input.local:
+        source["file"] = Path(path).resolve()
+    obtain(source, snakemake.params.data_dir, snakemake.output.source)

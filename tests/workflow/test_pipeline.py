@@ -58,3 +58,23 @@ def test_a_second_workflow_says_who_holds_the_folder(project):
     finally:
         os.killpg(first.pid, signal.SIGKILL)
         first.communicate()
+
+
+def test_the_conda_files_are_what_snakemake_would_install(finished, project, tmp_path, monkeypatch):
+    """conda itself is a stand-in: it only says that it is there."""
+    conda = tmp_path / "bin/conda"
+    conda.parent.mkdir()
+    conda.write_text(
+        "#!/bin/sh\n"
+        'case "$*" in\n'
+        """  *config*) echo '{"get": {"channel_priority": "strict"}}';;\n"""
+        """  *) echo '{"conda_version": "24.7.1", "conda_prefix": "/", "root_prefix": "/",\n"""
+        """    "platform": "linux-64", "envs": [], "active_prefix": null}';;\n"""
+        "esac\n"
+    )
+    conda.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{conda.parent}{os.pathsep}{os.environ['PATH']}")
+    project.forget("hepg2/ptrag")
+    said = project.snakemake("-n", "--sdm", "conda")
+    assert "Conda environment envs/cpu.yaml will be created." in said
+    assert "Conda environment envs/gpu.yaml will be created." in said

@@ -80,10 +80,17 @@ def needs(rule):
     }
 
 
-def local_source():
-    """The source file where the user has put it, as a list of no or one file."""
-    path = Path(SETTINGS["data_dir"]) / SETTINGS["source"]["file"]
-    return [str(path)] if path.exists() else []
+def source_file():
+    """The source where the user has put it, else where a storage plugin of Snakemake reads it
+    (s3://... and the like), as a list of one file; none where the rule itself downloads it.
+    """
+    path = Path(SETTINGS["data_dir"]) / SETTINGS["source"].get("file", "")
+    url = SETTINGS["source"].get("url", "")
+    if path.is_file():
+        return [str(path)]
+    if "://" not in url or url.startswith(("http://", "https://")):
+        return []
+    return [storage(url, keep_local=True)]
 
 
 def embedding_file(arm):

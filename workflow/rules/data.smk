@@ -32,7 +32,7 @@ else:
     rule fetch_source:
         """Find or download the source file and check its sha256."""
         input:
-            local=local_source(),
+            local=source_file(),
             code=code("fetch_source"),
         output:
             source="results/{dataset}/source.h5ad",
