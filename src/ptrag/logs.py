@@ -40,7 +40,8 @@ def rule_log(path: str | Path) -> Iterator[logging.Logger]:
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setLevel(logging.WARNING)
     terminal.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    file = logging.FileHandler(path, mode="w")
+    # further processes of one training share its log
+    file = logging.FileHandler(path, mode="a" if os.environ.get("LOCAL_RANK") else "w")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.setLevel(logging.INFO)
     logger.handlers = [terminal, file]

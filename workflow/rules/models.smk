@@ -44,6 +44,10 @@ rule fit_closed_forms:
         "../../src/fit_closed_forms.py"
 
 
+# Every process of a training that uses several devices has its own threads.
+TRAINING_CPUS = SETTINGS["training"]["threads"] * SETTINGS["training"]["devices"]
+
+
 # After a kill it goes on from checkpoints/last.ckpt beside its outputs.
 rule train_arm:
     """Train one neural arm with one seed; write its bundle."""
@@ -63,10 +67,10 @@ rule train_arm:
         "results/{dataset}/{split}/{arm}/seed{seed}/benchmarks/train_arm.tsv"
     conda:
         "../../envs/gpu.yaml"
-    threads: SETTINGS["training"]["threads"]
+    threads: TRAINING_CPUS
     resources:
         **needs("train_arm"),
-        cpus_per_task=SETTINGS["training"]["threads"],
+        cpus_per_task=TRAINING_CPUS,
     params:
         options=lambda wildcards: arm_options(SETTINGS, wildcards.arm),
         model=SETTINGS["model"],
@@ -91,15 +95,15 @@ rule search_hyperparameters:
         table="results/{dataset}/{split}/search/{arm}.tsv",
         best="results/{dataset}/{split}/search/{arm}.best.yaml",
     log:
-        "results/{dataset}/{split}/search/logs/{arm}.log",
+        "results/{dataset}/{split}/search/logs/search_hyperparameters.{arm}.log",
     benchmark:
-        "results/{dataset}/{split}/search/benchmarks/{arm}.tsv"
+        "results/{dataset}/{split}/search/benchmarks/search_hyperparameters.{arm}.tsv"
     conda:
         "../../envs/gpu.yaml"
-    threads: SETTINGS["training"]["threads"]
+    threads: TRAINING_CPUS
     resources:
         **needs("search_hyperparameters"),
-        cpus_per_task=SETTINGS["training"]["threads"],
+        cpus_per_task=TRAINING_CPUS,
     params:
         options=lambda wildcards: arm_options(SETTINGS, wildcards.arm),
         model=SETTINGS["model"],
