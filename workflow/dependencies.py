@@ -5,23 +5,16 @@ the inputs, an edited module reruns exactly the stages that import it.
 """
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
 
 @cache
 def _imports(path: Path, root: Path) -> frozenset[Path]:
-    """Return the files below ``root`` that one file imports, anywhere in it.
-
-    What is imported for type checkers alone is no part of a run.
-    """
-    tree = ast.parse(path.read_text(), filename=str(path))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
-            node.body = []
+    """Return the files below ``root`` that one file imports, anywhere in it."""
     names = set()
-    for node in ast.walk(tree):
+    for node in _statements(ast.parse(path.read_text(), filename=str(path)).body):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -35,6 +28,21 @@ def _imports(path: Path, root: Path) -> frozenset[Path]:
             stem = root.joinpath(*parts[:end])
             found.update(p for p in (stem.with_suffix(".py"), stem / "__init__.py") if p.is_file())
     return frozenset(found)
+
+
+def _statements(block: list[ast.stmt]) -> Iterator[ast.AST]:
+    """Yield the statements of a block and of all blocks in it; expressions hold no import.
+
+    What is imported for type checkers alone is no part of a run.
+    """
+    for node in block:
+        yield node
+        fields = ["body", "orelse", "finalbody", "handlers", "cases"]
+        test = getattr(node, "test", None)
+        if "TYPE_CHECKING" in (getattr(test, "id", ""), getattr(test, "attr", "")):
+            fields.remove("body")
+        for field in fields:
+            yield from _statements(getattr(node, field, []))
 
 
 @cache
