@@ -8,9 +8,10 @@
 each of which is a mixture of entries, so that δ̂ = Σ_i ω_i δ_i. What is fitted (the variances of
 the process, then w by nonnegative least squares) minimises the squared error of *exact*
 leave-one-out predictions of what the protocol holds out: under ``unseen_combination`` an entry
-of the target line, under ``unseen_perturbation`` all entries of a perturbation. Where the gain
-over the best simple member is within one standard error over perturbations, that member is used
-alone (the one-standard-error rule of Breiman et al. 1984): little data cannot be over-fitted.
+of the target line, under ``unseen_perturbation`` all entries of a perturbation. Little data
+must not be over-fitted, so each step away from ``line_mean``, to the best simple member alone and
+from there to the mixture, is taken only where it gains more than one standard error over
+perturbations (the one-standard-error rule of Breiman et al. 1984).
 """
 
 from collections.abc import Sequence
@@ -227,7 +228,7 @@ def fit_expert(
 
 
 def fit_weights(expert: Expert) -> dict[str, float]:
-    """Return w, or the best simple member alone where the mixture is not clearly better."""
+    """Return w, or a simple member alone where the mixture is not clearly better."""
     responses = expert.responses
     groups = held_out(responses, fitted_lines(responses))
     rows = np.concatenate(groups)
@@ -242,8 +243,16 @@ def fit_weights(expert: Expert) -> dict[str, float]:
             np.unique(responses.perturbation_of[rows])
         ]
 
+    alone = {"line_mean": 1.0}
+    before = errors(said["line_mean"])
     best = min(MEMBERS[1:], key=lambda member: errors(said[member]).sum())
-    gain = errors(said[best]) - errors((design @ w).reshape(real.shape))
-    if gain.sum() <= np.sqrt(len(gain)) * gain.std(ddof=1 if len(gain) > 1 else 0):
-        return {best: 1.0}
+    if _clear(before - errors(said[best])):
+        alone, before = {best: 1.0}, errors(said[best])
+    if not _clear(before - errors((design @ w).reshape(real.shape))):
+        return alone
     return {member: float(its) for member, its in zip(MEMBERS, w, strict=True) if its > 0}
+
+
+def _clear(gain: np.ndarray) -> bool:
+    """Whether the sum of a gain per perturbation exceeds its standard error."""
+    return len(gain) > 1 and gain.sum() > np.sqrt(len(gain)) * gain.std(ddof=1)
