@@ -8,6 +8,7 @@ VENV   ?= .venv
 TORCH  ?= -r envs/torch.txt
 PIP    := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 BIN    := $(CURDIR)/$(VENV)/bin
+ORACLE ?= .venv-oracle
 WORKERS ?= 2
 RUN    := PATH="$(BIN):$$PATH"
 
@@ -38,7 +39,7 @@ demo: env  ## run the whole pipeline on the simulated screen; ends with results/
 	@echo "report: results/demo/report.html"
 
 test: dev  ## fast tests with coverage (what CI runs)
-	@$(RUN) pytest -n $(WORKERS) -m "not slow and not oracle and not slurm" \
+	@$(RUN) pytest -n $(WORKERS) --dist loadgroup -m "not slow and not oracle and not slurm" \
 	  --cov --cov-report=term --cov-report=json:.coverage.json -q $(ARGS)
 
 test-slow: dev  ## tests that take minutes: memory, kills, calibration
@@ -46,6 +47,18 @@ test-slow: dev  ## tests that take minutes: memory, kills, calibration
 
 test-slurm: dev  ## the tiny workflow through a real Slurm on this machine (root, Debian)
 	@$(RUN) pytest -m slurm -s $(ARGS)
+
+$(ORACLE)/env.stamp: envs/torch.txt envs/requirements-oracle.txt
+	@echo "making $(ORACLE) (a few minutes, once)"
+	@test -x $(ORACLE)/bin/python || $(PYTHON) -m venv $(ORACLE)
+	@$(ORACLE)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	@$(ORACLE)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -r envs/requirements-oracle.txt
+	@touch $@
+
+# the other evaluators bring fifty packages, which stay out of the environment that users get
+test-oracle: $(ORACLE)/env.stamp  ## hold our metrics against gge-eval and cell-eval
+	@$(ORACLE)/bin/python -m pytest -m oracle tests/oracle $(ARGS)
 
 lint: dev  ## style of Python and Snakemake files
 	@$(RUN) ruff check .
