@@ -96,7 +96,7 @@ def style():
 
 
 def panel(
-    width: float, height: float, left: float = 0.6, bottom: float = 0.5, right: float = 0.12
+    width: float, height: float, left: float = 0.68, bottom: float = 0.5, right: float = 0.12
 ) -> tuple[Figure, Axes]:
     """Return a figure of ``width`` × ``height`` inches with one set of axes.
 
@@ -139,15 +139,20 @@ def to_svg(figure: Figure, alt: str, name: str) -> Markup:
     text = re.sub(r' transform="rotate\(-0 [^)]*\)"', "", text)
     text = _own_ids(text, name)
     text = re.sub(r"#[0-9a-f]{6}\b", lambda hit: VARIABLES.get(hit[0], hit[0]), text)
-    text = re.sub(r"\d+\.\d{3,}", lambda hit: f"{float(hit[0]):.2f}", text)
+    text = re.sub(r"<[^>]+>", _short_numbers, text)
     text = re.sub(r"\s*\n\s*", "\n", text)
     view = re.search(r'viewBox="([^"]+)"', text)[1]
     width = float(view.split()[2])
     head = (
         f'<svg role="img" aria-label="{escape(alt)}" viewBox="{view}" '
-        f'style="max-width:{width * 4 / 3:.0f}px">'
+        f'style="width:{width * 4 / 3:.0f}px">'
     )
     return Markup(head + text[text.index(">") + 1 :])
+
+
+def _short_numbers(tag: re.Match) -> str:
+    """Round the coordinates inside a tag; what stands between tags is read by people."""
+    return re.sub(r"\d+\.\d{3,}", lambda hit: f"{float(hit[0]):.2f}", tag[0])
 
 
 def _own_ids(text: str, name: str) -> str:

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from ptrag.report.arms import ArmView
 from ptrag.report.figure import GRID, INK, MUTED, PAPER, TOP, panel, text_width, to_svg
 
-WIDTH, HEIGHT = 2.5, 2.4  # inches of a small panel
+WIDTH, HEIGHT = 2.56, 2.4  # inches of a small panel
 MANY = 1500  # points of one panel from which on they are an image, not shapes
 DIVERGING = "PuOr_r"
 LINES = {"bar": (0, (4, 2)), "floor": (0, (1, 2)), "ceiling": (0, (6, 2, 1, 2))}
@@ -34,12 +34,13 @@ def interval_plot(rows: pd.DataFrame, arms: dict[str, ArmView], name: str, alt: 
         Id prefix, and alternative text.
     words
         ``title``; ``xlabel``; ``bar``, ``floor``, ``ceiling``: values drawn as lines;
-        ``zero``: draw a line at zero.
+        ``zero``: draw a line at zero; ``width`` of the axes, in inches.
     """
+    width = words.get("width", 1.55)
     labels = rows["label"] if "label" in rows else rows["arm"]
     left = 0.12 + max(map(text_width, labels))
     bottom = 0.46 if words.get("xlabel") else 0.28
-    figure, axes = panel(left + 1.55, bottom + 0.3 + 0.21 * len(rows), left, bottom)
+    figure, axes = panel(left + width, bottom + 0.3 + 0.21 * len(rows), left, bottom)
     at = np.arange(len(rows))[::-1]
     for key, dashes in LINES.items():
         if words.get(key) is not None and np.isfinite(words[key]):
@@ -57,7 +58,7 @@ def interval_plot(rows: pd.DataFrame, arms: dict[str, ArmView], name: str, alt: 
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.grid(axis="y", visible=False)
-    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_locator(MaxNLocator(round(2 * width)))
     axes.margins(x=0.06)
     axes.spines["left"].set_visible(False)
     _title(axes, words.get("title", ""))

@@ -1,4 +1,4 @@
-// Sortable tables, and all details open on paper. The page reads whole without it.
+// Sortable tables. The page reads whole without it; paper shows what is unfolded.
 (function () {
   "use strict";
   function value(row, column) {
@@ -38,13 +38,5 @@
       head.appendChild(button);
       button.addEventListener("click", function () { sort(table, head, column); });
     });
-  });
-  var opened = [];
-  window.addEventListener("beforeprint", function () {
-    opened = Array.prototype.slice.call(document.querySelectorAll("details:not([open])"));
-    opened.forEach(function (part) { part.open = true; });
-  });
-  window.addEventListener("afterprint", function () {
-    opened.forEach(function (part) { part.open = false; });
   });
 })();

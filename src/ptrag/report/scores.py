@@ -187,6 +187,7 @@ def contrasts(
     )  # fmt: skip
     for row in rows.itertuples(index=False):
         said, what = words(row.metric), OUTCOME[row.better]
+        places = difference_places(row.difference, row.low, row.high)
         table.rows.append(
             [
                 Cell(said.head, value=said.label),
@@ -198,7 +199,9 @@ def contrasts(
                 Cell(p_value(row.wilcoxon_p).removeprefix("= "), value=row.wilcoxon_p),
                 Cell(p_value(row.holm_p).removeprefix("= "), value=row.holm_p),
                 Cell(number(row.effect_size, 2, True), value=row.effect_size),
-                number_cell(row.detectable, small="low power" if row.power == "low" else ""),
+                number_cell(
+                    row.detectable, places, small="low power" if row.power == "low" else ""
+                ),
                 text_cell(what, mark=what),
             ]
         )

@@ -66,7 +66,7 @@ def contrast_plot(results: Results, split: SplitView) -> str | None:
     return plots.interval_plot(
         rows, results.arms, f"{split.name}-contrasts",
         f"Paired differences of {said.label} on {split.name}, with intervals",
-        title=split.name, xlabel=f"difference of {said.label}", zero=True,
+        title=split.name, xlabel=f"difference of {said.label}", zero=True, width=2.4,
     )  # fmt: skip
 
 
