@@ -123,8 +123,7 @@ class Reference:
         line = pair["cell_line"]
         controls = self.store.controls(line)
         with np.errstate(divide="ignore", invalid="ignore"):
-            fold = np.expm1(cells, dtype=np.float64).mean(axis=0)
-            fold = fold / np.expm1(controls, dtype=np.float64).mean(axis=0)
+            fold = np.expm1(its.mean) / np.expm1(self.lines[line].control.mean)
         rank_p = wilcoxon(np.asarray(cells), np.asarray(controls))
         return Compat(welch(its, self.lines[line].control), rank_p, fold)
 

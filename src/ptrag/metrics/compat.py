@@ -30,6 +30,7 @@ class Rule(NamedTuple):
     log2_fold: float
 
 
+SMALLEST_P = 1e-10  # below it cell-eval's areas tell no gene from another
 PAPER = Rule(0.1, 0.05)
 DEFAULT = Rule(0.05, 1.0)
 
@@ -76,7 +77,7 @@ def _gge_mmd(d: Distances) -> float:
 
 
 class Recovery(NamedTuple):
-    """DEGs as cell-eval sees them: Mann-Whitney, BH < 0.05, log2 ratio of expm1 means.
+    """DEGs as cell-eval sees them: Mann-Whitney, BH < 0.05, log2 ratio of expm1 of log1p means.
 
     Attributes
     ----------
@@ -85,7 +86,7 @@ class Recovery(NamedTuple):
     predicted_fold, real_fold
         (G,) log2 fold changes.
     score
-        (G,) −log10 of the adjusted p of the prediction.
+        (G,) −log10 of the adjusted p of the prediction, those below :data:`SMALLEST_P` the same.
     """
 
     predicted: np.ndarray
@@ -100,7 +101,8 @@ class Recovery(NamedTuple):
         q = [benjamini_hochberg(its.compat.rank_p) for its in (pair.predicted, pair.real)]
         with np.errstate(divide="ignore", invalid="ignore"):
             folds = [np.log2(its.compat.fold) for its in (pair.predicted, pair.real)]
-            return cls(q[0] < 0.05, q[1] < 0.05, *folds, -np.log10(q[0]))
+        score = -np.log10(np.maximum(q[0], SMALLEST_P))
+        return cls(q[0] < 0.05, q[1] < 0.05, *folds, score)
 
 
 def _sizes(its: Recovery) -> tuple[np.ndarray, np.ndarray]:

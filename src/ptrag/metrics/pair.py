@@ -47,7 +47,7 @@ class Compat:
     welch_p, rank_p
         (G,) p-values of all cells against the line's controls.
     fold
-        (G,) ratio of the means of expm1, pair to controls.
+        (G,) ratio of expm1 of the means, pair to controls.
     """
 
     welch_p: np.ndarray
