@@ -260,3 +260,11 @@ def test_cross_attention_without_a_candidate_is_that_of_the_others():
     fewer = form(h, query, candidates[:, [0, 1, 3]])
     torch.testing.assert_close(masked.z, fewer.z)
     assert not masked.gates[..., 2].any()
+
+
+def test_cross_attention_without_any_candidate_adds_nothing():
+    form = CrossAttention(H).double()
+    h, query, candidates = inputs()
+    z, weights = form(h, query, candidates[:, :1], None, torch.zeros(B, 1, dtype=torch.bool))
+    assert not weights.any()
+    assert not z.any()

@@ -59,8 +59,9 @@ def rotary(length: int, head_size: int, like: Tensor) -> tuple[Tensor, Tensor]:
 
     Position s turns the plane of the components i and i + D/2 by s · θ^(−2i/D), θ = 10,000.
     """
-    planes = torch.arange(0, head_size, 2, dtype=torch.float64) / head_size
-    angles = torch.arange(length, dtype=torch.float64)[:, None] * THETA**-planes
+    exact = {"dtype": torch.float64, "device": like.device}
+    planes = torch.arange(0, head_size, 2, **exact) / head_size
+    angles = torch.arange(length, **exact)[:, None] * THETA**-planes
     angles = angles[:, None, None]
     return angles.cos().to(like), angles.sin().to(like)
 

@@ -307,6 +307,8 @@ class CrossAttention(nn.Module):
         q = self.query(h + query.unsqueeze(1))
         logits = q @ self.key(candidates).transpose(1, 2) / q.shape[-1] ** 0.5  # (B, S, K)
         if keep is not None:
-            logits = logits.masked_fill(~keep.unsqueeze(1), -torch.inf)
+            logits = logits.masked_fill(~keep.unsqueeze(1), torch.finfo(logits.dtype).min)
         weights = logits.softmax(-1)
+        if keep is not None:
+            weights = weights * keep.unsqueeze(1)  # where none is kept, nothing is added
         return Refined(weights @ self.value(candidates), weights)
