@@ -15,6 +15,10 @@ reliable_c
 So it never falls when a candidate comes nearer or its measurement gets better, whatever the
 others do; it is 0 where nothing was retrieved or nothing that was had an effect, and NaN for arms
 that do not retrieve. It uses no cell of the pair itself: it is known at prediction.
+
+On the demo, relative errors (1 − ρ of deltas, 1 − R²) of arms that retrieve by informative vectors
+fall as support rises; absolute ones need not, since strong responses are both better measured and
+farther to predict.
 """
 
 import numpy as np

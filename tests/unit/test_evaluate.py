@@ -101,6 +101,27 @@ def test_a_better_prediction_scores_better_on_every_metric(screen):
         assert (good[name] > bad[name]) == METRICS[name].higher, name
 
 
+def test_what_is_shifted_or_scaled_scores_worse_where_size_counts(screen):
+    """The truth moved by a constant, or exaggerated, against the truth itself."""
+    shifts = screen[3]
+
+    def moved(constant, factor):
+        return lambda line, p, x: np.maximum(x + factor * shifts[line, p] + constant, 0)
+
+    true, shifted, large = (
+        score(screen, moved(*how), "moved").groupby("metric")["value"].mean()
+        for how in ((0, 1), (0.6, 1), (0, 2.5))
+    )
+    size = {"mse", "mae", "mse_delta", "mae_delta", "r2", "r2_delta", "mse_pca", "w1", "w2", "mmd",
+            "energy", "energy_halved", "w1_joint", "w2_halved", "mse_cells"}  # fmt: skip
+    for name in size:
+        for worse in (shifted, large):
+            assert (true[name] > worse[name]) == METRICS[name].higher, name
+    for name in ("pearson_delta", "spearman_delta", "pds_cosine"):  # what follows direction alone
+        assert large[name] == pytest.approx(true[name], abs=0.06), name
+    np.testing.assert_allclose(shifted["pearson_delta"], true["pearson_delta"], atol=0.02)
+
+
 def test_order_of_predicted_cells_does_not_matter(screen):
     straight = score(screen, shifted(screen), "straight")
     predict = shifted(screen)
