@@ -182,6 +182,19 @@ def test_what_cannot_train_is_one_line_with_the_key(home, tmp_path, training, sa
     assert not (tmp_path / "bundle").exists()
 
 
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_trained_head_starts_at_the_mean_control_a_frozen_one_at_random(home, tmp_path, frozen):
+    from ptrag.cells.store import CellStore
+    from ptrag.models.networks import Network, Shapes
+
+    store = CellStore(home / "cells.h5ad")
+    profile = torch.tensor(np.mean([store.mean(line, "control") for line in store.lines], axis=0))
+    network = Network(MODEL | {"frozen_backbone": frozen}, Shapes(len(profile), 3, 1))
+    before = network.decode.bias.clone()
+    network.start_at(profile)
+    assert torch.equal(network.decode.bias, before if frozen else profile.float())
+
+
 def test_a_gated_network_starts_at_its_base():
     from ptrag.models.networks import Batch, Network, Shapes
 

@@ -125,6 +125,16 @@ class Network(nn.Module):
             self.backbone.requires_grad_(False)
             self.decode.requires_grad_(False)
 
+    def start_at(self, profile: Tensor) -> None:
+        """Set b_o to a profile (G,), where it is trained and what is decoded are cells.
+
+        It saves the first hundreds of steps, which else find the mean cell. A frozen head keeps
+        its random bias, as published; a gated one adds to a base and starts around 0.
+        """
+        if self.decode.bias.requires_grad and self.gate is None:
+            with torch.no_grad():
+                self.decode.bias.copy_(profile)
+
     def forward(self, batch: Batch) -> Predicted:
         """Predict a perturbed cell from each control cell."""
         h = self.encode_cell(batch.control)  # (B, S, H)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytorch_lightning as lightning
 import torch
@@ -13,6 +14,7 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 from torch.utils.data import DataLoader
 
 from ptrag.bundle import write_bundle
+from ptrag.cells import CONTROL
 from ptrag.cells.sets import SetSampler, keyed_rng
 from ptrag.cells.store import CellStore
 from ptrag.errors import PtragError
@@ -87,6 +89,7 @@ def train(
     shapes = Shapes(store.n_genes, known.perturbations.features.shape[1], len(store.batches))
     torch.manual_seed(int(keyed_rng(seed, "weights").integers(2**63)))
     network = load_arm(arm).build(options, model, shapes)
+    network.start_at(torch.from_numpy(_mean_control(store)))
     checkpoint = bundle.parent / "checkpoints" / "last.ckpt"
     state = load_checkpoint(checkpoint, fingerprint)
     if state:
@@ -114,6 +117,11 @@ def train(
     columns = ["step", "split", "metric", "value"]
     write_table(pd.DataFrame(milestones.history, columns=columns), history)
     checkpoint.unlink(missing_ok=True)
+
+
+def _mean_control(store: CellStore) -> np.ndarray:
+    """Return the mean control profile, (G,); each line counts the same."""
+    return np.mean([store.mean(line, CONTROL) for line in store.lines], axis=0)
 
 
 def _module(
