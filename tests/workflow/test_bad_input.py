@@ -91,7 +91,7 @@ CASES = {
         setting("training", max_steps="many"), CONFIG, ["training.max_steps: 'many' is not"]
     ),
     "unknown data set": (
-        top(dataset="tyni"), CONFIG, ["dataset: 'tyni'", "did you mean 'tiny'"]
+        top(dataset="tinny"), CONFIG, ["dataset: 'tinny'", "did you mean 'tiny'"]
     ),
     "unknown arm": (
         top(override={"arms": ["contol"]}), CONFIG, ["contol", "did you mean 'control'"]
