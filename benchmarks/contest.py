@@ -172,7 +172,7 @@ def differences(scores: pd.DataFrame, evaluation: dict) -> pd.DataFrame:
     """Return how far ``response_expert`` is from the best simple baseline and its controls."""
     ours, rows = "response_expert", []
     for (case, split), its in scores.groupby(["case", "split"], sort=False):
-        wide = its.pivot_table(list(METRICS), ["seed", *PAIR], "arm", dropna=False)
+        wide = its.set_index(["seed", *PAIR, "arm"])[list(METRICS)].unstack("arm")  # noqa: PD010
         clusters = [f"{seed} {name}" for seed, _, name in wide.index]
         for metric, more in METRICS.items():
             if wide[metric].isna().all(axis=None):

@@ -118,7 +118,7 @@ class Expert:
                 continue
             keep = np.ones(len(delta), bool)
             keep[group] = False
-            predicted += [(self._member(member, *pairs[i], keep) @ delta)[None] for i in group]
+            predicted += [self._mix(self._member(member, *pairs[i], keep))[None] for i in group]
         return np.concatenate(predicted)
 
     def posterior(self, line: str) -> Posterior:
@@ -128,6 +128,13 @@ class Expert:
             kernel = Kernel(self.responses, self.text, line)
             self._latest = line, Posterior(kernel, self.variances)
         return self._latest[1]
+
+    def _mix(self, omega: np.ndarray) -> np.ndarray:
+        """(G,) Σ ω δ, without reading entries that do not count where they are most."""
+        rows = np.flatnonzero(omega)
+        if 4 * len(rows) < len(omega):
+            return omega[rows] @ self.responses.delta[rows]
+        return omega @ self.responses.delta
 
     def _others(self, line: str, perturbation: str) -> np.ndarray:
         keep = np.ones(len(self.responses.entries), bool)
@@ -190,7 +197,7 @@ class Expert:
                     moved = self.posterior(line).deletion(perturbation, its, j)
                 else:
                     without = self._member(member, line, perturbation, rest)
-                    moved = (without - its) @ self.responses.delta
+                    moved = self._mix(without - its)
                 change += self.weights[member] * moved
             similarity = self.text.cosine([perturbation], [name])[0, 0]
             candidates.append(Candidate(f"{name} in {where}", similarity, omega[j], delta + change))
