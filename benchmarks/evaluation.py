@@ -49,6 +49,10 @@ gge.evaluate(sys.argv[1], sys.argv[2], condition_columns=["perturbation"], metri
              control_key="control", control_column="perturbation", verbose=False)
 """,
 }
+PEAK = """
+import resource
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
 
 
 def arguments() -> argparse.Namespace:
@@ -90,45 +94,29 @@ def write(folder: Path, pairs: int, sizes: argparse.Namespace) -> tuple[Path, Pa
 
 def measure(name: str, real: Path, predicted: Path, folder: Path) -> dict[str, float]:
     """Run one evaluator: seconds by the clock, seconds of all cores, peak memory in MB."""
-    command = [sys.executable, "-c", CASES[name], real, predicted, folder, ROOT / "src"]
+    code = CASES[name] + PEAK
+    command = [sys.executable, "-c", code, real, predicted, folder, ROOT / "src"]
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{name}:\n{done.stderr[-3000:]}")
     wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"wall": wall, "cpu": cpu, "peak_mb": _peak(command) if name == "ptrag" else np.nan}
-
-
-def _peak(command: list) -> float:
-    """Largest memory of a second run of the command, which nothing else in this process hides."""
-    code = (
-        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], capture_output=True); "
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, command)], capture_output=True, text=True
-    )
-    return int(done.stdout) / 1024
+    return {"wall": wall, "cpu": cpu, "peak_mb": float(done.stdout.splitlines()[-1]) / 1024}
 
 
 def main() -> None:
     """Measure, print and write."""
     sizes = arguments()
-    results = []
+    cases = [(pairs, name) for pairs in sizes.pairs for name in ("ptrag", "cell-eval")]
+    table = []
+    print("evaluator pairs wall_s cpu_s peak_MB", flush=True)
     with TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        few = write(folder, sizes.gge_pairs, sizes)
-        results.append(("gge-eval", sizes.gge_pairs, measure("gge-eval", *few, folder)))
-        for pairs in sizes.pairs:
-            files = write(folder, pairs, sizes)
-            for name in ("ptrag", "cell-eval"):
-                results.append((name, pairs, measure(name, *files, folder)))
-            for file in files:
-                file.unlink()
-    table = [{"evaluator": name, "pairs": n, **its, "per_pair": its["wall"] / n}
-             for name, n, its in results]  # fmt: skip
-    print(pd.DataFrame(table).to_string(index=False, float_format="{:.3g}".format))
+        for pairs, name in [*cases, (sizes.gge_pairs, "gge-eval")]:
+            files = write(Path(scratch), pairs, sizes)
+            its = measure(name, *files, Path(scratch))
+            table.append({"evaluator": name, "pairs": pairs, **its})
+            print(name, pairs, *(f"{value:.4g}" for value in its.values()), flush=True)
     about = {"machine": platform.machine(), "python": platform.python_version(),
              "cells": sizes.cells, "controls": sizes.controls, "genes": sizes.genes}  # fmt: skip
     sizes.out.parent.mkdir(exist_ok=True)

@@ -324,7 +324,7 @@ HEAD = """# Agreement with other evaluators
 Made by `make test-oracle`; the tests in `tests/oracle` hold every row to its tolerance.
 
 gge-eval 1.0.1 and cell-eval 0.8.2 (pdex 0.3.0, geomloss 0.3.1) on two screens: **Papalexi**
-(real ECCITE-seq of THP-1, 8 perturbations of at most 60 cells, 300 controls, 300 genes) and
+(real ECCITE-seq of THP-1, 8 perturbations of at most 60 cells, 300 controls, up to 300 genes) and
 **simulated** (8 perturbations of 40 cells, 90 controls, 40 genes). The prediction is the controls
 moved by half the real delta and a fifth of another's. Values are means over the perturbations for
 which both are defined; the difference is the largest one of any perturbation, relative to the
