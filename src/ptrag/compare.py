@@ -25,8 +25,8 @@ test pairs). Its column ``kind`` says why a contrast is there:
 Holm adjusts over the contrasts of one split, metric and kind. ``better`` is ``arm`` or ``against``
 where the interval excludes zero and the adjusted p is below 1 − confidence, else ``neither``.
 ``detectable`` is the smallest difference that such an interval excludes zero for with 80 % power;
-``power`` is ``low`` where that is more than a tenth of the way from floor to ceiling (their means
-over the pairs), so that ``neither`` says little, else ``enough``.
+``power`` is ``low`` where that is more than a tenth of the way from the mean of ``against`` to the
+metric's ideal, so that ``neither`` says little, else ``enough``.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -41,7 +41,7 @@ import pandas as pd
 
 from ptrag.config import EACH_BASELINE
 from ptrag.files import read_table, write_table
-from ptrag.metrics import METRICS
+from ptrag.metrics import METRICS, Metric
 from ptrag.models.registry import EMBEDDING_CONTROLS, base_name
 from ptrag.statistics import (
     bootstrap_mean_interval,
@@ -52,7 +52,7 @@ from ptrag.statistics import (
 
 #: Arms that know what is to be predicted: bounds to read the others against.
 CEILINGS = ("oracle", "split_half")
-WIDE = 0.1  # of the way from floor to ceiling
+WIDE = 0.1  # of the way to the ideal
 BASELINES = ("control", "perturbation_mean", "line_mean", "additive", "ridge", "knn")
 PAIR = ["cell_line", "perturbation"]
 COMPARISON = [
@@ -152,17 +152,14 @@ def contrasts(scores: pd.DataFrame, evaluation: Mapping[str, Any]) -> pd.DataFra
             )
             for role, of_role in its.groupby("role")
         }
-        role = "test" if "test" in wide else "val"
-        scored = wide[role]
+        scored = wide.get("test", wide.get("val"))
         validation = wide.get("val") if "test" in wide else None
         family = [
             (split, metric, arm, against, kind, scored[arm], scored[against])
             for arm, against, kind in _pairings(arms, validation, METRICS[metric].higher, wanted)
         ]
-        ends = its[its["role"] == role].drop_duplicates(PAIR)
-        room = abs((ends["ceiling"] - ends["floor"]).mean())
         for _, of_kind in groupby(family, key=itemgetter(4)):
-            rows += _tested(list(of_kind), METRICS[metric].higher, room, evaluation)
+            rows += _tested(list(of_kind), METRICS[metric], evaluation)
     return pd.DataFrame(rows, columns=CONTRASTS)
 
 
@@ -223,10 +220,8 @@ def best_baselines(
     return [mean.idxmax() if higher else mean.idxmin()]
 
 
-def _tested(
-    family: Sequence[tuple], higher: bool, room: float, evaluation: Mapping[str, Any]
-) -> list[tuple]:
-    """Rows of one split, metric and kind; ``room`` is the way from floor to ceiling."""
+def _tested(family: Sequence[tuple], metric: Metric, evaluation: Mapping[str, Any]) -> list[tuple]:
+    """Rows of one split, metric and kind."""
     results = [
         paired_comparison(
             arm.to_numpy(), against.to_numpy(), arm.index.get_level_values("perturbation"),
@@ -236,14 +231,14 @@ def _tested(
     ]  # fmt: skip
     adjusted = holm(np.array([result.wilcoxon_p for result in results]))
     rows = []
-    for (*names, _, _), result, p in zip(family, results, adjusted, strict=True):
+    for (*names, _, against), result, p in zip(family, results, adjusted, strict=True):
         *numbers, wilcoxon_p, effect = astuple(result)
         clear = (result.low > 0 or result.high < 0) and p < 1 - evaluation["confidence"]
-        better = "arm" if (result.difference > 0) == higher else "against"
+        better = "arm" if (result.difference > 0) == metric.higher else "against"
         better = better if clear else "neither"
         detectable = detectable_difference(result.low, result.high, evaluation["confidence"])
-        power = None
-        if np.isfinite(detectable) and room > 0:
-            power = "low" if detectable > WIDE * room else "enough"
+        room = abs(metric.ideal - against.mean())
+        power = "low" if detectable > WIDE * room else "enough"
+        power = power if np.isfinite(detectable + room) else None
         rows.append((*names, *numbers, wilcoxon_p, p, effect, better, detectable, power))
     return rows
