@@ -6,6 +6,8 @@ planted metrics are all that the workflow writes.
 
 import json
 import re
+import shutil
+import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -19,7 +21,6 @@ from ptrag.compare import compare
 from ptrag.errors import PtragError
 from ptrag.files import write_json, write_table
 from ptrag.metrics import METRICS
-from ptrag.models.arm import Arm
 from ptrag.models.registry import load_arm
 from ptrag.report import arms as report_arms
 from ptrag.report import write_report
@@ -250,21 +251,6 @@ def written(home, runs=RUNS, **plan):
     return (home / "report.html").read_text(encoding="utf-8")
 
 
-def known_arm(name):
-    """Return an arm of the registry, or a stand-in."""
-    try:
-        return load_arm(name)
-    except (PtragError, ImportError):
-        return Arm(name, "closed_form", "stand-in", "here", fit=lambda *_: None)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _arms():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report_arms, "load_arm", known_arm)
-        yield
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("planted")
@@ -288,7 +274,7 @@ def hostile(tmp_path_factory):
     words = {"summary": HOSTILE, "origin": HOSTILE}
     folder = tmp_path_factory.mktemp("hostile")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report_arms, "load_arm", lambda name: replace(known_arm(name), **words))
+        patch.setattr(report_arms, "load_arm", lambda name: replace(load_arm(name), **words))
         return written(folder, runs=FEW, simulated=False, dataset=HOSTILE)
 
 
@@ -309,6 +295,37 @@ def test_it_loads_nothing(html, page):
     words = re.sub(r"data:image/png;base64,[A-Za-z0-9+/=\s]+", "", html)
     assert "http" not in words
     assert "@import" not in words and "url(" not in words.replace("url(#", "")
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_a_browser_shows_it_without_complaint(home, tmp_path, width):
+    """Its script runs (heads become buttons), it says nothing, and nothing is wider than the page.
+
+    The report stands in a frame as wide as the screen, since a headless window has a least width.
+    """
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if not browser:
+        pytest.skip("no chromium")
+    measure = """<script>onload = () => {
+      const page = document.querySelector("iframe").contentDocument;
+      document.title = [page.documentElement.scrollWidth,
+        page.querySelectorAll("th button").length].join(" ");
+    }</script>"""
+    shutil.copy(home / "report.html", tmp_path / "report.html")
+    frame = f'<iframe src="report.html" style="width:{width}px;height:900px;border:0"></iframe>'
+    (tmp_path / "frame.html").write_text(f"<title></title>{frame}{measure}")
+    ran = subprocess.run(
+        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync",
+         "--allow-file-access-from-files", "--hide-scrollbars", "--enable-logging=stderr",
+         f"--user-data-dir={tmp_path / 'browser'}", "--virtual-time-budget=10000", "--dump-dom",
+         (tmp_path / "frame.html").as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert "CONSOLE" not in ran.stderr
+    widest, buttons = map(int, re.search(r"<title>(\d+) (\d+)", ran.stdout).groups())
+    assert widest == width
+    assert buttons > 20
 
 
 def test_references_inside_the_page_lead_somewhere(page, html):

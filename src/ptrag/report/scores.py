@@ -52,21 +52,26 @@ def comparison(
         for metric in metrics:
             row = there.get((arm, metric))
             if row is None:
-                cells.append(Cell("–"))
+                cells.append(Cell("–", mark="n"))
                 continue
             low_high = interval(row["low"], row["high"], places[metric])
             mark = " ".join(mark for mark, its in marks[metric].items() if its == arm)
-            scaled = row["scaled"]
             cells.append(
                 number_cell(
                     row["mean"], places[metric], small=low_high, mark=mark,
-                    scaled=number(scaled, 2) if np.isfinite(scaled) else "", bar=share(scaled),
+                    scaled=_scaled(row["scaled"]), bar=share(row["scaled"]),
                 )
             )  # fmt: skip
         table.rows.append([Cell(arm, view.kind, value=arm), *cells])
     if bounds:
         table.foot.extend(_bound_rows(results, split, metrics, places))
     return table
+
+
+def _scaled(value: float) -> str:
+    if not np.isfinite(value):
+        return ""
+    return number(value, 2 if abs(value) < 10 else 0)
 
 
 def _marks(results: Results, split: SplitView, metric: str) -> dict[str, str]:
@@ -154,7 +159,7 @@ def against_bar(results: Results, split: SplitView, metrics: Sequence[str]) -> T
 def _difference(row: Any) -> Cell:
     """Return the cell of one contrast, coloured by what was decided."""
     if row is None:
-        return Cell("–")
+        return Cell("–", mark="n")
     places = difference_places(row.difference, row.low, row.high)
     return Cell(
         number(row.difference, places, True),

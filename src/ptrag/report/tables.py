@@ -81,8 +81,12 @@ def share(value: float) -> float | None:
 
 
 def places_of(values: pd.Series, metric: str) -> int:
-    """Return the decimals of a column of a table with ``metric`` in its index."""
-    return decimals(values[values.index.get_level_values("metric") == metric])
+    """Return the decimals of a column of a table with ``metric`` in its index.
+
+    By its middle value: one arm that is far off must not cost the others their digits.
+    """
+    its = values[values.index.get_level_values("metric") == metric].abs()
+    return decimals([its.median()])
 
 
 def counts(results: Results) -> Table:

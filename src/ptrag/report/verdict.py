@@ -294,7 +294,7 @@ def _notes(results: Results, split: SplitView, metric: str, named: Finding) -> l
     if named.power:
         notes.append(f"Power: {named.power}.")
     gap = mean.get("oracle", float("nan")) - named.bar
-    if isfinite(gap) and gap:
+    if gap and (gap > 0) == named.metric.higher:
         share = 100 * (named.mean - named.bar) / gap
         notes.append(
             f"{named.arm} closes {number(share, 0)} % of the gap between {named.against} and the "
