@@ -8,6 +8,7 @@ baseline and the split halves, so that all are on one scale.
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -99,8 +100,12 @@ class Reference:
         """Return the columns of the perturbed genes where the settings leave them out."""
         if not self.settings["exclude_target"]:
             return np.zeros(0, int)
-        names = set(perturbation.split("+"))
-        return np.array([i for i, gene in enumerate(self.store.genes) if gene in names], int)
+        columns = (self._column.get(gene) for gene in perturbation.split("+"))
+        return np.array(sorted(column for column in columns if column is not None), int)
+
+    @cached_property
+    def _column(self) -> dict[str, int]:
+        return {gene: column for column, gene in enumerate(self.store.genes)}
 
     def tested(
         self, cells: np.ndarray, its: Moments, line: str, size: int | None = None

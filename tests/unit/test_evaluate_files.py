@@ -137,6 +137,7 @@ def missing(its):
         (0, lambda its: its[(its.obs["gene"] != "non-targeting").to_numpy()].copy(), "no control"),
         (0, lambda its: its.obs.__delitem__("gene"), "no obs column 'gene'"),
         (1, lambda its: its[::20].copy(), "one predicted cell"),
+        (1, lambda its: its[:0].copy(), "nothing to score"),
     ],
 )  # fmt: skip
 def test_what_does_not_belong_together_is_an_error(sides, tmp_path, side, change, words):
