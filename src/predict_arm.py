@@ -6,13 +6,15 @@ evidence.tsv has one row per pair and candidate: similarity, mean gate, effect o
 from ptrag.logs import rule_log
 
 with rule_log(snakemake.log[0]):
+    from pathlib import Path
+
     from ptrag.bundle import load_bundle
     from ptrag.cells.store import CellStore
     from ptrag.predict import predict_neural
     from ptrag.splits import read_split
 
     predict_neural(
-        load_bundle(snakemake.input.bundle),
+        load_bundle(Path(snakemake.input.bundle).parent),
         CellStore(snakemake.input.cells),
         read_split(snakemake.input.split),
         snakemake.params.prediction,

@@ -22,6 +22,6 @@ with rule_log(snakemake.log[0]):
         snakemake.params.model,
         snakemake.params.training,
         int(snakemake.wildcards.seed),
-        snakemake.output.bundle,
+        Path(snakemake.output.bundle).parent,
         snakemake.output.history,
     )

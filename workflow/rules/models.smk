@@ -48,7 +48,9 @@ rule fit_closed_forms:
 TRAINING_CPUS = SETTINGS["training"]["threads"] * SETTINGS["training"]["devices"]
 
 
-# After a kill it goes on from checkpoints/last.ckpt beside its outputs.
+# After a kill it goes on from checkpoints/last.ckpt beside its outputs. The bundle is named by
+# files, whose content Snakemake can compare (of a folder only the time), and bundle.json has
+# the hashes of the others.
 rule train_arm:
     """Train one neural arm with one seed; write its bundle."""
     input:
@@ -59,7 +61,8 @@ rule train_arm:
         index=lambda wildcards: index_files(wildcards.split, wildcards.arm),
         code=lambda wildcards: code("train_arm", load_arm(wildcards.arm).path),
     output:
-        bundle=directory("results/{dataset}/{split}/{arm}/seed{seed}/bundle"),
+        bundle="results/{dataset}/{split}/{arm}/seed{seed}/bundle/bundle.json",
+        weights="results/{dataset}/{split}/{arm}/seed{seed}/bundle/weights.safetensors",
         history="results/{dataset}/{split}/{arm}/seed{seed}/history.tsv",
     log:
         "results/{dataset}/{split}/{arm}/seed{seed}/logs/train_arm.log",
@@ -119,7 +122,8 @@ rule predict_arm:
         cells="results/{dataset}/cells.h5ad",
         split="results/{dataset}/{split}/split.tsv",
         about="results/{dataset}/{split}/split.json",
-        bundle="results/{dataset}/{split}/{arm}/seed{seed}/bundle",
+        bundle="results/{dataset}/{split}/{arm}/seed{seed}/bundle/bundle.json",
+        weights="results/{dataset}/{split}/{arm}/seed{seed}/bundle/weights.safetensors",
         code=lambda wildcards: code("predict_arm", load_arm(wildcards.arm).path),
     output:
         predictions="results/{dataset}/{split}/{arm}/seed{seed}/predictions.h5ad",

@@ -55,10 +55,12 @@ rule write_report:
 
 def made_files(wildcards):
     """What is not in the report, but part of the results: bundles and embeddings."""
-    neural = [run for run in RUNS if load_arm(run.arm).family == "neural"]
-    bundles = {f"results/{wildcards.dataset}/{run.path}/bundle" for run in neural}
-    embeddings = {name for run in RUNS for name in embedding_file(run.arm)}
-    return sorted(bundles | embeddings)
+    files = {name for run in RUNS for name in embedding_file(run.arm)}
+    for run in RUNS:
+        if load_arm(run.arm).family == "neural":
+            home = f"results/{wildcards.dataset}/{run.path}/bundle/"
+            files.update(multiext(home, "bundle.json", "weights.safetensors"))
+    return sorted(files)
 
 
 def given_files(wildcards):
