@@ -1,6 +1,6 @@
 """The direct form, which stands in for the reference: everything as its equation stands.
 
-Transformers' Llama; candidates encoded once per set that has them; every S × K × 3H tensor;
+Transformers' Llama; query and candidates encoded for each cell; every S × K × 3H tensor;
 distances with autograd through each of their steps; cells read one by one.
 Same weights, same numbers as the package's network: ``tests/unit/test_benchmarks.py``.
 """
@@ -25,7 +25,12 @@ from direct_form import DirectRefinement
 
 
 class Dense(DirectRefinement):
-    """The tests' oracle, with torch's dropout."""
+    """The tests' oracle, on what each cell has encoded for itself, with torch's dropout."""
+
+    def join(self, h: Tensor, query: Tensor, candidates: Tensor) -> Tensor:
+        """Join (B, S, H), (B, S, H) and (B, S, K, H)."""
+        parts = [part[:, :, None].expand_as(candidates) for part in (h, query)]
+        return torch.cat([*parts, candidates], dim=-1)
 
     def drop(self, y: Tensor) -> Tensor:
         """Drop as torch does."""
@@ -81,10 +86,13 @@ class DirectNetwork(nn.Module):
     def forward(self, batch: Batch) -> Predicted:
         """Predict; as :meth:`ptrag.models.networks.Network.forward`."""
         h = self.encode_cell(batch.control)
-        query = self.encode_perturbation(batch.features[batch.query])
-        candidates = self.encode_perturbation(batch.features[batch.candidates])
+        S = h.shape[1]
+        of_query = batch.features[batch.query.unsqueeze(1).expand(-1, S)]  # (B, S, E)
+        of_candidates = batch.features[batch.candidates.unsqueeze(1).expand(-1, S, -1)]
+        query = self.encode_perturbation(of_query)
+        candidates = self.encode_perturbation(of_candidates)  # (B, S, K, H)
         z, gates = self.refinement(h, query, candidates, batch.noise)
-        u = h + query[:, None] + z if self.residual else z
+        u = h + query + z if self.residual else z
         u = u + self.batch_embedding(batch.batch_codes)
         hidden = self.backbone(inputs_embeds=u, use_cache=False).last_hidden_state
         return Predicted(torch.relu(self.decode(hidden + h)), gates)

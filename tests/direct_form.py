@@ -11,16 +11,8 @@ class DirectRefinement(GumbelRefinement):
     """Shares its parameters' names with the factorised form, and nothing of its arithmetic."""
 
     def forward(self, h, query, candidates, noise=None, keep=None):
-        B, S, H = h.shape
-        K = candidates.shape[1]
-        joined = torch.cat(
-            [
-                h[:, :, None].expand(B, S, K, H),
-                query[:, None, None].expand(B, S, K, H),
-                candidates[:, None].expand(B, S, K, H),
-            ],
-            dim=-1,
-        )
+        H = h.shape[-1]
+        joined = self.join(h, query, candidates)
         c = F.layer_norm(joined, (3 * H,), self.norm.weight, self.norm.bias, EPSILON)
         a = self.score_out(self.drop(F.gelu(self.score_in(c))))
         a = a / (a.std() if self.published else a.flatten(2).std(2)[:, :, None, None])
@@ -37,6 +29,13 @@ class DirectRefinement(GumbelRefinement):
         if keep is not None:
             w = w * keep[:, None]
         return Refined((w[..., None] * self.fuse(c)).sum(2), w)
+
+    def join(self, h, query, candidates):
+        """[h_s ; g_p ; g_k] of every cell and candidate, (B, S, K, 3H)."""
+        B, S, H = h.shape
+        K = candidates.shape[1]
+        parts = [h[:, :, None], query[:, None, None], candidates[:, None]]
+        return torch.cat([part.expand(B, S, K, H) for part in parts], dim=-1)
 
     def drop(self, y):
         """With the factorised form's mask, so that the two can be compared."""
