@@ -30,6 +30,7 @@ from ptrag.retrieval.index import Neighbours
 from ptrag.retrieval.responses import Responses
 
 MEMBERS = ("posterior", "line_mean", "perturbation_mean", "additive", "knn")
+SMALLEST = 0.05  # share of the weights that a member needs to stay in the mixture
 
 UNKNOWN = "no measured response and no text: line_mean"
 NO_ENTRY = "no training pair in the line: mean of all lines"
@@ -242,7 +243,7 @@ def fit_weights(expert: Expert) -> dict[str, float]:
     real = responses.delta[rows]
     said = {member: expert.left_out(member, groups) for member in MEMBERS}
     design = np.stack([its.ravel() for its in said.values()], axis=1)
-    w, _ = nnls(design, real.ravel())
+    w = _nonnegative(design, real.ravel())
 
     def errors(predicted: np.ndarray) -> np.ndarray:
         squares = ((predicted - real) ** 2).sum(axis=1)
@@ -258,6 +259,15 @@ def fit_weights(expert: Expert) -> dict[str, float]:
     if not _clear(before - errors((design @ w).reshape(real.shape))):
         return alone
     return {member: float(its) for member, its in zip(MEMBERS, w, strict=True) if its > 0}
+
+
+def _nonnegative(design: np.ndarray, real: np.ndarray) -> np.ndarray:
+    """(M,) nonnegative least squares; once more without what has hardly any weight."""
+    w, _ = nnls(design, real)
+    kept = w >= SMALLEST * w.sum()
+    w[~kept] = 0.0
+    w[kept], _ = nnls(design[:, kept], real)
+    return w
 
 
 def _clear(gain: np.ndarray) -> bool:
