@@ -361,7 +361,9 @@ def test_real_cells_are_not_called_simulated(hostile):
     ],
 )
 def test_the_verdict_follows_the_contrasts(tmp_path, lead, line, kind):
-    results = gather(tmp_path, RUNS, plant(tmp_path, lead=lead))
+    arms = ("perturbation_mean", "line_mean", "state_genept", "response_rag")
+    runs = [(split, arm, seed) for split, arm, seed in RUNS if arm in arms and seed < 2]
+    results = gather(tmp_path, runs, plant(tmp_path, lead=lead, runs=runs))
     verdicts = verdicts_of(results)
     said, words = headline(results, verdicts)
     assert words.startswith(f"planted (simulated): {line}")
@@ -440,8 +442,9 @@ def test_names_are_escaped(html, hostile):
 
 
 def test_the_same_results_give_the_same_bytes(tmp_path):
-    first = written(tmp_path / "one", runs=FEW)
-    assert written(tmp_path / "two", runs=FEW) == first
+    first = written(tmp_path, runs=FEW)
+    write_report(tmp_path, FEW, SETTINGS, tmp_path / "again.html")
+    assert (tmp_path / "again.html").read_text(encoding="utf-8") == first
     assert str(tmp_path) not in first
 
 

@@ -230,18 +230,20 @@ def _delta_scatters(
     results: Results, arms: Sequence[str], observed: np.ndarray,
     predicted: dict[str, dict[Pair, np.ndarray]], pair: Pair, genes: Sequence[str], name: str,
 ) -> list[str]:  # fmt: skip
-    every = np.concatenate([observed, *(predicted[a][pair] for a in arms if pair in predicted[a])])
-    pad = 0.06 * (np.ptp(every) or 1.0)
-    limits = (float(every.min() - pad), float(every.max() + pad))
     top = np.argsort(-np.abs(observed), kind="stable")[:4]
     named = [(genes[g], int(g)) for g in top]
-    return [
-        plots.delta_scatter(
-            observed, predicted[arm][pair], results.arms[arm], named, limits, f"{name}-{i}"
-        )
-        for i, arm in enumerate(arms)
-        if pair in predicted[arm]
-    ]
+    drawn = []
+    for i, arm in enumerate(arms):
+        if pair in predicted[arm]:
+            both = np.concatenate([observed, predicted[arm][pair]])
+            pad = 0.06 * (np.ptp(both) or 1.0)
+            limits = (float(both.min() - pad), float(both.max() + pad))
+            drawn.append(
+                plots.delta_scatter(
+                    observed, predicted[arm][pair], results.arms[arm], named, limits, f"{name}-{i}"
+                )
+            )
+    return drawn
 
 
 def legend(views: Sequence[ArmView]) -> list[dict[str, str]]:
