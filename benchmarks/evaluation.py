@@ -50,8 +50,9 @@ gge.evaluate(sys.argv[1], sys.argv[2], condition_columns=["perturbation"], metri
 """,
 }
 PEAK = """
-import resource
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+# of this program alone: ru_maxrss counts that of the process it was forked from
+with open("/proc/self/status") as status:
+    print(next(line.split()[1] for line in status if line.startswith("VmHWM")))
 """
 
 

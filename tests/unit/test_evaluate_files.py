@@ -97,7 +97,8 @@ def test_controls_in_the_predicted_file_change_nothing(sides, tmp_path):
 def spoil(change):
     def spoilt(its):
         its = its.copy()
-        return change(its) or its
+        changed = change(its)
+        return its if changed is None else changed
 
     return spoilt
 
