@@ -71,6 +71,15 @@ def test_training_changes_it_only_where_validation_betters(trained):
     assert moved == (about["step"] > 0)
 
 
+def test_the_expert_gives_way_only_to_a_gain_beyond_its_standard_error():
+    from ptrag.training.milestones import clear
+
+    groups = ["p", "p", "q", "q", "r", "r"]
+    assert clear(np.array([1.0, 1.2, 0.9, 1.1, 1.0, 1.0]), groups)
+    assert not clear(np.array([3.0, 3.0, -1.0, -1.0, -1.0, -1.0]), groups)  # one perturbation's
+    assert not clear(np.array([5.0, 4.0]), ["p", "p"])  # nothing to tell an error from
+
+
 def test_evidence_is_the_change_of_the_prediction_without_it(
     store, split, trained, expert, monkeypatch
 ):

@@ -3,11 +3,12 @@
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytorch_lightning as lightning
 import torch
 
@@ -32,7 +33,11 @@ class Milestones(lightning.Callback):
     training
         Section ``training`` of the configuration.
     validate
-        Returns the validation metrics of the network as it is.
+        Returns the validation metrics of the network as it is, pair by pair.
+    groups
+        Perturbation of each validation pair, for an arm with an expert: its untrained weights,
+        which predict what the expert does, give way only to a gain of more than one standard
+        error over perturbations. None: any gain counts.
     checkpoint, fingerprint
         Where the state goes and what it belongs to.
     state
@@ -43,20 +48,23 @@ class Milestones(lightning.Callback):
     history
         [step, split, metric, value] of all validations; a step counts updates done.
     best
-        ``step``, ``value`` of the monitored metric and ``weights`` (what is not frozen). The
-        published training takes its last weights.
+        ``step``, ``value`` of the monitored metric, ``weights`` (what is not frozen) and
+        ``start``, the metric of every pair before training. The published training takes its
+        last weights.
     """
 
     def __init__(
         self,
         name: str,
         training: dict[str, Any],
-        validate: Callable[[], dict[str, float]],
+        validate: Callable[[], dict[str, np.ndarray]],
+        groups: Sequence[str] | None,
         checkpoint: Path,
         fingerprint: str,
         state: dict[str, Any] | None,
     ) -> None:
-        self.name, self.training, self.validate = name, training, validate
+        self.name, self.training = name, training
+        self.validate, self.groups = validate, groups
         self.checkpoint, self.fingerprint = checkpoint, fingerprint
         self.history: list[list[Any]] = state["history"] if state else []
         self.best: dict[str, Any] | None = state["best"] if state else None
@@ -141,24 +149,28 @@ class Milestones(lightning.Callback):
     def _validate(self, module: TrainingModule) -> float:
         """Score, keep the weights if they are the best so far, and return the monitored value."""
         metrics = self.validate()
-        for metric, value in metrics.items():
-            self.history.append([self.done, "val", metric, value])
-        value = metrics[self.training["monitor"]]
+        for metric, values in metrics.items():
+            self.history.append([self.done, "val", metric, float(values.mean())])
+        values = metrics[self.training["monitor"]]
+        value = float(values.mean())
         if not math.isfinite(value):
             raise PtragError(
                 f"{self.name}: validation {self.training['monitor']} is {value} at step "
                 f"{self.done}; lower training.learning_rate"
             )
-        if self._better(value):
+        if self._better(values):
             weights = {k: p.detach().clone() for k, p in trainable(module.network).items()}
-            self.best = {"step": self.done, "value": value, "weights": weights}
+            start = values.tolist() if self.best is None else self.best["start"]
+            self.best = {"step": self.done, "value": value, "weights": weights, "start": start}
         return value
 
-    def _better(self, value: float) -> bool:
+    def _better(self, values: np.ndarray) -> bool:
         if self.best is None or self.training["published"]:
             return True
         sign = 1 if HIGHER_IS_BETTER[self.training["monitor"]] else -1
-        return sign * (value - self.best["value"]) > 0
+        if sign * (float(values.mean()) - self.best["value"]) <= 0:
+            return False
+        return self.groups is None or clear(sign * (values - self.best["start"]), self.groups)
 
     def _log(self, loss: float, value: float) -> None:
         steps, seconds = self.done - self._counted, time.monotonic() - self._clock
@@ -170,6 +182,12 @@ class Milestones(lightning.Callback):
             " (best)" if self.best["step"] == self.done else "", cells / seconds, duration(left),
         )  # fmt: skip
         self._clock, self._counted = time.monotonic(), self.done
+
+
+def clear(gain: np.ndarray, groups: Sequence[str]) -> bool:
+    """Whether the mean gain of pairs is above its standard error over groups of them."""
+    means = pd.Series(gain).groupby(list(groups)).mean()
+    return len(means) > 1 and means.mean() > means.sem()
 
 
 def trainable(network: torch.nn.Module) -> dict[str, torch.nn.Parameter]:

@@ -96,8 +96,9 @@ def train(
         logger.info("%s: going on from step %d", name, state["done"])
         network.load_state_dict(state["network"])
     module = _module(network, store, known, options, training, seed, state)
+    groups = None if known.shifts is None else [p for _, p in known.pairs["val"]]
     milestones = Milestones(
-        name, training, _validation(module, known, training), checkpoint, fingerprint, state
+        name, training, _validation(module, known, training), groups, checkpoint, fingerprint, state
     )
     if not milestones.finished and not _fit(module, known, milestones, training, seed):
         return  # another process writes
@@ -145,7 +146,7 @@ def _module(
 
 def _validation(
     module: TrainingModule, known: Known, training: dict[str, Any]
-) -> Callable[[], dict[str, float]]:
+) -> Callable[[], dict[str, np.ndarray]]:
     refinement = module.network.refinement
     held = validation_pairs(
         module.store, known.pairs["val"], known.numbers["val"], known.perturbations,

@@ -71,8 +71,8 @@ def validate(
     features: torch.Tensor,
     perturbations: Perturbations,
     pairs: Sequence[ValidationPair],
-) -> dict[str, float]:
-    """Return the mean of each metric over validation pairs.
+) -> dict[str, np.ndarray]:
+    """Return each metric of every validation pair, (pairs,).
 
     ``energy`` is the training loss's distance (½ convention) of one cell set; ``mse`` and
     ``pearson_delta`` compare the set's mean prediction with the pair's profile over all its
@@ -107,4 +107,4 @@ def validate(
                 )
             )
     network.train()
-    return dict(zip(HIGHER_IS_BETTER, np.mean(rows, axis=0).tolist(), strict=True))
+    return dict(zip(HIGHER_IS_BETTER, np.array(rows).T, strict=True))
