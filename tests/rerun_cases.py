@@ -80,10 +80,6 @@ CASES = (
     value("evaluation.n_pcs", 8, {"build_reference"} | SCORE),
     value("evaluation.bootstrap", 300, COMPARE),
     value("resources.train_arm.mem_mb", 9000, REPORT),
-    Case(
-        "a pinned version (`envs/*.yaml`)", "envs/cpu.yaml",
-        lambda text: text.replace("numpy==", "numpy==9."), frozenset(PIPELINE), BOTH,
-    ),
 )  # fmt: skip
 
 NOTHING = (
