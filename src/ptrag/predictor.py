@@ -15,12 +15,10 @@ from ptrag.cells.sets import keyed_rng
 from ptrag.errors import PtragError, did_you_mean
 from ptrag.memory import keep_freed_memory
 from ptrag.models.estimate import Estimate
-from ptrag.models.networks import Batch, Network
+from ptrag.models.networks import SETS, Batch, Network
 from ptrag.models.perturbations import Perturbations
 from ptrag.models.shift import shift_cells
 
-#: Sets that go through the network at once.
-SETS = 32
 #: A value of log1p(counts per 10,000) cannot be larger than log1p(10,000) = 9.2.
 LARGEST = 15.0
 
@@ -288,14 +286,10 @@ class Predictor:
 
         The same noise, and nothing else changed; a gate that no cell opens changes nothing.
         """
-        K = gates.shape[2]
         whole = _profile(cells, asked)
-        change = torch.zeros(K, cells.shape[2], dtype=torch.float64, device=cells.device)
-        for k in torch.nonzero(gates.flatten(0, 1).any(0)).flatten().tolist():
-            keep = torch.ones(len(cells), K, dtype=torch.bool, device=cells.device)
-            keep[:, k] = False
-            change[k] = _profile(self.network(inputs._replace(keep=keep)).cells, asked) - whole
-        return change.cpu().numpy()
+        change = [_profile(its, asked) - whole for its in self.network.without_each(inputs)]
+        opened = gates.flatten(0, 1)[:asked].any(0)
+        return torch.where(opened.unsqueeze(1), torch.stack(change), 0).cpu().numpy()
 
     def _evidence(self, number: int, run: "_Run") -> pd.DataFrame:
         """Put together the gates (cells, K) and the summed changes (K, G) of all batches."""

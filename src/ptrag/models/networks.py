@@ -4,6 +4,7 @@ Symbols as in DESIGN §5. Axes: B sets, S cells, G genes, E features of a pertur
 U distinct perturbations of a batch, K candidates, H hidden.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ptrag.models.backbone import INITIAL_STD, Backbone
+
+SETS = 32  #: that go through the network at once when it predicts
 
 
 @dataclass(frozen=True)
@@ -137,18 +140,36 @@ class Network(nn.Module):
 
     def forward(self, batch: Batch) -> Predicted:
         """Predict a perturbed cell from each control cell."""
-        h = self.encode_cell(batch.control)  # (B, S, H)
-        g = self.encode_perturbation(batch.features)  # (U, H)
-        # a lookup by F.embedding has a gradient that adds in a fixed order; indexing has not
-        query = F.embedding(batch.query, g)  # (B, H)
+        h, query, candidates = self._encode(batch)
         u, gates = h + query.unsqueeze(1), None
         if self.refinement is not None:
-            z, gates = self.refinement(
-                h, query, F.embedding(batch.candidates, g), batch.noise, batch.keep
-            )
+            z, gates = self.refinement(h, query, candidates, batch.noise, batch.keep)
             u = u + z if self.residual else z
         u = u + self.batch_embedding(batch.batch_codes)
         decoded = self.decode(self.backbone(u) + h)
         if self.gate is not None:
             decoded = batch.base + self.gate * decoded
         return Predicted(torch.relu(decoded), gates)
+
+    def without_each(self, batch: Batch) -> Iterator[Tensor]:
+        """Yield the cells without one candidate after the other, (B, S, G) each.
+
+        The same noise, and nothing else changed. What does not depend on the candidate is done
+        once, and as many are predicted at a time as make :data:`SETS` sets.
+        """
+        h, query, candidates = self._encode(batch)
+        refined = self.refinement(h, query, candidates, batch.noise)
+        z = self.refinement.without_each(h, query, candidates, refined)  # (K, B, S, H)
+        added = self.batch_embedding(batch.batch_codes)
+        if self.residual:
+            added = added + h + query.unsqueeze(1)
+        for some in (z + added).split(max(1, SETS // len(h))):
+            mixed = self.backbone(some.flatten(0, 1)).view_as(some)
+            yield from torch.relu(self.decode(mixed + h))
+
+    def _encode(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Return h (B, S, H), g of the queries (B, H) and of their candidates (B, K, H)."""
+        g = self.encode_perturbation(batch.features)  # (U, H)
+        # a lookup by F.embedding has a gradient that adds in a fixed order; indexing has not
+        query, candidates = F.embedding(batch.query, g), F.embedding(batch.candidates, g)
+        return self.encode_cell(batch.control), query, candidates

@@ -227,6 +227,19 @@ class GumbelRefinement(nn.Module):
                 gates = gates * keep.unsqueeze(1)
             return Refined(self._sum(h, query, candidates, parts, gates), gates)
 
+    def without_each(
+        self, h: Tensor, query: Tensor, candidates: Tensor, refined: Refined
+    ) -> Tensor:
+        """Return z without one candidate, the other gates as they are, (K, B, S, H)."""
+        parts = layer_norm_parts(h, query, candidates)
+        on_h, on_query, on_candidate, ones, constant = self._split(self.fuse)
+        own = F.linear(h, on_h) + F.linear(query, on_query).unsqueeze(1)  # (B, S, H)
+        fused = own.unsqueeze(2) + F.linear(candidates, on_candidate).unsqueeze(1)
+        fused = fused.addcmul_(parts.mean.unsqueeze(-1), ones, value=-1)
+        fused = fused.mul_(parts.scale.unsqueeze(-1)).add_(constant)  # W_f c_sk + b_f
+        without = refined.z.unsqueeze(2) - refined.gates.unsqueeze(-1) * fused
+        return without.permute(2, 0, 1, 3)
+
     def _split(self, layer: nn.Linear) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Return the three H-blocks of Wγ, Wγ1 and Wβ + b."""
         weight = layer.weight * self.norm.weight
@@ -304,11 +317,24 @@ class CrossAttention(nn.Module):
 
         Attention needs no noise. A candidate that is not kept gives its weight to the others.
         """
-        q = self.query(h + query.unsqueeze(1))
-        logits = q @ self.key(candidates).transpose(1, 2) / q.shape[-1] ** 0.5  # (B, S, K)
+        logits = self._logits(h, query, candidates)
         if keep is not None:
             logits = logits.masked_fill(~keep.unsqueeze(1), torch.finfo(logits.dtype).min)
         weights = logits.softmax(-1)
         if keep is not None:
             weights = weights * keep.unsqueeze(1)  # where none is kept, nothing is added
         return Refined(weights @ self.value(candidates), weights)
+
+    def without_each(
+        self, h: Tensor, query: Tensor, candidates: Tensor, refined: Refined
+    ) -> Tensor:
+        """Return z without one candidate, whose weight the others take, (K, B, S, H)."""
+        B, S, K = refined.gates.shape
+        logits = self._logits(h, query, candidates).expand(K, B, S, K)
+        left_out = torch.eye(K, dtype=torch.bool, device=h.device)[:, None, None]  # (K, 1, 1, K)
+        weights = logits.masked_fill(left_out, torch.finfo(logits.dtype).min).softmax(-1)
+        return (weights * ~left_out) @ self.value(candidates)
+
+    def _logits(self, h: Tensor, query: Tensor, candidates: Tensor) -> Tensor:
+        q = self.query(h + query.unsqueeze(1))
+        return q @ self.key(candidates).transpose(1, 2) / q.shape[-1] ** 0.5  # (B, S, K)
