@@ -71,6 +71,7 @@ CASES = (
     module("models/arms/line_mean.py", "one closed-form arm", {"fit_closed_forms"} | SCORE),
     module("models/backbone.py", "the backbone", TRAIN, BOTH),
     module("simulate.py", "the simulated screen", set(PIPELINE), BOTH),
+    module("download.py", "the download", set()),
     value("seeds", [1, 2], TRAIN, BOTH),
     value("training.learning_rate", 0.002, TRAIN, BOTH),
     value("arm_options.ptrag.gumbel_sparsity_weight", 0.2, TRAIN, ("ptrag",)),
@@ -94,7 +95,7 @@ def table() -> str:
     rows = [f"| {what} | none | |" for what in NOTHING]
     for case in CASES:
         rules = ", ".join(f"`{rule}`" for rule in PIPELINE if rule in case.rules)
-        rules = "all" if case.rules == set(PIPELINE) else rules
+        rules = "all" if case.rules == set(PIPELINE) else rules or "none"
         rows.append(f"| {case.what} | {rules} | {', '.join(case.trained)} |")
     return HEAD + "\n".join(rows) + "\n"
 

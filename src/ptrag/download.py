@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from tqdm import tqdm
@@ -94,7 +95,7 @@ def obtain(spec: Mapping[str, Any], data_dir: str | Path, out: str | Path) -> No
         If there is neither file nor url, a check fails or ``out`` cannot be written.
     """
     out, url = Path(out), spec.get("url")
-    local = Path(data_dir) / (spec.get("file") or Path(url or "").name)
+    local = Path(data_dir) / (spec.get("file") or Path(urlsplit(url or "").path).name)
     checks = _Checks(spec.get("sha256"), spec.get("md5"), spec.get("size"))
     if local.is_file():
         logger.info("checking %s", local)

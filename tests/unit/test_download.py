@@ -186,6 +186,17 @@ def test_a_local_file_is_recorded_too(tmp_path, path):
         obtain({"file": "mine.h5ad", "sha256": RECORD}, tmp_path, path)
 
 
+def test_a_copy_under_the_address_s_own_name_spares_the_download(tmp_path, path):
+    (tmp_path / "file.h5ad").write_bytes(CONTENT)
+    spec = {"url": "http://127.0.0.1:9/file.h5ad?download=1", "size": len(CONTENT)}
+    obtain(spec, tmp_path, path)
+    assert path.read_bytes() == CONTENT
+    path.unlink()
+    with pytest.raises(PtragError, match="bytes, 1 are expected"):
+        obtain(spec | {"size": 1}, tmp_path, path)
+    assert not path.exists()
+
+
 def test_a_missing_local_file_is_downloaded_or_asked_for(server, tmp_path, path):
     obtain({"file": "mine.h5ad", "url": server.url, "sha256": SHA256}, tmp_path / "data", path)
     assert path.read_bytes() == CONTENT

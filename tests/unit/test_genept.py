@@ -6,7 +6,7 @@ import zipfile
 import pytest
 
 from ptrag.errors import PtragError
-from ptrag.genes.genept import fetch_archive, load_genept
+from ptrag.genes.genept import load_genept
 
 VECTORS = {"TP53": [0.5, -1.0], "KRAS": [0.25, 2.0]}
 MEMBER = "folder/ada_text.pickle"
@@ -99,22 +99,3 @@ def test_wrong_member_missing_file_and_damaged_archive(archive, tmp_path):
     path.write_bytes(data)
     with pytest.raises(PtragError):
         load_genept(path, MEMBER)
-
-
-def test_a_local_archive_spares_the_download_but_not_the_checks(archive, tmp_path):
-    path, _ = archive(VECTORS)
-    data = path.read_bytes()
-    settings = {
-        "url": "https://example.org/files/genept.zip?download=1",
-        "md5": hashlib.md5(data).hexdigest(),
-        "size": len(data),
-        "sha256": None,
-    }
-    out = tmp_path / "results" / "GenePT.zip"
-    fetch_archive(settings, tmp_path, out)
-    assert out.read_bytes() == data
-    for wrong, said in (({"size": 1}, "size says 1"), ({"md5": "0" * 32}, "md5")):
-        other = tmp_path / "results" / "other.zip"
-        with pytest.raises(PtragError, match=said):
-            fetch_archive({**settings, **wrong}, tmp_path, other)
-        assert not other.exists()

@@ -173,9 +173,11 @@ def test_held_out_cells_do_not_touch_the_weights(home, tmp_path):
     [
         ({"learning_rate": 1e30, "gradient_clip": 1e30}, "training.learning_rate"),
         ({"sets": 3, "devices": 2}, "training.sets: 3"),
+        ({"num_nodes": 2}, "training.num_nodes: 2 nodes .* need 2 Slurm tasks and this job has 1"),
     ],
 )
-def test_what_cannot_train_is_one_line_with_the_key(home, tmp_path, training, said):
+def test_what_cannot_train_is_one_line_with_the_key(home, tmp_path, monkeypatch, training, said):
+    monkeypatch.setenv("SLURM_NTASKS", "1")
     with pytest.raises(PtragError, match=said) as caught:
         run(home, tmp_path, "state", **training)
     assert "\n" not in str(caught.value)

@@ -50,7 +50,7 @@ def run(home, folder, devices, stop=0):
         "bundle": str(folder / "bundle"), "history": str(folder / "history.tsv"), "stop": stop,
     }  # fmt: skip
     done = subprocess.run(
-        [sys.executable, script, json.dumps(arguments)], capture_output=True, text=True, timeout=300
+        [sys.executable, script, json.dumps(arguments)], capture_output=True, text=True, timeout=900
     )
     assert (done.returncode == 0) == (stop == 0), done.stderr[-3000:]
     return folder

@@ -28,12 +28,12 @@ if "simulate" in SETTINGS["source"]:
 else:
 
     # The source stays where it is: a local file is linked, not copied. On a cluster it runs
-    # where snakemake does: nodes often have no network.
+    # where snakemake does: nodes often have no network. Its code is no input: the checksum says
+    # that the file is right, whatever fetched it, and an edit would download 22 GB again.
     rule fetch_source:
         """Find or download the source file and check its sha256."""
         input:
             local=source_file(),
-            code=code("fetch_source"),
         output:
             source="results/{dataset}/source.h5ad",
         log:

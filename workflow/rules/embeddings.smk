@@ -9,9 +9,7 @@ PROVIDER_FILES = {
 
 
 rule fetch_genept:
-    """Download the GenePT archive and check its size and md5."""
-    input:
-        code=code("fetch_genept"),
+    """Find or download the GenePT archive and check its size and md5."""
     output:
         archive=GENEPT,
     log:

@@ -3,16 +3,11 @@
 import hashlib
 import io
 import pickle
-import shutil
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import urlsplit
 
-from ptrag.download import fetch
 from ptrag.errors import PtragError, did_you_mean
-from ptrag.files import atomic
 
 
 class PlainUnpickler(pickle.Unpickler):
@@ -24,28 +19,6 @@ class PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Refuse every global."""
         raise pickle.UnpicklingError(f"it names the global {module}.{name}")
-
-
-def fetch_archive(settings: Mapping[str, Any], data_dir: str | Path, out: str | Path) -> None:
-    """Put the archive where the workflow wants it, checked.
-
-    Parameters
-    ----------
-    settings
-        ``url``, ``size`` (bytes), ``md5`` and ``sha256`` (None where unknown).
-    data_dir
-        A copy found here under the address's file name spares the download.
-    out
-        The archive's final name.
-    """
-    local = Path(data_dir) / Path(urlsplit(settings["url"]).path).name
-    checks = {key: settings.get(key) for key in ("sha256", "md5", "size")}
-    if not local.is_file():
-        fetch(settings["url"], Path(out), **checks)
-        return
-    with atomic(out) as part:
-        shutil.copyfile(local, part)
-        _verify(part, local, **checks)
 
 
 def load_genept(
@@ -91,20 +64,6 @@ def load_genept(
                 return _load(handle, f"{path}: {member}", member_sha256)
     except zipfile.BadZipFile as error:
         raise PtragError(f"{path}: damaged archive ({error}); delete it to fetch it anew") from None
-
-
-def _verify(
-    path: Path, source: Path, sha256: str | None, md5: str | None, size: int | None
-) -> None:
-    if size is not None and (found := path.stat().st_size) != size:
-        raise PtragError(f"{source}: has {found} bytes, embeddings.genept.size says {size}")
-    for algorithm, expected in (("md5", md5), ("sha256", sha256)):
-        with open(path, "rb") as handle:
-            digest = hashlib.file_digest(handle, algorithm).hexdigest()
-        if expected is not None and digest != expected:
-            raise PtragError(
-                f"{source}: {algorithm} is {digest}, embeddings.genept.{algorithm} says {expected}"
-            )
 
 
 def _load(handle: IO[bytes], where: str, sha256: str | None) -> dict[str, list[float]]:

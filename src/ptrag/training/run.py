@@ -1,6 +1,7 @@
 """Train one neural arm with one seed, from files to a bundle."""
 
 import logging
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -171,6 +172,12 @@ def _fit(
         raise PtragError(
             f"training.sets: {training['sets']} sets cannot be shared by {world} devices; "
             "choose a multiple"
+        )
+    tasks = int(os.environ.get("SLURM_NTASKS", world))
+    if training["num_nodes"] > 1 and tasks < world:
+        raise PtragError(
+            f"training.num_nodes: {training['num_nodes']} nodes of {training['devices']} devices "
+            f"need {world} Slurm tasks and this job has {tasks}; use one node and more `devices`"
         )
     sampler = SetSampler(
         module.store, known.pairs["train"], training["sets"], training["set_size"], seed,
