@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from ptrag.cells import CONTROL
 from ptrag.cells.sets import keyed_rng
 from ptrag.errors import PtragError, did_you_mean
 from ptrag.memory import keep_freed_memory
@@ -147,8 +148,10 @@ class Predictor:
         elif line not in self.lines:
             raise PtragError(
                 f"cell line {line!r}: unknown to the bundle, whose expert reads responses line by "
-                f"line; {did_you_mean(line, self.lines)}"
+                f"line; name the line of the controls ({did_you_mean(line, self.lines)})"
             )
+        elif perturbation == CONTROL:
+            raise PtragError(f"perturbation {CONTROL!r}: is none; name a gene")
 
     def knows(self, perturbation: str) -> bool:
         """Whether a perturbation can be predicted; an expert has a word on any."""
