@@ -118,26 +118,33 @@ def replicates(scores: pd.DataFrame) -> pd.DataFrame:
 def comparison(scores: pd.DataFrame, evaluation: Mapping[str, Any]) -> pd.DataFrame:
     """Return the mean and interval of every metric, per split, arm and role."""
     rows = []
-    keys = ["split", "arm", "metric", "role"]
-    for (split, arm, metric, role), its in scores.groupby(keys, sort=False):
-        there = its[its["value"].notna()]
+    numbers = scores[["value", "floor", "ceiling", "n_seeds"]].to_numpy(np.float64)
+    clusters = pd.factorize(scores["perturbation"])[0]
+    groups = scores.groupby(["split", "arm", "metric", "role"]).indices
+    for (split, arm, metric, role), its in sorted(groups.items(), key=lambda group: group[1][0]):
+        there = its[~np.isnan(numbers[its, 0])]
+        value, floor, ceiling = numbers[there, :3].T
         interval = bootstrap_mean_interval(
-            there["value"].to_numpy(), there["perturbation"].to_numpy(), evaluation["bootstrap"],
-            evaluation["confidence"],
-        )  # fmt: skip
-        counts = len(there), len(its) - len(there), int(its["n_seeds"].max())
-        scaled = _scaled(there, METRICS[metric].higher)
+            value, clusters[there], evaluation["bootstrap"], evaluation["confidence"]
+        )
+        counts = len(there), len(its) - len(there), int(numbers[its, 3].max())
+        scaled = _scaled(value, floor, ceiling, METRICS[metric].higher)
         rows.append((split, arm, METRICS[metric].family, metric, role, *counts, *interval, *scaled))
     return pd.DataFrame(rows, columns=COMPARISON)
 
 
-def _scaled(pairs: pd.DataFrame, higher: bool) -> tuple[float, int, float, int]:
+def _scaled(
+    value: np.ndarray, floor: np.ndarray, ceiling: np.ndarray, higher: bool
+) -> tuple[float, int, float, int]:
     """Mean on the 0-1 scale and of how many pairs; plain mean of those without such a scale."""
-    room = (pairs["ceiling"] - pairs["floor"]) * (1 if higher else -1)
-    usable, apart = pairs[room > 0], pairs[room <= 0]
-    scaled = (usable["value"] - usable["floor"]).sum()
-    scaled = scaled / (usable["ceiling"] - usable["floor"]).sum() if len(usable) else np.nan
-    return scaled, len(usable), apart["value"].mean(), len(apart)
+    room = (ceiling - floor) * (1 if higher else -1)
+    usable, apart = room > 0, room <= 0
+    scaled = unscaled = np.nan
+    if usable.any():
+        scaled = (value - floor)[usable].sum() / (ceiling - floor)[usable].sum()
+    if apart.any():
+        unscaled = value[apart].mean()
+    return scaled, usable.sum(), unscaled, apart.sum()
 
 
 def contrasts(scores: pd.DataFrame, evaluation: Mapping[str, Any]) -> pd.DataFrame:
@@ -145,15 +152,12 @@ def contrasts(scores: pd.DataFrame, evaluation: Mapping[str, Any]) -> pd.DataFra
     rows = []
     arms = list(dict.fromkeys(scores["arm"]))
     wanted = list(_wanted(evaluation.get("contrasts", []), arms))
-    for (split, metric), its in scores.groupby(["split", "metric"], sort=False):
-        wide = {
-            role: pd.DataFrame(
-                {arm: values.set_index(PAIR)["value"] for arm, values in of_role.groupby("arm")}
-            )
-            for role, of_role in its.groupby("role")
-        }
-        scored = wide.get("test", wide.get("val"))
-        validation = wide.get("val") if "test" in wide else None
+    keyed = scores.set_index(["split", "metric", "role", *PAIR, "arm"])["value"]
+    wide = keyed.unstack("arm")  # noqa: PD010 - the other way drops arms without a value
+    tables = dict(iter(wide.groupby(["split", "metric", "role"])))
+    for split, metric in dict.fromkeys(zip(scores["split"], scores["metric"], strict=True)):
+        validation, test = (tables.get((split, metric, role)) for role in ("val", "test"))
+        scored, validation = (validation, None) if test is None else (test, validation)
         family = [
             (split, metric, arm, against, kind, scored[arm], scored[against])
             for arm, against, kind in _pairings(arms, validation, METRICS[metric].higher, wanted)

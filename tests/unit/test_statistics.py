@@ -10,6 +10,7 @@ from ptrag.statistics import (
     detectable_difference,
     holm,
     paired_comparison,
+    signed_rank,
 )
 
 
@@ -62,6 +63,30 @@ def test_wilcoxon_is_scipys_and_the_effect_is_by_hand():
     assert result.difference == pytest.approx(1.25)
     assert result.wilcoxon_p == pytest.approx(stats.wilcoxon([2.0, 4, -1]).pvalue)
     assert result.effect_size == pytest.approx((2 + 3 - 1) / 6)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 13, 30, 50, 51, 200])
+def test_signed_rank_without_ties_is_scipys(n):
+    values = np.random.default_rng(n).normal(0.3, 1, n)
+    assert signed_rank(values)[0] == pytest.approx(stats.wilcoxon(values).pvalue, rel=1e-9)
+
+
+@pytest.mark.parametrize("n", [2, 6, 9, 13])
+def test_signed_rank_with_ties_is_scipys_over_all_signs(n):
+    values = np.random.default_rng(n).integers(1, 5, n) * np.where(np.arange(n) % 3, 1.0, -1.0)
+    expected = stats.wilcoxon(values, method=stats.PermutationMethod(2**n)).pvalue
+    assert signed_rank(values)[0] == pytest.approx(expected, rel=1e-9)
+    assert signed_rank(np.append(values, [0.0, 0.0])) == signed_rank(values)
+
+
+def test_signed_rank_with_ties_in_large_samples():
+    values = np.random.default_rng(8).integers(-3, 5, 150).astype(float)
+    moved = values[values != 0]
+    expected = stats.wilcoxon(moved, method="approx").pvalue
+    assert signed_rank(values)[0] == pytest.approx(expected, rel=1e-9)
+    # where enumeration ends and the approximation begins, both say about the same
+    approximate = stats.wilcoxon(moved[:50], method="approx").pvalue
+    assert signed_rank(moved[:50])[0] == pytest.approx(approximate, rel=0.05)
 
 
 def test_pairs_of_a_perturbation_are_one_unit_of_the_test():
