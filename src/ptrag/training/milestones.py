@@ -37,7 +37,7 @@ class Milestones(lightning.Callback):
     groups
         Perturbation of each validation pair, for an arm with an expert: its untrained weights,
         which predict what the expert does, give way only to a gain of more than one standard
-        error over perturbations. None: any gain counts.
+        error over perturbations, and to no loss in any other metric. None: any gain counts.
     checkpoint, fingerprint
         Where the state goes and what it belongs to.
     state
@@ -49,7 +49,7 @@ class Milestones(lightning.Callback):
         [step, split, metric, value] of all validations; a step counts updates done.
     best
         ``step``, ``value`` of the monitored metric, ``weights`` (what is not frozen) and
-        ``start``, the metric of every pair before training. The published training takes its
+        ``start``, the metrics of every pair before training. The published training takes its
         last weights.
     """
 
@@ -158,19 +158,24 @@ class Milestones(lightning.Callback):
                 f"{self.name}: validation {self.training['monitor']} is {value} at step "
                 f"{self.done}; lower training.learning_rate"
             )
-        if self._better(values):
+        if self._better(metrics):
             weights = {k: p.detach().clone() for k, p in trainable(module.network).items()}
-            start = values.tolist() if self.best is None else self.best["start"]
+            start = self.best["start"] if self.best else {k: v.tolist() for k, v in metrics.items()}
             self.best = {"step": self.done, "value": value, "weights": weights, "start": start}
         return value
 
-    def _better(self, values: np.ndarray) -> bool:
+    def _better(self, metrics: dict[str, np.ndarray]) -> bool:
         if self.best is None or self.training["published"]:
             return True
-        sign = 1 if HIGHER_IS_BETTER[self.training["monitor"]] else -1
-        if sign * (float(values.mean()) - self.best["value"]) <= 0:
+        monitor = self.training["monitor"]
+        signs = {metric: 1 if higher else -1 for metric, higher in HIGHER_IS_BETTER.items()}
+        if signs[monitor] * (float(metrics[monitor].mean()) - self.best["value"]) <= 0:
             return False
-        return self.groups is None or clear(sign * (values - self.best["start"]), self.groups)
+        if self.groups is None:
+            return True
+        start = self.best["start"]
+        gains = {metric: signs[metric] * (its - start[metric]) for metric, its in metrics.items()}
+        return clear(gains[monitor], self.groups) and all(its.mean() >= 0 for its in gains.values())
 
     def _log(self, loss: float, value: float) -> None:
         steps, seconds = self.done - self._counted, time.monotonic() - self._clock

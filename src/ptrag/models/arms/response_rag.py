@@ -3,8 +3,9 @@
 ŷ_s = ReLU(b_s + γ (W_o (T(u)_s + h_s) + b_o)),  u_s = W_x x_s + b_x + W_δ δ̂ + b_δ + batch
 embedding, where δ̂ = Σ_c ω_c δ_c is what ``response_expert`` expects of the pair from measured
 responses and b_s are the control cells moved by it. γ is 0 at the start: the untrained arm is
-its expert, and validation keeps that unless training betters it. In training, δ̂ of a pair is the
-leave-one-out one. Nothing is drawn at inference.
+its expert, and validation keeps that unless training betters it by more than a standard error and
+worsens no metric (where cells are sparse, the residual nears their distribution at the price of
+their mean). In training, δ̂ of a pair is the leave-one-out one. Nothing is drawn at inference.
 
 Evidence: per candidate its coefficient ω_c, and the change of the prediction without it.
 
