@@ -106,9 +106,9 @@ CASES = {
     "control absent": (
         entry(control="contol"), CELLS, ["'contol' (control)", "did you mean 'control'"]
     ),
-    "scale": (entry(scale="log1p"), CELLS, ["whole numbers only", "set `scale: counts`"]),
+    "scale": (entry(scale="log1p"), CELLS, ["too high for a logarithm", "set `scale: counts`"]),
     "absent line": (split(target="hepg"), SPLIT, ["split 'hepg2'", "did you mean 'hepg2'"]),
-    "no overlap": (other_genes, EMBED, ["vectors.tsv", "none of"]),
+    "no overlap": (other_genes, EMBED, ["embeddings.table: knows none of", "NOGENE1"]),
 }  # fmt: skip
 """What is spoilt, the file that must not come to be, and words of the one line."""
 
