@@ -367,6 +367,9 @@ def peak_memory(source, out, settings):
     return int(run.stdout) * (1 if sys.platform == "darwin" else 1024), run.stderr
 
 
+LABELS = 400  # bytes of a cell's name and labels, the one thing that grows
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("density", [0.08, 1])
 def test_peak_memory_is_flat_and_below_2_gib(tmp_path, density):
@@ -379,7 +382,7 @@ def test_peak_memory_is_flat_and_below_2_gib(tmp_path, density):
         peaks.append(peak)
         (tmp_path / "source.h5ad").unlink()
     assert max(peaks) < 2 << 30
-    assert peaks[1] < 1.1 * peaks[0]
+    assert peaks[1] < 1.1 * peaks[0] + 50_000 * LABELS
 
 
 @pytest.mark.slow
@@ -391,5 +394,4 @@ def test_peak_memory_at_the_papers_size(tmp_path):
         print(f"{n} cells: {peak / 2**30:.2f} GiB\n{log.splitlines()[-1]}")
         peaks.append(peak)
         (tmp_path / "source.h5ad").unlink()
-    obs = 640_000 * 400  # bytes of labels and names, the one thing that grows
-    assert peaks[1] < 1.1 * peaks[0] + obs
+    assert peaks[1] < 1.1 * peaks[0] + 480_000 * LABELS
