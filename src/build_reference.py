@@ -8,6 +8,7 @@ from ptrag.logs import rule_log
 
 with rule_log(snakemake.log[0]):
     from ptrag.cells.store import CellStore
+    from ptrag.predictions import predicted_cells
     from ptrag.reference import build_reference
     from ptrag.splits import read_split
 
@@ -16,4 +17,8 @@ with rule_log(snakemake.log[0]):
         read_split(snakemake.input.split),
         snakemake.params.evaluation,
         snakemake.output.reference,
+        floor_cells=predicted_cells(
+            snakemake.params.prediction["cells_per_pair"], snakemake.params.set_size
+        ),
+        threads=snakemake.threads,
     )

@@ -19,7 +19,7 @@ with rule_log(snakemake.log[0]):
         snakemake.input.predictions,
     )
     evaluation = snakemake.params.evaluation
-    evaluate(*shared, evaluation, snakemake.output.metrics)
+    evaluate(*shared, evaluation, snakemake.output.metrics, snakemake.threads)
     write_intervals(
         *shared,
         snakemake.input.evidence,

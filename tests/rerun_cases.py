@@ -75,7 +75,8 @@ CASES = (
     value("seeds", [1, 2], TRAIN, BOTH),
     value("training.learning_rate", 0.002, TRAIN, BOTH),
     value("arm_options.ptrag.gumbel_sparsity_weight", 0.2, TRAIN, ("ptrag",)),
-    value("prediction.cells_per_pair", 24, {"fit_closed_forms", "predict_arm"} | SCORE),
+    value("prediction.cells_per_pair", 24, {"build_reference", "fit_closed_forms", "predict_arm"}
+          | SCORE),
     value("cells.min_cells", 6, set(PIPELINE) - {"simulate_screen", "build_cells",
                                                 "embed_perturbations"}, BOTH),
     value("evaluation.n_pcs", 8, {"build_reference"} | SCORE),

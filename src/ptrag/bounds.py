@@ -4,14 +4,16 @@ A metric is also given as (value − floor) / (ceiling − floor) of its pair:
 
 floor
     The mean baseline: control cells of the line moved by the mean delta of its training
-    perturbations (of all training pairs where the line has none).
+    perturbations (of all training pairs where the line has none), as many cells as the arms
+    predict: some metrics (W1, W2, DEGs) depend on how many there are.
 ceiling
     Split halves: one random half of the pair's real cells as the prediction of the other,
     mean of :data:`REPEATS` splits. Half as many cells on both sides as an arm is scored on
     make it a cautious ceiling: distances that grow with fewer cells (W1, W2) are too large.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -22,12 +24,13 @@ from ptrag.models.shift import shift_cells
 from ptrag.scoring import Case, Reference, score_all
 
 REPEATS = 3
-FLOOR_CELLS = 128  # cells that the mean baseline predicts
 FEWEST = 4  # real cells that can be halved
 
 
-def floor(reference: Reference, train: Sequence[tuple[str, str]]) -> np.ndarray:
-    """Score the mean baseline; NaN everywhere without training pairs.
+def floor(
+    reference: Reference, train: Sequence[tuple[str, str]], n_cells: int, threads: int = 1
+) -> np.ndarray:
+    """Score the mean baseline, ``n_cells`` of each pair; NaN everywhere without training pairs.
 
     Returns
     -------
@@ -38,17 +41,19 @@ def floor(reference: Reference, train: Sequence[tuple[str, str]]) -> np.ndarray:
         return np.full((len(reference.pairs), len(reference.metrics)), np.nan)
     shifts = mean_shifts(reference.store, train, list(reference.lines))
 
-    def cases() -> Iterator[Case]:
-        for number, (line, name) in enumerate(_pairs(reference)):
-            rows = prediction_controls(reference.store, line, name, FLOOR_CELLS)
-            cells = shift_cells(reference.store.X[rows], shifts[line])
-            real = reference.real(number)
-            yield Case(reference.profile(number, cells, real.moments.n), real)
+    pairs = _pairs(reference)
 
-    return score_all(reference, cases())
+    def case(number: int) -> Case:
+        line, name = pairs[number]
+        rows = prediction_controls(reference.store, line, name, n_cells)
+        cells = shift_cells(reference.store.X[rows], shifts[line])
+        real = reference.real(number)
+        return Case(reference.profile(number, cells, real.moments.n), real)
+
+    return score_all(reference, case, threads)
 
 
-def ceiling(reference: Reference) -> np.ndarray:
+def ceiling(reference: Reference, threads: int = 1) -> np.ndarray:
     """Score halves of the real cells against each other; NaN for pairs of too few cells.
 
     Returns
@@ -56,18 +61,19 @@ def ceiling(reference: Reference) -> np.ndarray:
     values
         (pairs, metrics), means over the splits.
     """
+    pairs = _pairs(reference)
 
-    def cases(repeat: int) -> Iterator[Case | None]:
-        for number, (line, name) in enumerate(_pairs(reference)):
-            cells = np.asarray(reference.store.cells(line, name))
-            if len(cells) < FEWEST:
-                yield None
-                continue
-            order = keyed_rng("halves", repeat, line, name).permutation(len(cells))
-            halves = [np.sort(half) for half in np.array_split(order, 2)]
-            yield Case(*(reference.profile(number, cells[half]) for half in halves))
+    def case(repeat: int, number: int) -> Case | None:
+        line, name = pairs[number]
+        cells = np.asarray(reference.store.cells(line, name))
+        if len(cells) < FEWEST:
+            return None
+        order = keyed_rng("halves", repeat, line, name).permutation(len(cells))
+        halves = [np.sort(half) for half in np.array_split(order, 2)]
+        return Case(*(reference.profile(number, cells[half]) for half in halves))
 
-    return np.mean([score_all(reference, cases(repeat)) for repeat in range(REPEATS)], axis=0)
+    scores = [score_all(reference, partial(case, repeat), threads) for repeat in range(REPEATS)]
+    return np.mean(scores, axis=0)
 
 
 def mean_shifts(
@@ -82,5 +88,5 @@ def mean_shifts(
     return {line: np.mean(deltas[line], axis=0) if line in deltas else every for line in lines}
 
 
-def _pairs(reference: Reference) -> Iterator[tuple[str, str]]:
-    return zip(reference.pairs["cell_line"], reference.pairs["perturbation"], strict=True)
+def _pairs(reference: Reference) -> list[tuple[str, str]]:
+    return list(zip(reference.pairs["cell_line"], reference.pairs["perturbation"], strict=True))

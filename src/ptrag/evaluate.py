@@ -18,7 +18,8 @@ n_real, n_predicted
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ def evaluate(
     predictions: str | Path,
     evaluation: Mapping[str, Any],
     out: str | Path,
+    threads: int = 1,
 ) -> None:
     """Score every val and test pair of one run.
 
@@ -66,6 +68,8 @@ def evaluate(
         The section of the configuration; that of ``reference``.
     out
         ``metrics.tsv``.
+    threads
+        Pairs scored at once.
 
     Raises
     ------
@@ -75,7 +79,7 @@ def evaluate(
     yardstick = read_reference(reference, store, split)
     if yardstick.settings != dict(evaluation):
         raise PtragError(f"{reference}: made with other settings of `evaluation`; delete it")
-    write_table(score_predictions(yardstick, PredictedCells(predictions, store)), out)
+    write_table(score_predictions(yardstick, PredictedCells(predictions, store), threads), out)
 
 
 class PredictedCells:
@@ -100,36 +104,40 @@ class PredictedCells:
         rows = obs.reset_index(drop=True).groupby(keys, sort=False).indices
         self.rows: dict[Pair, np.ndarray] = {pair: np.sort(its) for pair, its in rows.items()}
 
-    def read(self, pairs: Sequence[Pair]) -> Iterator[np.ndarray | None]:
-        """Yield the (n, G) float32 cells of each pair, or None where it was not predicted."""
+    @contextmanager
+    def opened(self) -> Iterator[Callable[[Pair], np.ndarray | None]]:
+        """Yield what reads the (n, G) float32 cells of a pair, None where it was not predicted."""
         with h5py.File(self.path) as file:
             X = file["X"]
-            for pair in pairs:
+
+            def read(pair: Pair) -> np.ndarray | None:
                 rows = self.rows.get(pair)
                 if rows is None:
-                    yield None
-                elif rows[-1] - rows[0] + 1 == len(rows):
-                    yield X[rows[0] : rows[-1] + 1]
-                else:
-                    yield X[rows]
+                    return None
+                together = rows[-1] - rows[0] + 1 == len(rows)
+                return X[rows[0] : rows[-1] + 1] if together else X[rows]
+
+            yield read
 
 
-def score_predictions(reference: Reference, predicted: PredictedCells) -> pd.DataFrame:
+def score_predictions(
+    reference: Reference, predicted: PredictedCells, threads: int = 1
+) -> pd.DataFrame:
     """Return the table of all metrics of all scored pairs, in the reference's order."""
     pairs = list(zip(reference.pairs["cell_line"], reference.pairs["perturbation"], strict=True))
     n_predicted = np.array([len(predicted.rows.get(pair, ())) for pair in pairs])
     _check_pairs(predicted, pairs, n_predicted)
 
-    def cases() -> Iterator[Case | None]:
-        for number, cells in enumerate(predicted.read(pairs)):
-            real = reference.real(number)
-            yield (
-                cells
-                if cells is None
-                else Case(reference.profile(number, cells, size=real.moments.n), real)
-            )
+    with predicted.opened() as read:
 
-    values = score_all(reference, cases())
+        def case(number: int) -> Case | None:
+            cells = read(pairs[number])
+            if cells is None:
+                return None
+            real = reference.real(number)
+            return Case(reference.profile(number, cells, size=real.moments.n), real)
+
+        values = score_all(reference, case, threads)
     names, n_real = reference.metrics, [its.n for its, _ in reference.measured]
     table = reference.pairs.assign(n_real=n_real, n_predicted=n_predicted)
     table = table.loc[np.repeat(table.index, len(names))].reset_index(drop=True)

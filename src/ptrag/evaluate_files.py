@@ -86,7 +86,7 @@ def evaluate_files(
         _check_scales(*sides)
         split = _split(sides[1], store)
         build_reference(
-            store, split, evaluation, scratch / "reference.h5", floors=False, ceilings=ceilings
+            store, split, evaluation, scratch / "reference.h5", floor_cells=None, ceilings=ceilings
         )
         reference = read_reference(scratch / "reference.h5", store, split)
         table = score_predictions(reference, PredictedCells(scratch / "predicted.h5ad", store))

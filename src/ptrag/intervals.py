@@ -146,7 +146,8 @@ def _deltas(
     pairs = pairs[there].reset_index(drop=True)
     keys = list(zip(pairs["cell_line"], pairs["perturbation"], strict=True))
     control = np.array([reference.lines[line].control.mean for line, _ in keys])
-    guess = np.array([moments(cells).mean for cells in predicted.read(keys)])
+    with predicted.opened() as read:
+        guess = np.array([moments(read(key)).mean for key in keys])
     real = np.array([reference.measured[number][0].mean for number in pairs["number"]])
     return pairs, guess - control, real - control
 

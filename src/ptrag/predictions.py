@@ -35,6 +35,11 @@ class Task(NamedTuple):
     rows: np.ndarray
 
 
+def predicted_cells(cells_per_pair: int, set_size: int) -> int:
+    """Return ``cells_per_pair`` rounded up to whole sets: what is predicted of each pair."""
+    return -(-cells_per_pair // set_size) * set_size
+
+
 def prediction_tasks(
     store: CellStore, pairs: Sequence[tuple[str, str]], cells_per_pair: int, set_size: int
 ) -> list[Task]:
@@ -42,7 +47,7 @@ def prediction_tasks(
 
     The control cells depend on the pair alone, so that all arms start from the same ones.
     """
-    n = -(-cells_per_pair // set_size) * set_size
+    n = predicted_cells(cells_per_pair, set_size)
     return [Task(*pair, prediction_controls(store, *pair, n)) for pair in pairs]
 
 

@@ -46,8 +46,9 @@ def build_reference(
     evaluation: Mapping[str, Any],
     out: str | Path,
     *,
-    floors: bool = True,
+    floor_cells: int | None,
     ceilings: bool = True,
+    threads: int = 1,
 ) -> None:
     """Write what all arms of ``split`` are scored with.
 
@@ -59,9 +60,14 @@ def build_reference(
         The section of the configuration.
     out
         The file, HDF5.
-    floors, ceilings
-        Whether to score the mean baseline and the split halves, the ends of the 0-1 scale;
-        together they take about four times as long as scoring one arm.
+    floor_cells
+        Cells of each pair that the mean baseline predicts: as many as the arms do. None leaves
+        it out.
+    ceilings
+        Whether to score the split halves, the other end of the 0-1 scale; both together take
+        about four times as long as scoring one arm.
+    threads
+        Pairs scored at once.
 
     Raises
     ------
@@ -84,8 +90,10 @@ def build_reference(
         reference.measured.append((its, reference.tested(cells, its, line)))
     nothing = np.full((len(pairs), len(reference.metrics)), np.nan)
     logger.info("scoring the mean baseline and split halves of %d pairs", len(pairs))
-    reference.bounds["floor"] = floor(reference, train) if floors else nothing
-    reference.bounds["ceiling"] = ceiling(reference) if ceilings else nothing
+    reference.bounds["floor"] = (
+        nothing if floor_cells is None else floor(reference, train, floor_cells, threads)
+    )
+    reference.bounds["ceiling"] = ceiling(reference, threads) if ceilings else nothing
     _write(reference, split.sha256, out)
 
 

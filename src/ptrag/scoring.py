@@ -6,7 +6,8 @@ baseline and the split halves, so that all are on one scale.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -140,15 +141,20 @@ class Case(NamedTuple):
     real: Profile
 
 
-def score_all(reference: Reference, cases: Iterator[Case | None]) -> np.ndarray:
-    """Score every pair in turn, then what needs all pairs of a line.
+def score_all(
+    reference: Reference, case: Callable[[int], Case | None], threads: int = 1
+) -> np.ndarray:
+    """Score every pair by itself, then what needs all pairs of a line.
 
     Parameters
     ----------
     reference
         What to score with.
-    cases
-        One per pair of ``reference.pairs``, in order; None where there is no prediction.
+    case
+        From the number of a pair in ``reference.pairs`` to what it is scored as; None where
+        there is no prediction.
+    threads
+        Pairs scored at once; the values are the same for any number.
 
     Returns
     -------
@@ -159,15 +165,20 @@ def score_all(reference: Reference, cases: Iterator[Case | None]) -> np.ndarray:
     names = {name: i for i, name in enumerate(reference.metrics)}
     values = np.full((n, len(names)), np.nan)
     predicted, real = np.full((2, n, genes), np.nan)
-    for number, case in enumerate(cases):
-        real[number] = (reference.measured[number][0] if case is None else case.real.moments).mean
-        if case is not None:
-            predicted[number] = case.predicted.moments.mean
-            pair = reference.scored(number, *case)
+
+    def score(number: int) -> None:
+        its = case(number)
+        real[number] = (reference.measured[number][0] if its is None else its.real.moments).mean
+        if its is not None:
+            predicted[number] = its.predicted.moments.mean
+            pair = reference.scored(number, *its)
             for name, value in score_pair(pair, reference.settings.get("compat", False)).items():
                 values[number, names[name]] = value
-        if (number + 1) % 100 == 0:
-            logger.info("%d of %d pairs scored", number + 1, n)
+
+    with ThreadPoolExecutor(threads) as pool:
+        for number, _ in enumerate(pool.map(score, range(n)), 1):
+            if number % 100 == 0:
+                logger.info("%d of %d pairs scored", number, n)
     for name, score in _among_others(reference, predicted, real):
         values[:, names[name]] = score
     return values

@@ -148,7 +148,9 @@ def _reference(screen: Screen, folder: Path, settings: dict) -> Reference:
     table = pd.DataFrame({"cell_line": screen.line, "perturbation": sorted(screen.predicted)})
     table = table.assign(n_cells=1, role="test", reason="")
     split = Split(table, "unseen_perturbation", None)
-    build_reference(screen.store, split, settings, folder / "r.h5", floors=False, ceilings=False)
+    build_reference(
+        screen.store, split, settings, folder / "r.h5", floor_cells=None, ceilings=False
+    )
     return read_reference(folder / "r.h5", screen.store, split)
 
 
@@ -288,7 +290,7 @@ def _cell_eval(
         yield _row("cell-eval", name, name, ours, theirs, SINGLE, reason)
     without = _reference(screen, folder, SETTINGS | {"exclude_target": True})
     columns = {name: i for i, name in enumerate(without.metrics)}
-    scored = score_all(without, iter(cases))
+    scored = score_all(without, cases.__getitem__)
     for distance in ("l1", "l2", "cosine"):
         n = len(names)
         values = [

@@ -23,7 +23,7 @@ def screen(tmp_path_factory):
     folder = tmp_path_factory.mktemp("screen")
     store, shifts = make_store(folder)
     split = make_split(folder, store)
-    build_reference(store, split, SETTINGS, folder / "reference.h5")
+    build_reference(store, split, SETTINGS, folder / "reference.h5", floor_cells=32)
     return folder, store, split, shifts
 
 
@@ -138,7 +138,7 @@ def test_nothing_is_fitted_on_scored_cells(screen, tmp_path):
         X[store.rows(*pair)] += 5
     write_store(tmp_path / "cells.h5ad", X, store.obs, store.genes)
     other_store = CellStore(tmp_path / "cells.h5ad")
-    build_reference(other_store, split, SETTINGS, tmp_path / "reference.h5")
+    build_reference(other_store, split, SETTINGS, tmp_path / "reference.h5", floor_cells=32)
     other = read_reference(tmp_path / "reference.h5", other_store, split)
     np.testing.assert_array_equal(other.pca.components, reference.pca.components)
     for name, line in reference.lines.items():
@@ -149,10 +149,14 @@ def test_nothing_is_fitted_on_scored_cells(screen, tmp_path):
 
 def test_same_bytes_again(screen, tmp_path):
     folder, store, split, _ = screen
-    build_reference(store, split, SETTINGS, tmp_path / "again.h5")
+    build_reference(store, split, SETTINGS, tmp_path / "again.h5", floor_cells=32, threads=3)
     assert (tmp_path / "again.h5").read_bytes() == (folder / "reference.h5").read_bytes()
     first = score(screen, shifted(screen), "one")
     pd.testing.assert_frame_equal(score(screen, shifted(screen), "two"), first)
+    evaluate(
+        store, split, folder / "reference.h5", folder / "one.h5ad", SETTINGS, tmp_path / "m.tsv", 3
+    )
+    assert (tmp_path / "m.tsv").read_bytes() == (folder / "one.tsv").read_bytes()
 
 
 def test_a_pair_that_was_not_predicted_is_missing(screen):
@@ -211,9 +215,7 @@ def test_scale_runs_from_the_mean_baseline_to_the_replicate(screen):
         line: np.mean([store.mean(line, p) - store.mean(line, "control") for p in its], axis=0)
         for line, its in train.items()
     }
-    table = score(
-        screen, lambda line, p, x: shift_cells(x, shifts[line]), "mean", cells_per_pair=128
-    )
+    table = score(screen, lambda line, p, x: shift_cells(x, shifts[line]), "mean")
     np.testing.assert_allclose(table["value"], table["floor"], rtol=1e-6, atol=1e-8)
     some = table[table["metric"].isin(["pearson_delta", "energy", "pds_l2"])]
     np.testing.assert_allclose(some["scaled"].dropna(), 0, atol=1e-6)
@@ -233,7 +235,9 @@ def test_scale_is_missing_where_the_ceiling_is_not_better():
 def test_metrics_on_request(screen, tmp_path):
     _, store, split, _ = screen
     settings = SETTINGS | {"compat": True}
-    build_reference(store, split, settings, tmp_path / "reference.h5", floors=False, ceilings=False)
+    build_reference(
+        store, split, settings, tmp_path / "reference.h5", floor_cells=None, ceilings=False
+    )
     path = write_predictions(tmp_path / "p.h5ad", store, split, shifted(screen))
     evaluate(store, split, tmp_path / "reference.h5", path, settings, tmp_path / "m.tsv")
     means = read_table(tmp_path / "m.tsv").groupby("metric")["value"].mean()
@@ -257,7 +261,7 @@ def test_one_predicted_cell_is_refused(screen):
 def test_pairs_of_a_single_cell_and_duplicates_of_it(tmp_path):
     store, _ = make_store(tmp_path, n_cells=1)
     split = make_split(tmp_path, store, min_cells=1)
-    build_reference(store, split, SETTINGS, tmp_path / "reference.h5")
+    build_reference(store, split, SETTINGS, tmp_path / "reference.h5", floor_cells=32)
     path = write_predictions(
         tmp_path / "p.h5ad", store, split, lambda line, p, x: x[:1].repeat(32, 0)
     )

@@ -67,7 +67,9 @@ def screen(tmp_path_factory):
     folder = tmp_path_factory.mktemp("intervals")
     store, shifts = make_store(folder, seed=3)
     split = make_split(folder, store)
-    build_reference(store, split, EVALUATION, folder / "reference.h5", floors=False, ceilings=False)
+    build_reference(
+        store, split, EVALUATION, folder / "reference.h5", floor_cells=None, ceilings=False
+    )
     write_table(pd.DataFrame(columns=EVIDENCE), folder / "none.tsv")
     return folder, store, split, shifts
 

@@ -1,9 +1,13 @@
 # How good each prediction is, and which differences between arms hold.
 
-# What scoring one run depends on; the statistics over runs are compare_arms' alone.
+# What scoring one run depends on; the statistics over runs are compare_arms' alone, and the
+# number of threads changes no value.
+EVALUATION = {
+    key: value for key, value in SETTINGS["evaluation"].items() if key != "threads"
+}
 SCORING = {
     key: value
-    for key, value in SETTINGS["evaluation"].items()
+    for key, value in EVALUATION.items()
     if key not in ("bootstrap", "confidence", "contrasts")
 }
 
@@ -23,10 +27,14 @@ rule build_reference:
         "results/{dataset}/{split}/benchmarks/build_reference.tsv"
     conda:
         "../../envs/cpu.yaml"
+    threads: SETTINGS["evaluation"]["threads"]
     resources:
         **needs("build_reference"),
+        cpus_per_task=SETTINGS["evaluation"]["threads"],
     params:
         evaluation=SCORING,
+        prediction=SETTINGS["prediction"],
+        set_size=SETTINGS["training"]["set_size"],
     script:
         "../../src/build_reference.py"
 
@@ -51,8 +59,10 @@ rule evaluate_arm:
         "results/{dataset}/{split}/{arm}/seed{seed}/benchmarks/evaluate_arm.tsv"
     conda:
         "../../envs/cpu.yaml"
+    threads: SETTINGS["evaluation"]["threads"]
     resources:
         **needs("evaluate_arm"),
+        cpus_per_task=SETTINGS["evaluation"]["threads"],
     params:
         evaluation=SCORING,
     script:
@@ -88,6 +98,6 @@ rule compare_arms:
     params:
         runs=[(run.split, run.arm, run.seed) for run in RUNS],
         split_half="split_half" in SETTINGS["arms"],
-        evaluation=SETTINGS["evaluation"],
+        evaluation=EVALUATION,
     script:
         "../../src/compare_arms.py"

@@ -9,6 +9,7 @@ import os
 from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 
@@ -103,10 +104,16 @@ def _mean_of_distinct(matrix: np.ndarray) -> float:
 
 
 def _transport(cost: np.ndarray) -> float:
-    """Cost of the optimal plan between uniform weights, by the network simplex."""
+    """Cost of the optimal plan between uniform weights, exact.
+
+    Between equally many cells some optimal plan pairs them one to one (Birkhoff), which is an
+    assignment; else by the network simplex.
+    """
+    m, n = cost.shape
+    if m == n:
+        return float(cost[linear_sum_assignment(cost)].mean())
     os.environ.setdefault("POT_BACKEND_DISABLE_PYTORCH", "1")  # it would take seconds to import
     import ot
 
-    m, n = cost.shape
     plan_cost = ot.emd2(np.full(m, 1 / m), np.full(n, 1 / n), cost, numItermax=10_000_000)
     return max(float(plan_cost), 0.0)

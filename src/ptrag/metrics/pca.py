@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import eigh
+from scipy.linalg import eigh, qr
 
 
 @dataclass(frozen=True)
@@ -29,17 +29,27 @@ class PCA:
 def fit_pca(cells: np.ndarray, n_components: int, rows: int = 4096) -> PCA:
     """Fit by the eigenvectors of the covariance of (n, G) ``cells``.
 
-    There are never more components than cells minus one, or genes.
+    There are never more components than cells minus one, or genes. With fewer cells than genes
+    they come from the products of cells, a smaller matrix of the same spectrum.
     """
     n, genes = cells.shape
     mean = cells.mean(axis=0, dtype=np.float64)
-    scatter = np.zeros((genes, genes))
-    for start in range(0, n, rows):
-        centred = cells[start : start + rows] - mean
-        scatter += centred.T @ centred
     d = min(n_components, genes, n - 1)
-    _, vectors = eigh(scatter, subset_by_index=[genes - d, genes - 1])
-    components = vectors.T[::-1]
+    if n < genes:
+        centred = cells - mean
+        components = qr(centred.T @ _leading(centred @ centred.T, d), mode="economic")[0].T
+    else:
+        scatter = np.zeros((genes, genes))
+        for start in range(0, n, rows):
+            centred = cells[start : start + rows] - mean
+            scatter += centred.T @ centred
+        components = _leading(scatter, d).T
     largest = np.abs(components).argmax(axis=1)
     signs = np.sign(components[np.arange(d), largest])
     return PCA(mean, np.ascontiguousarray(components * signs[:, None]))
+
+
+def _leading(matrix: np.ndarray, d: int) -> np.ndarray:
+    """(n, d) eigenvectors of the largest eigenvalues of a symmetric matrix, largest first."""
+    n = len(matrix)
+    return eigh(matrix, subset_by_index=[n - d, n - 1])[1][:, ::-1]
