@@ -13,6 +13,7 @@ from scipy.spatial.distance import cdist
 
 from ptrag.metrics import distribution as dist
 from ptrag.metrics import sinkhorn
+from ptrag.metrics.pca import fit_pca
 from ptrag.metrics.sinkhorn import diagonal, w2_halved
 
 SAMPLES = st.tuples(
@@ -70,6 +71,30 @@ def test_transport_is_the_best_assignment_of_equal_samples():
     assert dist.w1_joint(d) == pytest.approx(min(d.between[rows, p].mean() for p in plans))
     best = min((d.between[rows, p] ** 2).mean() for p in plans)
     assert dist.w2(d) == pytest.approx(np.sqrt(best))
+
+
+@pytest.mark.parametrize(("m", "n"), [(30, 30), (30, 20)])
+def test_transport_is_pots(m, n):
+    rng = np.random.default_rng(1)
+    d = dist.Distances.of(rng.normal(size=(m, 4)), rng.normal(0.3, 1.0, size=(n, 4)))
+    assert dist.w1_joint(d) == pytest.approx(ot.emd2([], [], d.between), rel=1e-9)
+    assert dist.w2(d) ** 2 == pytest.approx(ot.emd2([], [], d.between**2), rel=1e-9)
+
+
+@pytest.mark.parametrize(("n", "genes"), [(12, 30), (60, 30)])
+def test_pca_is_that_of_the_singular_values(n, genes):
+    rng = np.random.default_rng(2)
+    cells = (rng.normal(size=(n, genes)) * np.linspace(3, 0.5, genes)).astype(np.float32)
+    pca = fit_pca(cells, 5)
+    centred = cells.astype(float) - cells.mean(axis=0, dtype=float)
+    expected = np.linalg.svd(centred, full_matrices=False)[2][:5]
+    np.testing.assert_allclose(np.abs(pca.components @ expected.T), np.eye(5), atol=1e-9)
+    assert (pca.components[np.arange(5), np.abs(pca.components).argmax(axis=1)] > 0).all()
+
+
+def test_pca_of_equal_cells_is_still_orthonormal():
+    components = fit_pca(np.ones((6, 20), np.float32), 4).components
+    np.testing.assert_allclose(components @ components.T, np.eye(4), atol=1e-12)
 
 
 @settings(max_examples=30)
