@@ -201,4 +201,6 @@ def read_schema(path: str | Path) -> dict[str, Any]:
     """Read a JSON schema written as YAML."""
     import yaml
 
-    return yaml.safe_load(Path(path).read_text())
+    # libyaml's, where there is one: every job of the workflow reads the schema
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load(Path(path).read_text(), Loader=loader)

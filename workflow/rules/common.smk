@@ -59,10 +59,16 @@ onerror:
     records.release()
 
 
-def code(script, *modules):
-    """Inputs that make a rule depend on its code: the script, further modules of the
-    library, and all they import."""
-    return closure([f"src/{script}.py", *modules], root="src")
+def code(script, *modules, arm=False):
+    """Inputs that make a rule depend on its code: the script, further modules of the library
+    (the wildcard arm's own with `arm`), and all they import. A function, so that a job looks
+    for its own alone."""
+
+    def found(wildcards):
+        own = [load_arm(wildcards.arm).path] if arm else []
+        return closure([f"src/{script}.py", *modules, *own], root="src")
+
+    return found
 
 
 def needs(rule):

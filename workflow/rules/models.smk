@@ -59,7 +59,7 @@ rule train_arm:
         about="results/{dataset}/{split}/split.json",
         embedding=lambda wildcards: embedding_file(wildcards.arm),
         index=lambda wildcards: index_files(wildcards.split, wildcards.arm),
-        code=lambda wildcards: code("train_arm", load_arm(wildcards.arm).path),
+        code=code("train_arm", arm=True),
     output:
         bundle="results/{dataset}/{split}/{arm}/seed{seed}/bundle/bundle.json",
         weights="results/{dataset}/{split}/{arm}/seed{seed}/bundle/weights.safetensors",
@@ -91,9 +91,7 @@ rule search_hyperparameters:
         about="results/{dataset}/{split}/split.json",
         embedding=lambda wildcards: embedding_file(wildcards.arm),
         index=lambda wildcards: index_files(wildcards.split, wildcards.arm),
-        code=lambda wildcards: code(
-            "search_hyperparameters", load_arm(wildcards.arm).path
-        ),
+        code=code("search_hyperparameters", arm=True),
     output:
         table="results/{dataset}/{split}/search/{arm}.tsv",
         best="results/{dataset}/{split}/search/{arm}.best.yaml",
@@ -124,7 +122,7 @@ rule predict_arm:
         about="results/{dataset}/{split}/split.json",
         bundle="results/{dataset}/{split}/{arm}/seed{seed}/bundle/bundle.json",
         weights="results/{dataset}/{split}/{arm}/seed{seed}/bundle/weights.safetensors",
-        code=lambda wildcards: code("predict_arm", load_arm(wildcards.arm).path),
+        code=code("predict_arm", arm=True),
     output:
         predictions="results/{dataset}/{split}/{arm}/seed{seed}/predictions.h5ad",
         evidence="results/{dataset}/{split}/{arm}/seed{seed}/evidence.tsv",
