@@ -72,15 +72,18 @@ def code(script, *modules, arm=False):
 
 
 def needs(rule):
-    """Resources of a rule from the table in the config; memory and time double per attempt."""
+    """Resources of a rule from the table in the config; memory and time double per attempt
+    up to `most`: a job that asks for more than its partition has would wait for ever."""
     table = SETTINGS["resources"]
     first = table["default"] | table.get(rule, {})
 
-    def growing(value):
-        return lambda wildcards, attempt: value * 2 ** (attempt - 1)
+    def growing(value, most):
+        return lambda wildcards, attempt: min(
+            value * 2 ** (attempt - 1), max(value, most)
+        )
 
     return {
-        key: growing(value) if key in ("mem_mb", "runtime") else value
+        key: growing(value, table["most"][key]) if key in table["most"] else value
         for key, value in first.items()
         if value
     }
