@@ -160,7 +160,7 @@ def test_a_cancelled_job_is_tried_again_and_a_drained_node_waited_for(
         assert not running(project.folder), "nothing starts on a drained node"
     finally:
         node("resume")
-    said, _ = process.communicate(timeout=300)
+    said, _ = process.communicate(timeout=600)
     assert process.returncode == 0, said[-4000:]
     states = {job["state"] for job in of(shown(accounts(started)), "train_arm")}
     assert states == {"CANCELLED", "COMPLETED"}
