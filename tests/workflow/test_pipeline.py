@@ -21,6 +21,7 @@ def test_the_chain_ends_with_report_tables_and_manifest(finished):
     assert not list(home.rglob("*.part"))
 
 
+@pytest.mark.slow  # a second whole run
 def test_a_second_project_makes_the_same_bytes(finished, root, tmp_path):
     other = finished.clone(root, tmp_path / "other")
     other.snakemake()
