@@ -30,7 +30,7 @@ def test_a_full_disk_is_named_and_with_more_space_it_goes_on(empty):
     with mounted(results, "size=60k"):
         said = empty.snakemake("results/tiny/source.h5ad", ok=False)
         assert "ERROR: results/tiny/source.h5ad: the disk is full; free some space" in said
-        assert [path.name for path in (results / "tiny").glob("*")] == ["logs"]
+        assert {path.name for path in (results / "tiny").glob("*")} <= {"logs", "benchmarks"}
         subprocess.run(["mount", "-o", "remount,size=50m", results], check=True)
         empty.snakemake("results/tiny/source.h5ad")
 
