@@ -73,7 +73,8 @@ def code(script, *modules, arm=False):
 
 def needs(rule):
     """Resources of a rule from the table in the config; memory and time double per attempt
-    up to `most`: a job that asks for more than its partition has would wait for ever."""
+    up to `most`: a job that asks for more than its partition has would wait for ever.
+    """
     table = SETTINGS["resources"]
     first = table["default"] | table.get(rule, {})
 
