@@ -49,7 +49,7 @@ def llama(ours: backbone.Backbone) -> LlamaModel:
     block = ours.blocks[0]
     config = LlamaConfig(
         vocab_size=1, hidden_size=block.heads, num_attention_heads=block.heads,
-        num_key_value_heads=block.heads, head_dim=block.head_size,
+        num_key_value_heads=block.heads, head_dim=ours.head_size,
         intermediate_size=block.down.in_features, num_hidden_layers=len(ours.blocks),
         rms_norm_eps=backbone.EPSILON, rope_theta=backbone.THETA,
     )  # fmt: skip

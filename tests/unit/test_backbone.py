@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from ptrag.models import backbone
-from ptrag.models.backbone import Backbone, _GatedSilu, _Rotate, rotary
+from ptrag.models import attention, linear
+from ptrag.models.attention import _Attention, _Heads, attend, rotary
+from ptrag.models.backbone import Backbone, _GatedSilu
 
 SIZES = {"hidden": 12, "layers": 2, "heads": 3, "head_size": 6, "feed_forward": 20}
 
@@ -109,29 +110,61 @@ def test_sets_do_not_see_one_another():
     torch.testing.assert_close(made(x)[1:2], made(x[1:2]))
 
 
-@pytest.mark.parametrize("rows", [2, 1000])
-def test_gated_silu_and_its_gradient(rows, monkeypatch):
-    monkeypatch.setattr(backbone, "ROWS", rows)
-    both = torch.randn(2, 3, 8, dtype=torch.float64, requires_grad=True)
-    gate, up = both.chunk(2, -1)
-    torch.testing.assert_close(_GatedSilu.apply(both), torch.nn.functional.silu(gate) * up)
-    torch.autograd.gradcheck(_GatedSilu.apply, both)
+def test_gated_silu_and_its_gradient():
+    gate, up = torch.randn(2, 2, 3, 4, dtype=torch.float64, requires_grad=True)
+    expected = torch.nn.functional.silu(gate) * up
+    torch.testing.assert_close(_GatedSilu.apply(gate, up), expected)
+    torch.autograd.gradcheck(_GatedSilu.apply, (gate, up))
 
 
 def test_rotation_turns_planes_and_its_gradient_turns_back():
     S, A, D = 5, 2, 6
     cos, sin = rotary(S, D, torch.empty(0, dtype=torch.float64))
-    qkv = torch.randn(2, S, 3 * A * D, dtype=torch.float64, requires_grad=True)
-    turned = _Rotate.apply(qkv.clone(), cos, sin).view(2, S, 3, A, D)
-    start = qkv.detach().view(2, S, 3, A, D)
-    assert torch.equal(turned[:, :, 2], start[:, :, 2])  # values stay
+    qkv = torch.randn(2, S, 3, A, D, dtype=torch.float64, requires_grad=True)
+    turned = _Heads.apply(qkv, cos, sin).permute(1, 3, 0, 2, 4)
+    assert torch.equal(turned[:, :, 2], qkv[:, :, 2])  # values stay
+    start = qkv.detach()
     for plane in range(D // 2):
         angle = 10_000 ** (-2 * plane / D) * torch.arange(S, dtype=torch.float64)
         z = torch.complex(start[..., plane], start[..., plane + D // 2])[:, :, :2]
         z = z * torch.polar(torch.ones_like(angle), angle)[:, None, None]
         torch.testing.assert_close(turned[:, :, :2, :, plane], z.real)
         torch.testing.assert_close(turned[:, :, :2, :, plane + D // 2], z.imag)
-    torch.autograd.gradcheck(lambda x: _Rotate.apply(x.clone(), cos, sin), qkv)
+    torch.autograd.gradcheck(lambda x: _Heads.apply(x, cos, sin), qkv)
+    torch.autograd.gradcheck(lambda x: _Heads.apply(x, None, None), qkv)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_short_attention_is_torchs_own(causal, monkeypatch):
+    q, k, v = torch.randn(3, 2, 3, 5, 4, dtype=torch.float64, requires_grad=True)
+    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal)
+    torch.testing.assert_close(_Attention.apply(q, k, v, causal), expected)
+    torch.autograd.gradcheck(lambda *x: _Attention.apply(*x, causal), (q, k, v))
+    qkv = torch.randn(2, 5, 3 * 3 * 4, dtype=torch.float64)
+    positions = rotary(5, 4, qkv) if causal else None
+    short = attend(qkv, 3, positions)
+    monkeypatch.setattr(attention, "SHORT", 4)
+    torch.testing.assert_close(attend(qkv, 3, positions), short)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+@pytest.mark.parametrize("sizes", [(3, 7), (7, 3)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_linear_layer_is_torchs_own(sizes, bias, frozen):
+    made = linear.Linear(*sizes, bias=bias).requires_grad_(not frozen)
+    theirs = torch.nn.Linear(*sizes, bias=bias).requires_grad_(not frozen)
+    theirs.load_state_dict(made.state_dict())
+    x = torch.randn(2, 5, sizes[0], requires_grad=True)
+    y = x.detach().clone().requires_grad_()
+    torch.testing.assert_close(made(x), theirs(y))
+    made(x).square().sum().backward()
+    theirs(y).square().sum().backward()
+    torch.testing.assert_close(x.grad, y.grad)
+    for ours, other in zip(made.parameters(), theirs.parameters(), strict=True):
+        assert (ours.grad is None) == frozen
+        if not frozen:
+            torch.testing.assert_close(ours.grad, other.grad)
+    torch.autograd.gradcheck(made.double(), x.detach().double().requires_grad_())
 
 
 def test_weights_start_small():

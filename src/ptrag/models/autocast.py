@@ -1,4 +1,4 @@
-"""What stays in full precision where the rest of a network is autocast to bfloat16."""
+"""What is done in another way where a network is autocast to bfloat16, or compiled."""
 
 from contextlib import AbstractContextManager
 
@@ -14,3 +14,8 @@ def no_autocast(like: Tensor) -> AbstractContextManager:
 def wide(*tensors: Tensor) -> list[Tensor]:
     """Return bfloat16 and float16 tensors as float32, others as they are."""
     return [x.float() if x.dtype in (torch.bfloat16, torch.float16) else x for x in tensors]
+
+
+def eager(like: Tensor) -> bool:
+    """Whether operations run one by one as they stand: not under autocast or a compiler."""
+    return not (torch.compiler.is_compiling() or torch.is_autocast_enabled(like.device.type))

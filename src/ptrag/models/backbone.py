@@ -7,96 +7,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ptrag.models.attention import attend, rotary
+from ptrag.models.autocast import eager
+from ptrag.models.linear import Linear, linear
+
 EPSILON = 1e-6  # of RMSNorm
-THETA = 10_000.0  # base of the rotary frequencies
-ROWS = 64  # of the SwiGLU, at a time on a CPU
 INITIAL_STD = 0.02  # of every weight, as Llama is initialised
 
 
 class _GatedSilu(torch.autograd.Function):
-    """silu(gate) · up, keeping its input alone for the gradient.
-
-    Some rows at a time, whose intermediates then stay in a CPU's cache.
-    """
+    """silu(gate) · up, keeping its inputs alone for the gradient."""
 
     @staticmethod
-    def forward(ctx, both: Tensor) -> Tensor:
-        ctx.save_for_backward(both)
-        result = both.new_empty(*both.shape[:-1], both.shape[-1] // 2)
-        for rows, out in zip(_rows(both), _rows(result), strict=True):
-            gate, up = rows.chunk(2, dim=-1)
-            torch.mul(F.silu(gate), up, out=out)
-        return result
+    def forward(ctx, gate: Tensor, up: Tensor) -> Tensor:
+        ctx.save_for_backward(gate, up)
+        return F.silu(gate).mul_(up)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:
-        (both,) = ctx.saved_tensors
-        result = torch.empty_like(both)
-        for rows, onto, out in zip(_rows(both), _rows(grad), _rows(result), strict=True):
-            gate, up = rows.chunk(2, dim=-1)
-            to_gate, to_up = out.chunk(2, dim=-1)
-            torch.mul(onto, F.silu(gate), out=to_up)
-            torch.ops.aten.silu_backward(onto * up, gate, grad_input=to_gate)
-        return result
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor]:
+        gate, up = ctx.saved_tensors
+        to_gate = grad * up
+        torch.ops.aten.silu_backward(to_gate, gate, grad_input=to_gate)
+        return to_gate, F.silu(gate).mul_(grad)
 
 
-def gated_silu(both: Tensor) -> Tensor:
-    """Return silu(gate) · up of [gate | up] (..., 2F); a compiler fuses it by itself."""
-    if torch.compiler.is_compiling():
-        gate, up = both.chunk(2, dim=-1)
-        return F.silu(gate) * up
-    return _GatedSilu.apply(both)
-
-
-def _rows(x: Tensor) -> tuple[Tensor, ...]:
-    """Return views of the rows of (..., F), all at once where there is no cache to keep to."""
-    x = x.flatten(0, -2)
-    return x.split(ROWS) if x.device.type == "cpu" else (x,)
-
-
-def rotary(length: int, head_size: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the cosines and sines of rotary positions, each (S, 1, 1, D/2).
-
-    Position s turns the plane of the components i and i + D/2 by s · θ^(−2i/D), θ = 10,000.
-    """
-    exact = {"dtype": torch.float64, "device": like.device}
-    planes = torch.arange(0, head_size, 2, **exact) / head_size
-    angles = torch.arange(length, **exact)[:, None] * THETA**-planes
-    angles = angles[:, None, None]
-    return angles.cos().to(like), angles.sin().to(like)
-
-
-class _Rotate(torch.autograd.Function):
-    """Turn queries and keys by the angles of their positions, in place.
-
-    Of (B, S, 3 × A × D), which holds values too; the gradient turns back.
-    """
-
-    @staticmethod
-    def forward(ctx, qkv: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        ctx.save_for_backward(cos, sin)
-        ctx.mark_dirty(qkv)
-        left, right = _halves(qkv, cos)
-        turned = left * sin
-        left.mul_(cos).sub_(right * sin)
-        right.mul_(cos).add_(turned)
-        return qkv
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
-        cos, sin = ctx.saved_tensors
-        result = grad.clone()
-        left, right = _halves(result, cos)
-        turned = left * sin
-        left.mul_(cos).add_(right * sin)
-        right.mul_(cos).sub_(turned)
-        return result, None, None
-
-
-def _halves(qkv: Tensor, cos: Tensor) -> tuple[Tensor, ...]:
-    """Return the two halves of each head's queries and keys, views (B, S, 2, A, D/2)."""
-    D = 2 * cos.shape[-1]
-    return qkv.unflatten(-1, (3, -1, D))[:, :, :2].chunk(2, dim=-1)
+def gated_silu(gate: Tensor, up: Tensor) -> Tensor:
+    """Return silu(gate) · up; a compiler fuses it by itself."""
+    return _GatedSilu.apply(gate, up) if eager(gate) else F.silu(gate) * up
 
 
 class Block(nn.Module):
@@ -104,25 +41,22 @@ class Block(nn.Module):
 
     def __init__(self, hidden: int, heads: int, head_size: int, feed_forward: int) -> None:
         super().__init__()
-        self.heads, self.head_size = heads, head_size
+        self.heads = heads
         width = heads * head_size
         self.attention_norm = nn.RMSNorm(hidden, eps=EPSILON)
-        self.query_key_value = nn.Linear(hidden, 3 * width, bias=False)
-        self.attention_out = nn.Linear(width, hidden, bias=False)
+        self.query_key_value = Linear(hidden, 3 * width, bias=False)
+        self.attention_out = Linear(width, hidden, bias=False)
         self.feed_norm = nn.RMSNorm(hidden, eps=EPSILON)
-        self.gate_up = nn.Linear(hidden, 2 * feed_forward, bias=False)
-        self.down = nn.Linear(feed_forward, hidden, bias=False)
+        self.gate_up = Linear(hidden, 2 * feed_forward, bias=False)
+        self.down = Linear(feed_forward, hidden, bias=False)
 
     def forward(self, x: Tensor, positions: tuple[Tensor, Tensor] | None) -> Tensor:
         """Map (B, S, H) to (B, S, H); rotary and causal where ``positions`` are given."""
         qkv = self.query_key_value(self.attention_norm(x))
-        if positions is not None:
-            qkv = _Rotate.apply(qkv, *positions)
-        qkv = qkv.unflatten(-1, (3, self.heads, self.head_size))
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, A, S, D)
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=positions is not None)
-        x = x + self.attention_out(mixed.transpose(1, 2).flatten(2))
-        return x + self.down(gated_silu(self.gate_up(self.feed_norm(x))))
+        x = x + self.attention_out(attend(qkv, self.heads, positions))
+        normed = self.feed_norm(x)
+        gate, up = (linear(normed, weight) for weight in self.gate_up.weight.chunk(2))
+        return x + self.down(gated_silu(gate, up))
 
 
 class Backbone(nn.Module):

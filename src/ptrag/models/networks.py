@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ptrag.models.backbone import INITIAL_STD, Backbone
+from ptrag.models.linear import Linear
 
 SETS = 32  #: that go through the network at once when it predicts
 
@@ -122,7 +123,7 @@ class Network(nn.Module):
             hidden, model["layers"], model["heads"], model["head_size"], model["feed_forward"],
             model["causal"],
         )  # fmt: skip
-        self.decode = nn.Linear(hidden, shapes.n_genes)  # W_o
+        self.decode = Linear(hidden, shapes.n_genes)  # W_o
         self.gate = nn.Parameter(torch.zeros(())) if gated else None  # γ
         if model["frozen_backbone"]:
             self.backbone.requires_grad_(False)

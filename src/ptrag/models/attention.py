@@ -1,0 +1,115 @@
+"""Attention of the cells of a set to one another, with rotary positions (DESIGN §5, step 6).
+
+Axes: B sets, S cells of a set, A heads, D head size.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ptrag.models.autocast import eager
+
+THETA = 10_000.0  # base of the rotary frequencies
+#: Cells of a set up to which a CPU does better with S × S weights as they are.
+SHORT = 128
+
+
+def rotary(length: int, head_size: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the cosines and sines of rotary positions, each (S, D/2).
+
+    Position s turns the plane of the components i and i + D/2 by s · θ^(−2i/D), θ = 10,000.
+    """
+    exact = {"dtype": torch.float64, "device": like.device}
+    planes = torch.arange(0, head_size, 2, **exact) / head_size
+    angles = torch.arange(length, **exact)[:, None] * THETA**-planes
+    return angles.cos().to(like), angles.sin().to(like)
+
+
+def attend(qkv: Tensor, heads: int, positions: tuple[Tensor, Tensor] | None) -> Tensor:
+    """Return softmax(q·k/√D) v of each head, (B, S, A × D).
+
+    Parameters
+    ----------
+    qkv
+        (B, S, 3 × A × D) queries, keys and values.
+    heads
+        A.
+    positions
+        Of :func:`rotary`, for causal attention; None: every cell attends to all, without order.
+    """
+    qkv = qkv.unflatten(-1, (3, heads, -1))
+    q, k, v = _Heads.apply(qkv, *(positions or (None, None)))
+    causal = positions is not None
+    if eager(q) and q.device.type == "cpu" and q.shape[2] <= SHORT:
+        mixed = _Attention.apply(q, k, v, causal)
+    else:
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+    return mixed.transpose(1, 2).flatten(2)
+
+
+class _Heads(torch.autograd.Function):
+    """(B, S, 3, A, D) to (3, B, A, S, D), queries and keys turned by their positions' angles.
+
+    The gradient turns back.
+    """
+
+    @staticmethod
+    def forward(ctx, qkv: Tensor, cos: Tensor | None, sin: Tensor | None) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        qkv = qkv.permute(2, 0, 3, 1, 4)
+        if cos is None:
+            return qkv.contiguous()
+        turned = torch.empty_like(qkv, memory_format=torch.contiguous_format)
+        _turn(qkv[:2], turned[:2], cos, sin)
+        turned[2] = qkv[2]
+        return turned
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
+        parts, B, A, S, D = grad.shape
+        result = grad.new_empty(B, S, parts, A, D)
+        onto = result.permute(2, 0, 3, 1, 4)
+        if cos is None:
+            onto.copy_(grad)
+        else:
+            _turn(grad[:2], onto[:2], cos, -sin)
+            onto[2] = grad[2]
+        return result, None, None
+
+
+def _turn(x: Tensor, out: Tensor, cos: Tensor, sin: Tensor) -> None:
+    """Write (..., S, D) turned by angles (S, D/2) into ``out``."""
+    (left, right), (to_left, to_right) = x.chunk(2, -1), out.chunk(2, -1)
+    torch.mul(left, cos, out=to_left)
+    to_left.addcmul_(right, sin, value=-1)
+    torch.mul(right, cos, out=to_right)
+    to_right.addcmul_(left, sin)
+
+
+class _Attention(torch.autograd.Function):
+    """softmax(q·k/√D) v with its S × S weights kept: plain products, faster for small sets."""
+
+    @staticmethod
+    def forward(ctx, q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
+        S, D = q.shape[-2:]
+        later = q.new_zeros(S, S)
+        if causal:
+            later.fill_(-torch.inf).triu_(1)
+        sets = q.shape[:2]
+        q, k, v = (x.flatten(0, 1) for x in (q, k, v))
+        weights = torch.baddbmm(later, q, k.transpose(1, 2), alpha=D**-0.5).softmax(-1)
+        ctx.save_for_backward(q, k, v, weights)
+        return (weights @ v).unflatten(0, sets)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v, weights = ctx.saved_tensors
+        sets = grad.shape[:2]
+        grad = grad.reshape(q.shape)
+        to_v = weights.transpose(1, 2) @ grad
+        onto = torch.ops.aten._softmax_backward_data(
+            grad @ v.transpose(1, 2), weights, -1, weights.dtype
+        ).mul_(q.shape[-1] ** -0.5)
+        to_q, to_k = onto @ k, onto.transpose(1, 2) @ q
+        return *(x.unflatten(0, sets) for x in (to_q, to_k, to_v)), None
