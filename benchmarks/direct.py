@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaModel
 
 from ptrag.cells.store import CellStore
-from ptrag.models import backbone
+from ptrag.models import attention, backbone
 from ptrag.models.networks import Batch, Network, Predicted
 from ptrag.models.refinement import GumbelRefinement
 from ptrag.training.data import Step
@@ -51,7 +51,7 @@ def llama(ours: backbone.Backbone) -> LlamaModel:
         vocab_size=1, hidden_size=block.heads, num_attention_heads=block.heads,
         num_key_value_heads=block.heads, head_dim=ours.head_size,
         intermediate_size=block.down.in_features, num_hidden_layers=len(ours.blocks),
-        rms_norm_eps=backbone.EPSILON, rope_theta=backbone.THETA,
+        rms_norm_eps=backbone.EPSILON, rope_theta=attention.THETA,
     )  # fmt: skip
     config.hidden_size = block.down.out_features  # need not be a multiple of the heads
     made = LlamaModel(config)
