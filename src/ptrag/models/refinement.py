@@ -106,12 +106,13 @@ class _Scores(torch.autograd.Function):
         B, S, _ = left.shape
         K = right.shape[1]
         scores = left.new_empty(B, S, K, len(bias))
+        onto = weight / share
         for sets in _blocks(left, K):
             u = _hidden(left[sets], right[sets], mean[sets], scale[sets], v, c)
             y = F.gelu(u)
             if kept is not None:
-                y.mul_(kept[sets]).mul_(1 / share)
-            scores[sets] = F.linear(y, weight, bias)
+                y.mul_(kept[sets])
+            scores[sets] = F.linear(y, onto, bias)
         ctx.save_for_backward(left, right, mean, scale, v, c, weight, kept)
         ctx.share = share
         return scores
@@ -124,30 +125,27 @@ class _Scores(torch.autograd.Function):
         to_mean, to_scale = torch.empty_like(mean), torch.empty_like(scale)
         to_weight = torch.zeros_like(weight)
         to_vectors = left.new_zeros(2, H)  # of c and of v
-        both = torch.stack([c, v], dim=1)  # (H, 2)
+        back = weight.T / ctx.share
         for sets in _blocks(left, right.shape[1]):
             m, r = mean[sets], scale[sets]
             u = _hidden(left[sets], right[sets], m, r, v, c)
-            to_u = F.linear(grad[sets], weight.T)
+            to_u = F.linear(grad[sets], back)
             y = F.gelu(u)
             if kept is not None:
-                keep = kept[sets]
+                keep = kept[sets].to(y)  # once: a product with bool converts it each time
                 y.mul_(keep)
-                to_u.mul_(keep).mul_(1 / ctx.share)
-            # y is not yet divided by the kept share: the small product below is
+                to_u.mul_(keep)
             to_weight += grad[sets].flatten(0, 2).T @ y.flatten(0, 2)
             to_u = torch.ops.aten.gelu_backward(to_u, u)
-            onto = to_u @ both  # (b, S, K, 2)
             # u = r·(…) + c, so (…) = (u − c)/r
-            to_scale[sets] = (torch.linalg.vecdot(to_u, u) - onto[..., 0]) / r
-            to_mean[sets] = -r * onto[..., 1]
+            to_scale[sets] = (torch.linalg.vecdot(to_u, u) - to_u @ c) / r
+            to_mean[sets] = -r * (to_u @ v)
             rows = torch.stack([torch.ones_like(r), -r * m]).flatten(1)  # (2, bSK)
             to_vectors += rows @ to_u.flatten(0, 2)
             to_u.mul_(r.unsqueeze(-1))
             to_left[sets] = to_u.sum(2)
             to_right[sets] = to_u.sum(1)
-        if kept is not None:
-            to_weight /= ctx.share
+        to_weight /= ctx.share
         to_c, to_v = to_vectors
         to_bias = grad.sum((0, 1, 2))
         return to_left, to_right, to_mean, to_scale, to_v, to_c, to_weight, to_bias, None, None
