@@ -23,8 +23,9 @@ from scipy.optimize import nnls
 
 from ptrag.genes.embeddings import Embedding
 from ptrag.models import simple
+from ptrag.models.components import ComponentPosterior, Components
 from ptrag.models.estimate import Candidate, Estimate
-from ptrag.models.posterior import Kernel, Posterior, TextSimilarity, Variances
+from ptrag.models.posterior import Kernel, TextSimilarity, Variances
 from ptrag.models.variances import fit_variances, fitted_lines, held_out
 from ptrag.retrieval.index import Neighbours
 from ptrag.retrieval.responses import Responses
@@ -47,8 +48,8 @@ class Expert:
     k
         Neighbours of the member ``knn``, and candidates in an estimate's evidence (those of
         largest |ω|).
-    variances
-        Of the Gaussian process.
+    variances, components
+        Of the Gaussian process, and the directions in which it is solved.
     weights
         w of each of :data:`MEMBERS`; a missing one is zero.
     """
@@ -58,8 +59,9 @@ class Expert:
     neighbours: Neighbours
     k: int
     variances: Variances
+    components: Components
     weights: dict[str, float]
-    _latest: tuple[str, Posterior] | None = field(default=None, init=False, repr=False)
+    _latest: tuple[str, ComponentPosterior] | None = field(default=None, init=False, repr=False)
 
     def __call__(self, line: str, perturbation: str) -> Estimate:
         """Predict a pair; its own entry, if it was trained on, does not serve it."""
@@ -68,10 +70,11 @@ class Expert:
             omega = simple.line_mean(self.responses, line, keep)
             return Estimate(omega @ self.responses.delta, note=UNKNOWN)
         omegas = self._coefficients(line, perturbation, keep)
-        omega = np.zeros(len(keep))
+        omega, delta = np.zeros(len(keep)), np.zeros(self.responses.delta.shape[1])
         for member, its in omegas.items():
-            omega += self.weights[member] * its
-        delta = omega @ self.responses.delta
+            gates = self.components.share @ its if its.ndim == 2 else its
+            omega += self.weights[member] * gates
+            delta += self.weights[member] * self._mix(its)
         candidates = self._candidates(line, perturbation, keep, omegas, omega, delta)
         return Estimate(delta, candidates, self._note(line, keep))
 
@@ -122,16 +125,18 @@ class Expert:
             predicted += [self._mix(self._member(member, *pairs[i], keep))[None] for i in group]
         return np.concatenate(predicted)
 
-    def posterior(self, line: str) -> Posterior:
+    def posterior(self, line: str) -> ComponentPosterior:
         """Return the Gaussian process of a target line; the latest is kept."""
         if self._latest is None or self._latest[0] != line:
             self._latest = None  # two of them need not fit into memory
             kernel = Kernel(self.responses, self.text, line)
-            self._latest = line, Posterior(kernel, self.variances)
+            self._latest = line, ComponentPosterior(kernel, self.variances, self.components)
         return self._latest[1]
 
     def _mix(self, omega: np.ndarray) -> np.ndarray:
-        """(G,) Σ ω δ, without reading entries that do not count where they are most."""
+        """(G,) Σ ω δ of (N,), or (C, N) by component; reads no entries that do not count."""
+        if omega.ndim == 2:
+            return self.components.mix(omega, self.responses.delta)
         rows = np.flatnonzero(omega)
         if 4 * len(rows) < len(omega):
             return omega[rows] @ self.responses.delta[rows]
@@ -145,7 +150,7 @@ class Expert:
     def _coefficients(
         self, line: str, perturbation: str, keep: np.ndarray
     ) -> dict[str, np.ndarray]:
-        """(N,) ω of every member that has a weight."""
+        """Return ω of every member that has a weight: (N,), of the posterior (C, N)."""
         return {
             member: self._member(member, line, perturbation, keep)
             for member, weight in self.weights.items()
@@ -153,13 +158,14 @@ class Expert:
         }
 
     def _member(self, member: str, line: str, perturbation: str, keep: np.ndarray) -> np.ndarray:
-        """(N,) ω of one member that may use the entries of ``keep``."""
+        """Return ω of one member that may use the entries of ``keep``."""
         if member == "posterior":
             if (keep == self._others(line, perturbation)).all():
                 return self.posterior(line).coefficients(perturbation)
             kernel = Kernel(self.responses.without(np.flatnonzero(~keep)), self.text, line)
-            omega = np.zeros(len(keep))
-            omega[keep] = Posterior(kernel, self.variances).coefficients(perturbation)
+            rest = ComponentPosterior(kernel, self.variances, self.components)
+            omega = np.zeros((len(self.components.share), len(keep)))
+            omega[:, keep] = rest.coefficients(perturbation)
             return omega
         if member == "line_mean":
             return simple.line_mean(self.responses, line, keep)
@@ -228,9 +234,8 @@ def fit_expert(
         ``topk_rag``: k of :class:`Expert`.
     """
     text = TextSimilarity(embedding, responses.perturbations)
-    expert = Expert(
-        responses, text, neighbours, options["topk_rag"], fit_variances(responses, text), {}
-    )
+    variances, components = fit_variances(responses, text), Components.of(responses)
+    expert = Expert(responses, text, neighbours, options["topk_rag"], variances, components, {})
     expert.weights = fit_weights(expert)
     return expert
 

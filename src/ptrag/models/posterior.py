@@ -146,10 +146,7 @@ class Kernel:
         self.target = responses.lines.index(line)
         self.measured = np.unique(responses.line_of)  # lines with an entry
         self.noise = responses.own_variance.mean(axis=1)  # N, s²
-        self.centred = responses.delta.copy()  # N × G, less the line's mean
-        for at in self.measured:
-            rows = responses.line_of == at
-            self.centred[rows] -= self.centred[rows].mean(axis=0)
+        self.centred = responses.centred
 
     @cached_property
     def _address(self) -> np.ndarray:

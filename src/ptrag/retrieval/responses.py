@@ -161,6 +161,15 @@ class Responses:
         control = np.array([self.control_se[line] for line in self.lines])
         return np.maximum(self.se**2 - control[self.line_of] ** 2, 0.0)
 
+    @cached_property
+    def centred(self) -> np.ndarray:
+        """(N, G) delta less the mean over the entries of its line."""
+        centred = self.delta.copy()
+        for at in np.unique(self.line_of):
+            rows = self.line_of == at
+            centred[rows] -= centred[rows].mean(axis=0)
+        return centred
+
     def number(self, perturbation: str) -> int:
         """Return a perturbation's number in :attr:`perturbations`, -1 if it has no entry."""
         return self._perturbation_number.get(perturbation, -1)
