@@ -1,12 +1,12 @@
 """The closed-form expert: measured responses, weighted by what leave-one-out finds they are worth.
 
-δ̂(p, t) = Σ_m w_m δ̂_m(p, t), w ≥ 0, over the members
+δ̂(p, t) = Σ_m w_m δ̂_m(p, t) over the members
 
     posterior           the Gaussian process of :mod:`ptrag.models.posterior`
     line_mean, perturbation_mean, additive, knn      of :mod:`ptrag.models.simple`
 
 each of which is a mixture of entries, so that δ̂ = Σ_i ω_i δ_i. What is fitted (the variances of
-the process, then w by nonnegative least squares) minimises the squared error of *exact*
+the process, then w: :mod:`ptrag.models.mixture`) minimises the squared error of *exact*
 leave-one-out predictions of what the protocol holds out: under ``unseen_combination`` an entry
 of the target line, under ``unseen_perturbation`` all entries of a perturbation. Little data
 must not be over-fitted, so each step away from ``line_mean``, to the best simple member alone and
@@ -19,19 +19,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.optimize import nnls
 
 from ptrag.genes.embeddings import Embedding
 from ptrag.models import simple
 from ptrag.models.components import ComponentPosterior, Components
 from ptrag.models.estimate import Candidate, Estimate
+from ptrag.models.mixture import LeftOut, fit_weights
 from ptrag.models.posterior import Kernel, TextSimilarity, Variances
 from ptrag.models.variances import fit_variances, fitted_lines, held_out
 from ptrag.retrieval.index import Neighbours
 from ptrag.retrieval.responses import Responses
 
 MEMBERS = ("posterior", "line_mean", "perturbation_mean", "additive", "knn")
-SMALLEST = 0.05  # share of the weights that a member needs to stay in the mixture
 
 UNKNOWN = "no measured response and no text: line_mean"
 NO_ENTRY = "no training pair in the line: mean of all lines"
@@ -236,45 +235,19 @@ def fit_expert(
     text = TextSimilarity(embedding, responses.perturbations)
     variances, components = fit_variances(responses, text), Components.of(responses)
     expert = Expert(responses, text, neighbours, options["topk_rag"], variances, components, {})
-    expert.weights = fit_weights(expert)
+    expert.weights = fit_weights(leave_out(expert))
     return expert
 
 
-def fit_weights(expert: Expert) -> dict[str, float]:
-    """Return w, or a simple member alone where the mixture is not clearly better."""
+def leave_out(expert: Expert) -> LeftOut:
+    """Predict by every member, each without what the protocol holds out together with it."""
     responses = expert.responses
     groups = held_out(responses, fitted_lines(responses))
     rows = np.concatenate(groups)
-    real = responses.delta[rows]
-    said = {member: expert.left_out(member, groups) for member in MEMBERS}
-    design = np.stack([its.ravel() for its in said.values()], axis=1)
-    w = _nonnegative(design, real.ravel())
-
-    def errors(predicted: np.ndarray) -> np.ndarray:
-        squares = ((predicted - real) ** 2).sum(axis=1)
-        return np.bincount(responses.perturbation_of[rows], squares)[
-            np.unique(responses.perturbation_of[rows])
-        ]
-
-    alone = {"line_mean": 1.0}
-    before = errors(said["line_mean"])
-    best = min(MEMBERS[1:], key=lambda member: errors(said[member]).sum())
-    if _clear(before - errors(said[best])):
-        alone, before = {best: 1.0}, errors(said[best])
-    if not _clear(before - errors((design @ w).reshape(real.shape))):
-        return alone
-    return {member: float(its) for member, its in zip(MEMBERS, w, strict=True) if its > 0}
-
-
-def _nonnegative(design: np.ndarray, real: np.ndarray) -> np.ndarray:
-    """(M,) nonnegative least squares; once more without what has hardly any weight."""
-    w, _ = nnls(design, real)
-    kept = w >= SMALLEST * w.sum()
-    w[~kept] = 0.0
-    w[kept], _ = nnls(design[:, kept], real)
-    return w
-
-
-def _clear(gain: np.ndarray) -> bool:
-    """Whether the sum of a gain per perturbation exceeds its standard error."""
-    return len(gain) > 1 and gain.sum() > np.sqrt(len(gain)) * gain.std(ddof=1)
+    return LeftOut(
+        {member: expert.left_out(member, groups) for member in MEMBERS},
+        responses.delta[rows],
+        responses.line_of[rows],
+        responses.perturbation_of[rows],
+        [responses.targets[i] for i in rows],
+    )

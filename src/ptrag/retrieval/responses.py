@@ -170,6 +170,15 @@ class Responses:
             centred[rows] -= centred[rows].mean(axis=0)
         return centred
 
+    @cached_property
+    def targets(self) -> list[np.ndarray]:
+        """For each entry the columns of its perturbed genes, as far as they are measured."""
+        column = {gene: i for i, gene in enumerate(self.genes)}
+        return [
+            np.array([column[gene] for gene in name.split("+") if gene in column], dtype=int)
+            for name in self.entries["perturbation"]
+        ]
+
     def number(self, perturbation: str) -> int:
         """Return a perturbation's number in :attr:`perturbations`, -1 if it has no entry."""
         return self._perturbation_number.get(perturbation, -1)
