@@ -1,5 +1,7 @@
 """The closed-form expert against brute force: kriging systems, refits, recomputation."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,7 @@ from ptrag.errors import PtragError
 from ptrag.genes.embeddings import Embedding
 from ptrag.models import expert as expert_module
 from ptrag.models.arms import additive, knn, line_mean, perturbation_mean, response_expert
+from ptrag.models.components import Components
 from ptrag.models.expert import NO_ENTRY, UNKNOWN, Expert, fit_expert
 from ptrag.models.posterior import Kernel, Posterior, TextSimilarity, Variances
 from ptrag.models.variances import _Case, _start, held_out
@@ -23,21 +26,41 @@ MIXTURE = {
 }  # fmt: skip
 
 
-def make(protocol="unseen_combination", weights=MIXTURE, **facts):
-    """An expert with given variances and weights on a small screen."""
+def make(protocol="unseen_combination", weights=MIXTURE, components=False, **facts):
+    """An expert with given variances, weights and perhaps components on a small screen."""
     target = "b" if protocol == "unseen_combination" else None
     responses = draw_responses(seed=7, protocol=protocol, target=target, **facts)
     embedding = draw_embedding()
     text = TextSimilarity(embedding, responses.perturbations)
     neighbours = nearest(embedding, responses.perturbations)
     variances = COMBINATION if target else NEW
-    return Expert(responses, text, neighbours, 4, variances, dict(weights))
+    directions = one(responses)
+    if components:
+        directions = two_groups(responses)
+    return Expert(responses, text, neighbours, 4, variances, directions, dict(weights))
+
+
+def one(responses):
+    """All directions alike."""
+    return Components.one(len(responses.genes))
+
+
+def two_groups(responses, seed=3):
+    """Two groups of random directions and what is left, in units of genes of their own."""
+    rng = np.random.default_rng(seed)
+    G = len(responses.genes)
+    Q = np.linalg.qr(rng.normal(size=(G, 4)))[0].T
+    share = np.array([0.5, 0.3, 0.2])
+    return Components(rng.uniform(0.5, 2, G), [Q[:1], Q[1:]], np.array([0.2, 1.0, 5.0]), share)
 
 
 def less(expert, rows):
     """The same expert, had it never seen some entries."""
     its = expert.responses.without(rows)
-    return Expert(its, expert.text, expert.neighbours, expert.k, expert.variances, expert.weights)
+    return Expert(
+        its, expert.text, expert.neighbours, expert.k, expert.variances, expert.components,
+        expert.weights,
+    )  # fmt: skip
 
 
 def pair(responses, i):
@@ -95,7 +118,7 @@ def test_the_posterior_solves_the_kriging_system():
             own = expert.responses.rows(line, name)
             keep = np.setdiff1d(np.arange(len(expert.responses.entries)), own)
             expected, omega = kriging(expert.responses, expert.text, COMBINATION, line, name, keep)
-            found = expert.posterior(line).coefficients(name)
+            (found,) = expert.posterior(line).coefficients(name)
             np.testing.assert_allclose(found[keep], omega, rtol=1e-8, atol=1e-10)
             np.testing.assert_allclose(
                 found @ expert.responses.delta, expected, rtol=1e-8, atol=1e-10
@@ -105,8 +128,9 @@ def test_the_posterior_solves_the_kriging_system():
 
 @pytest.mark.parametrize("protocol", ["unseen_combination", "unseen_perturbation"])
 @pytest.mark.parametrize("weights", [MIXTURE, {"posterior": 1.0}, {"additive": 1.0}])
-def test_leave_one_out_is_brute_force_refitting(protocol, weights):
-    expert = make(protocol, weights)
+@pytest.mark.parametrize("components", [False, True])
+def test_leave_one_out_is_brute_force_refitting(protocol, weights, components):
+    expert = make(protocol, weights, components)
     found = expert.leave_one_out()
     for group in held_out(expert.responses, expert.responses.lines):
         refitted = less(expert, group)
@@ -160,7 +184,7 @@ def test_without_kernel_and_errors_the_posterior_is_the_mean_of_the_line():
             expert(line, "P99x").delta, expected(line, "").delta, rtol=1e-10, atol=1e-10
         )
         np.testing.assert_allclose(
-            expert.posterior(line).coefficients("new") @ expert.responses.delta,
+            expert.posterior(line).coefficients("new")[0] @ expert.responses.delta,
             expected(line, "").delta, rtol=1e-10, atol=1e-10,
         )  # fmt: skip
 
@@ -176,9 +200,25 @@ def test_a_dominant_same_perturbation_part_is_the_additive_model():
         )
 
 
+def by_component(expert, *arguments, **options):
+    """Kriging of each group of components by itself, put together by projections."""
+    G = len(expert.responses.genes)
+    left, total = np.eye(G), np.zeros(G)
+    its = expert.components
+    for i, reliability in enumerate(its.reliability):
+        project = left if i == len(its.directions) else its.directions[i].T @ its.directions[i]
+        left = left - project
+        variances = replace(expert.variances, reliability=reliability)
+        said, _ = kriging(expert.responses, expert.text, variances, *arguments, **options)
+        total += its.scale * (project @ (said / its.scale))
+    return total
+
+
 @pytest.mark.parametrize("trained", [False, True])
-def test_a_reported_deletion_is_what_recomputation_gives(trained):
-    expert = make(weights={"posterior": 0.7, "additive": 0.2, "knn": 0.1})
+@pytest.mark.parametrize("components", [False, True])
+def test_a_reported_deletion_is_what_recomputation_gives(trained, components):
+    weights = {"posterior": 0.7, "additive": 0.2, "knn": 0.1}
+    expert = make(weights=weights, components=components)
     responses = expert.responses
     names = [n for n in responses.perturbations if len(responses.rows("b", n)) == trained][:2]
     assert len(names) == 2
@@ -191,12 +231,7 @@ def test_a_reported_deletion_is_what_recomputation_gives(trained):
             gone = np.concatenate([own, responses.rows(line, q)])
             keep = np.setdiff1d(np.arange(len(responses.entries)), gone)
             rest = less(expert, gone)
-            expected = (
-                0.7
-                * kriging(
-                    responses, expert.text, COMBINATION, "b", name, keep, addresses=responses
-                )[0]
-            )
+            expected = 0.7 * by_component(expert, "b", name, keep, addresses=responses)
             for member in ("additive", "knn"):
                 rest.weights = {member: expert.weights[member]}
                 expected = expected + rest("b", name).delta
@@ -246,12 +281,15 @@ def test_a_noisier_entry_gets_less_weight():
         if not len(responses.rows("b", n)) and len(responses.rows("a", n))
     )  # fmt: skip
     row = responses.rows("a", name)[0]
-    before = expert.posterior("b").coefficients(name)[row]
+    before = expert.posterior("b").coefficients(name)[0, row]
     se = responses.se.copy()
     se[row] *= 4
     noisy = Responses(**{**vars_of(responses), "se": se})
-    expert = Expert(noisy, expert.text, expert.neighbours, 4, expert.variances, expert.weights)
-    after = expert.posterior("b").coefficients(name)[row]
+    expert = Expert(
+        noisy, expert.text, expert.neighbours, 4, expert.variances, expert.components,
+        expert.weights,
+    )  # fmt: skip
+    after = expert.posterior("b").coefficients(name)[0, row]
     assert 0 < after < before
 
 

@@ -70,9 +70,10 @@ class Components:
         if rank == 0 or total <= 0 or ratio <= 0:
             return cls.one(n_genes)
         groups = np.array_split(np.arange(rank), min(GROUPS, rank))
-        left = max((total - signal.sum()) / (n_genes - rank), LEAST_SIGNAL * total / n_genes)
+        others = n_genes - rank
+        left = max((total - signal.sum()) / max(others, 1), LEAST_SIGNAL * total / n_genes)
         each = np.array([*(signal[its].mean() for its in groups), left])
-        share = each * [*(len(its) for its in groups), n_genes - rank]
+        share = each * [*(len(its) for its in groups), others]
         return cls(scale, [directions[its] for its in groups], ratio / each, share / share.sum())
 
     def join(self, parts: Sequence[np.ndarray]) -> np.ndarray:

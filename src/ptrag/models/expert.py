@@ -11,7 +11,8 @@ leave-one-out predictions of what the protocol holds out: under ``unseen_combina
 of the target line, under ``unseen_perturbation`` all entries of a perturbation. Little data
 must not be over-fitted, so each step away from ``line_mean``, to the best simple member alone and
 from there to the mixture, is taken only where it gains more than one standard error over
-perturbations (the one-standard-error rule of Breiman et al. 1984).
+perturbations (the one-standard-error rule of Breiman et al. 1984); so is the step to read texts
+where the same perturbation was measured in other lines.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from ptrag.genes.embeddings import Embedding
 from ptrag.models import simple
 from ptrag.models.components import ComponentPosterior, Components
 from ptrag.models.estimate import Candidate, Estimate
-from ptrag.models.mixture import LeftOut, fit_weights
+from ptrag.models.mixture import LeftOut, amplified, clear, fit_weights, mix
 from ptrag.models.posterior import Kernel, TextSimilarity, Variances
 from ptrag.models.variances import fit_variances, fitted_lines, held_out
 from ptrag.retrieval.index import Neighbours
@@ -232,20 +233,32 @@ def fit_expert(
     options
         ``topk_rag``: k of :class:`Expert`.
     """
-    text = TextSimilarity(embedding, responses.perturbations)
-    variances, components = fit_variances(responses, text), Components.of(responses)
-    expert = Expert(responses, text, neighbours, options["topk_rag"], variances, components, {})
-    expert.weights = fit_weights(leave_out(expert))
+    text, components = TextSimilarity(embedding, responses.perturbations), Components.of(responses)
+
+    def fitted(read: bool) -> tuple[Expert, LeftOut]:
+        variances = fit_variances(responses, text, read)
+        expert = Expert(responses, text, neighbours, options["topk_rag"], variances, components, {})
+        left = leave_out(expert, MEMBERS if read else MEMBERS[:-1])
+        expert.weights = fit_weights(left)
+        return expert, left
+
+    expert, left = fitted(read=True)
+    if responses.protocol == "unseen_combination":  # in the other, text is all there is
+        deaf, without = fitted(read=False)
+        gain = without.errors(mix(without, deaf.weights)) - left.errors(mix(left, expert.weights))
+        if not clear(gain):
+            expert, left = deaf, without
+    expert.weights = amplified(left, expert.weights)
     return expert
 
 
-def leave_out(expert: Expert) -> LeftOut:
+def leave_out(expert: Expert, members: Sequence[str] = MEMBERS) -> LeftOut:
     """Predict by every member, each without what the protocol holds out together with it."""
     responses = expert.responses
     groups = held_out(responses, fitted_lines(responses))
     rows = np.concatenate(groups)
     return LeftOut(
-        {member: expert.left_out(member, groups) for member in MEMBERS},
+        {member: expert.left_out(member, groups) for member in members},
         responses.delta[rows],
         responses.line_of[rows],
         responses.perturbation_of[rows],

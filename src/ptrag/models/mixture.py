@@ -2,8 +2,8 @@
 
 First the least squared error: nonnegative least squares, and only where it clearly gains on a
 simple member alone. A prediction of least squared error is shrunk by as much as it is unsure,
-so that perturbations look alike. Where that costs discrimination against a simple member, what
-the members say beyond the line's mean m is amplified as little as undoes it,
+so that perturbations look alike. Where that clearly costs discrimination against a simple member,
+what the members say beyond the line's mean m is amplified as little as undoes it,
 
     δ̂ = m + c (Σ_m w_m δ̂_m − m),  c ≥ 1,
 
@@ -58,8 +58,8 @@ class LeftOut(NamedTuple):
         product = (x * y).sum(axis=1)
         return np.divide(product, norm, out=np.zeros_like(norm), where=norm > 0).mean()
 
-    def discrimination(self, predicted: np.ndarray) -> float:
-        """Mean perturbation discrimination score (L1) among a line's entries."""
+    def discrimination(self, predicted: np.ndarray) -> np.ndarray:
+        """Perturbation discrimination scores (L1) of entries among those of their line."""
         scores = []
         for line in np.unique(self.line):
             rows = np.flatnonzero(self.line == line)
@@ -68,7 +68,12 @@ class LeftOut(NamedTuple):
             targets = [self.targets[i] for i in rows]
             own = np.arange(len(rows))
             scores.append(discrimination(predicted[rows], self.real[rows], own, "l1", targets))
-        return np.nanmean(np.concatenate(scores))
+        return np.concatenate(scores)
+
+
+def mix(left: LeftOut, weights: Mapping[str, float]) -> np.ndarray:
+    """(n, G) leave-one-out predictions of the mixture."""
+    return sum(weight * left.said[member] for member, weight in weights.items())
 
 
 def fit_weights(left: LeftOut) -> dict[str, float]:
@@ -82,22 +87,28 @@ def fit_weights(left: LeftOut) -> dict[str, float]:
     w = _nonnegative(design, left.real.ravel())
     alone, before = {"line_mean": 1.0}, left.errors(left.said["line_mean"])
     best = min(_simple(left), key=lambda member: left.errors(left.said[member]).sum())
-    if _clear(before - left.errors(left.said[best])):
+    if clear(before - left.errors(left.said[best])):
         alone, before = {best: 1.0}, left.errors(left.said[best])
-    mixed = (design @ w).reshape(left.real.shape)
-    if not _clear(before - left.errors(mixed)):
-        return alone
-    c = amplitude(left, mixed)
-    weights = dict(zip(members, c * w, strict=True))
-    weights["line_mean"] += 1 - c
-    return {member: float(its) for member, its in weights.items() if its}
+    weights = {member: float(its) for member, its in zip(members, w, strict=True) if its}
+    return weights if clear(before - left.errors(mix(left, weights))) else alone
 
 
-def amplitude(left: LeftOut, mixed: np.ndarray) -> float:
+def amplified(left: LeftOut, weights: Mapping[str, float]) -> dict[str, float]:
+    """Return the weights of m + c (δ̂ − m)."""
+    c = _amplitude(left, mix(left, weights))
+    if c == 1:
+        return dict(weights)
+    more = {member: c * weight for member, weight in weights.items()}
+    return more | {"line_mean": more.get("line_mean", 0.0) + 1 - c}
+
+
+def _amplitude(left: LeftOut, mixed: np.ndarray) -> float:
     """Return c: 1, or as little more as discrimination needs to be a simple member's."""
     mean = left.said["line_mean"]
     simple = [left.said[member] for member in _simple(left)]
-    bar = max(left.discrimination(its) for its in simple)
+    ranked = max((left.discrimination(its) for its in simple), key=np.mean)
+    if not clear(ranked - left.discrimination(mixed)):
+        return 1.0
     error = min(left.errors(its).sum() for its in simple)
     correlation = max(left.correlation(its) for its in simple)
     allowed = 1.0
@@ -106,7 +117,7 @@ def amplitude(left: LeftOut, mixed: np.ndarray) -> float:
         if left.errors(said).sum() > error or left.correlation(said) < correlation:
             break
         allowed = float(c)
-        if left.discrimination(said) >= bar:
+        if left.discrimination(said).mean() >= ranked.mean():
             break
     return allowed
 
@@ -124,6 +135,6 @@ def _nonnegative(design: np.ndarray, real: np.ndarray) -> np.ndarray:
     return w
 
 
-def _clear(gain: np.ndarray) -> bool:
-    """Whether the sum of a gain per perturbation exceeds its standard error."""
+def clear(gain: np.ndarray) -> bool:
+    """Whether the sum of independent gains exceeds its standard error."""
     return len(gain) > 1 and gain.sum() > np.sqrt(len(gain)) * gain.std(ddof=1)

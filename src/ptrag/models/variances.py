@@ -41,12 +41,12 @@ def fitted_lines(responses: Responses) -> list[str]:
     return responses.lines
 
 
-def fit_variances(responses: Responses, text: TextSimilarity) -> Variances:
+def fit_variances(responses: Responses, text: TextSimilarity, read: bool = True) -> Variances:
     """Minimise the squared error of leave-one-out over the log variances.
 
     The start, towards which little data are pulled, shares the variance of the deltas equally
     among the kernel's parts. Above :data:`FITTED_ON` perturbations a seeded sample of them is
-    used. ``reliability`` stays 1.
+    used. ``reliability`` stays 1. Where texts are not ``read``, their variances are 0.
     """
     responses = _sample(responses)
     new = responses.protocol == "unseen_perturbation"
@@ -55,6 +55,8 @@ def fit_variances(responses: Responses, text: TextSimilarity) -> Variances:
         for line in (responses.lines[:1] if new else fitted_lines(responses))
     ]
     start = _start(kernels[0], new)
+    if not read:
+        start[1:3] = 0.0
     cases = [_Case(kernel, start) for kernel in kernels]
     free = start > 0
     origin = np.log(start[free])
