@@ -58,9 +58,9 @@ class Components:
         centred, own = responses.centred, responses.own_variance
         n_genes = centred.shape[1]
         n = len(centred) - len(np.unique(responses.line_of))
-        noise = own.mean(axis=0)
-        if n < 2 or not noise.any():
+        if n < 2 or not own.any():
             return cls.one(n_genes)
+        noise = own.mean(axis=0)
         scale = np.sqrt(np.maximum(noise, LEAST_NOISE * noise.mean()))
         _, lengths, directions = np.linalg.svd(centred / scale, full_matrices=False)
         power = lengths**2 / n / (own / scale**2).mean()
