@@ -115,11 +115,12 @@ class ComponentPosterior:
 
     def __init__(self, kernel: Kernel, variances: Variances, components: Components) -> None:
         self.components = components
-        parts = list(kernel.parts())
-        self._each = [
-            Posterior(kernel, replace(variances, reliability=variances.reliability * its), parts)
-            for its in components.reliability
-        ]
+        exact = kernel.covariance(replace(variances, reliability=0.0))
+        self._each = []
+        for its in variances.reliability * components.reliability:
+            covariance = exact.copy()
+            covariance[np.diag_indices_from(covariance)] += its * kernel.noise
+            self._each.append(Posterior(kernel, replace(variances, reliability=its), covariance))
 
     def told(self, rows: Sequence[int] | np.ndarray) -> bool:
         """Whether the other entries tell anything of these."""

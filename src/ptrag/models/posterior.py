@@ -218,25 +218,28 @@ class Posterior:
         Covariances of that line.
     variances
         Their weights.
-    parts
-        What ``kernel.parts()`` yields, where it is at hand.
+    covariance
+        ``kernel.covariance(variances)``, where it is at hand.
     """
 
     def __init__(
-        self, kernel: Kernel, variances: Variances, parts: Sequence[np.ndarray] = ()
+        self, kernel: Kernel, variances: Variances, covariance: np.ndarray | None = None
     ) -> None:
         self.kernel, self.variances = kernel, variances
-        self.inverse = np.linalg.inv(kernel.covariance(variances, parts))
-        self._solved = self.inverse @ kernel.means  # N × M
-        self._gram = np.linalg.inv(kernel.means.T @ self._solved)
-        self.precision = self.inverse - self._solved @ self._gram @ self._solved.T  # P
+        if covariance is None:
+            covariance = kernel.covariance(variances)
+        inverse = np.linalg.inv(covariance)
+        solved = inverse @ kernel.means  # N × M
+        self._to_mean = solved @ np.linalg.inv(kernel.means.T @ solved)
+        self.precision = inverse - self._to_mean @ solved.T  # P
+        self._most = np.diag(inverse).copy()
         self.rotated = self.precision @ kernel.responses.delta  # P δ, N × G
 
     def told(self, rows: Sequence[int] | np.ndarray) -> bool:
         """Whether the other entries tell anything of these: not if a line has no others."""
         block = self.precision[np.ix_(rows, rows)]
         least = np.linalg.eigvalsh(block)[0]
-        return bool(least > LEAST * np.diag(self.inverse)[rows].max())
+        return bool(least > LEAST * self._most[rows].max())
 
     def residuals(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """(n, G) measured minus predicted deltas of entries, all of them left out together."""
@@ -258,7 +261,7 @@ class Posterior:
         mean = (self.kernel.measured == self.kernel.target).astype(float)
         if not mean.any():  # no entry in the line: the mean of all lines
             mean[:] = 1 / len(mean)
-        return self.inverse @ cross + self._solved @ (self._gram @ (mean - self._solved.T @ cross))
+        return self.precision @ cross + self._to_mean @ mean
 
     def deletion(self, perturbation: str, omega: np.ndarray, entry: int) -> np.ndarray:
         """(G,) change of the pair's prediction when one entry is not retrieved.

@@ -91,14 +91,14 @@ class _Case:
 
     def __init__(self, kernel: Kernel, start: np.ndarray) -> None:
         self.kernel, self.parts = kernel, list(kernel.parts())
-        first = Posterior(kernel, Variances(*start), self.parts)
+        first = self._posterior(start)
         line = kernel.responses.lines[kernel.target]
         self.groups = [rows for rows in held_out(kernel.responses, [line]) if first.told(rows)]
         self.total = sum((kernel.centred[rows] ** 2).sum() for rows in self.groups)
 
     def error(self, variances: np.ndarray) -> tuple[float, np.ndarray]:
         """Return E and its gradient with respect to the six variances."""
-        posterior = Posterior(self.kernel, Variances(*variances), self.parts)
+        posterior = self._posterior(variances)
         P, r = posterior.precision, posterior.rotated
         error, u, C = 0.0, np.zeros_like(r), np.zeros_like(P)
         for rows in self.groups:
@@ -110,6 +110,10 @@ class _Case:
         S = 2 * P @ C @ P - 2 * (P @ u) @ r.T
         gradient = [np.vdot(part, S) for part in self.parts]
         return error, np.array([*gradient, np.trace(S)])
+
+    def _posterior(self, values: np.ndarray) -> Posterior:
+        variances = Variances(*values)
+        return Posterior(self.kernel, variances, self.kernel.covariance(variances, self.parts))
 
 
 def _start(kernel: Kernel, new: bool) -> np.ndarray:
