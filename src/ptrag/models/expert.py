@@ -11,12 +11,13 @@ leave-one-out predictions of what the protocol holds out: under ``unseen_combina
 of the target line, under ``unseen_perturbation`` all entries of a perturbation. Little data
 must not be over-fitted, so each step away from ``line_mean``, to the best simple member alone and
 from there to the mixture, is taken only where it gains more than one standard error over
-perturbations (the one-standard-error rule of Breiman et al. 1984); so is the step to read texts
-where the same perturbation was measured in other lines.
+perturbations (the one-standard-error rule of Breiman et al. 1984); so are the steps to read texts
+where the same perturbation was measured in other lines, and to tell components apart.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from ptrag.genes.embeddings import Embedding
 from ptrag.models import simple
 from ptrag.models.components import ComponentPosterior, Components
 from ptrag.models.estimate import Candidate, Estimate
-from ptrag.models.mixture import LeftOut, amplified, clear, fit_weights, mix
+from ptrag.models.mixture import CERTAIN, LeftOut, amplified, clear, fit_weights, mix
 from ptrag.models.posterior import Kernel, TextSimilarity, Variances
 from ptrag.models.variances import fit_variances, fitted_lines, held_out
 from ptrag.retrieval.index import Neighbours
@@ -233,21 +234,27 @@ def fit_expert(
     options
         ``topk_rag``: k of :class:`Expert`.
     """
-    text, components = TextSimilarity(embedding, responses.perturbations), Components.of(responses)
+    text = TextSimilarity(embedding, responses.perturbations)
+    variances = cache(partial(fit_variances, responses, text))
 
-    def fitted(read: bool) -> tuple[Expert, LeftOut]:
-        variances = fit_variances(responses, text, read)
-        expert = Expert(responses, text, neighbours, options["topk_rag"], variances, components, {})
+    def fitted(read: bool, components: Components) -> tuple[Expert, LeftOut]:
+        expert = Expert(
+            responses, text, neighbours, options["topk_rag"], variances(read), components, {}
+        )
         left = leave_out(expert, MEMBERS if read else MEMBERS[:-1])
         expert.weights = fit_weights(left)
         return expert, left
 
-    expert, left = fitted(read=True)
-    if responses.protocol == "unseen_combination":  # in the other, text is all there is
-        deaf, without = fitted(read=False)
-        gain = without.errors(mix(without, deaf.weights)) - left.errors(mix(left, expert.weights))
-        if not clear(gain):
-            expert, left = deaf, without
+    new, found = responses.protocol == "unseen_perturbation", Components.of(responses)
+    settled = {"read": new, "components": Components.one(len(responses.genes))}
+    expert, left = fitted(**settled)
+    steps = [({"components": found}, CERTAIN)] if found.directions else []
+    steps += [] if new else [({"read": True}, 1.0)]  # of a new perturbation, text is all there is
+    for step, errors in steps:
+        other, its = fitted(**settled | step)
+        gain = left.errors(mix(left, expert.weights)) - its.errors(mix(its, other.weights))
+        if clear(gain, errors):
+            expert, left, settled = other, its, settled | step
     expert.weights = amplified(left, expert.weights)
     return expert
 

@@ -21,6 +21,8 @@ from ptrag.metrics.discrimination import discrimination
 
 SMALLEST = 0.05  # share of the weights that a member needs to stay in the mixture
 AMPLITUDES = np.arange(1.0, 2.01, 0.05)  # c that are tried
+CERTAIN = 2.0  # standard errors by which discrimination is behind before squared error is given up
+FEWEST = 20  # entries among which a rank says something
 RANKED = 300  # entries of a line that are told apart, at most
 
 
@@ -106,8 +108,10 @@ def _amplitude(left: LeftOut, mixed: np.ndarray) -> float:
     """Return c: 1, or as little more as discrimination needs to be a simple member's."""
     mean = left.said["line_mean"]
     simple = [left.said[member] for member in _simple(left)]
+    if len(left.real) < FEWEST:
+        return 1.0
     ranked = max((left.discrimination(its) for its in simple), key=np.mean)
-    if not clear(ranked - left.discrimination(mixed)):
+    if not clear(ranked - left.discrimination(mixed), CERTAIN):
         return 1.0
     error = min(left.errors(its).sum() for its in simple)
     correlation = max(left.correlation(its) for its in simple)
@@ -135,6 +139,6 @@ def _nonnegative(design: np.ndarray, real: np.ndarray) -> np.ndarray:
     return w
 
 
-def clear(gain: np.ndarray) -> bool:
-    """Whether the sum of independent gains exceeds its standard error."""
-    return len(gain) > 1 and gain.sum() > np.sqrt(len(gain)) * gain.std(ddof=1)
+def clear(gain: np.ndarray, errors: float = 1.0) -> bool:
+    """Whether the sum of independent gains exceeds so many of its standard errors."""
+    return len(gain) > 1 and gain.sum() > errors * np.sqrt(len(gain)) * gain.std(ddof=1)
