@@ -121,7 +121,7 @@ def test_rotation_turns_planes_and_its_gradient_turns_back():
     S, A, D = 5, 2, 6
     cos, sin = rotary(S, D, torch.empty(0, dtype=torch.float64))
     qkv = torch.randn(2, S, 3, A, D, dtype=torch.float64, requires_grad=True)
-    turned = _Heads.apply(qkv, cos, sin).permute(1, 3, 0, 2, 4)
+    turned = torch.stack(_Heads.apply(qkv, cos, sin)).permute(1, 3, 0, 2, 4)
     assert torch.equal(turned[:, :, 2], qkv[:, :, 2])  # values stay
     start = qkv.detach()
     for plane in range(D // 2):

@@ -48,38 +48,35 @@ def attend(qkv: Tensor, heads: int, positions: tuple[Tensor, Tensor] | None) -> 
 
 
 class _Heads(torch.autograd.Function):
-    """(B, S, 3, A, D) to (3, B, A, S, D), queries and keys turned by their positions' angles.
+    """(B, S, 3, A, D) to q, k, v (B, A, S, D); q and k turned by the angles of their positions.
 
     The gradient turns back.
     """
 
     @staticmethod
-    def forward(ctx, qkv: Tensor, cos: Tensor | None, sin: Tensor | None) -> Tensor:
+    def forward(ctx, qkv: Tensor, cos: Tensor | None, sin: Tensor | None) -> tuple[Tensor, ...]:
         ctx.save_for_backward(cos, sin)
-        qkv = qkv.permute(2, 0, 3, 1, 4)
-        if cos is None:
-            return qkv.contiguous()
-        turned = torch.empty_like(qkv, memory_format=torch.contiguous_format)
-        _turn(qkv[:2], turned[:2], cos, sin)
-        turned[2] = qkv[2]
-        return turned
+        heads = []
+        for i, x in enumerate(qkv.permute(2, 0, 3, 1, 4)):
+            heads.append(torch.empty_like(x, memory_format=torch.contiguous_format))
+            _turn(x, heads[i], cos if i < 2 else None, sin)
+        return tuple(heads)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx, *grads: Tensor) -> tuple[Tensor, None, None]:
         cos, sin = ctx.saved_tensors
-        parts, B, A, S, D = grad.shape
-        result = grad.new_empty(B, S, parts, A, D)
-        onto = result.permute(2, 0, 3, 1, 4)
-        if cos is None:
-            onto.copy_(grad)
-        else:
-            _turn(grad[:2], onto[:2], cos, -sin)
-            onto[2] = grad[2]
+        B, A, S, D = grads[0].shape
+        result = grads[0].new_empty(B, S, 3, A, D)
+        for i, onto in enumerate(result.permute(2, 0, 3, 1, 4)):
+            _turn(grads[i], onto, cos if i < 2 else None, None if sin is None else -sin)
         return result, None, None
 
 
-def _turn(x: Tensor, out: Tensor, cos: Tensor, sin: Tensor) -> None:
-    """Write (..., S, D) turned by angles (S, D/2) into ``out``."""
+def _turn(x: Tensor, out: Tensor, cos: Tensor | None, sin: Tensor | None) -> None:
+    """Write (..., S, D), turned by angles (S, D/2) if there are any, into ``out``."""
+    if cos is None:
+        out.copy_(x)
+        return
     (left, right), (to_left, to_right) = x.chunk(2, -1), out.chunk(2, -1)
     torch.mul(left, cos, out=to_left)
     to_left.addcmul_(right, sin, value=-1)
