@@ -146,6 +146,16 @@ def test_bf16_changes_little(home, tmp_path):
     assert not np.array_equal(losses["fp32"], losses["bf16"])
 
 
+@pytest.mark.parametrize("units", [True, False])
+def test_bf16_without_units_is_warned_of(home, tmp_path, monkeypatch, caplog, units):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": units})
+    run(home, tmp_path, "state", precision="bf16", max_steps=2)
+    assert ("without bf16 units" in caplog.text) == (not units)
+
+
 def test_held_out_cells_do_not_touch_the_weights(home, tmp_path):
     """The store with other cells in its test pairs trains to the same bits."""
     from ptrag.cells.store import CellStore, write_store

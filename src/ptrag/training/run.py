@@ -159,6 +159,13 @@ def _validation(
     )
 
 
+def _has_bf16() -> bool:
+    """Whether what trains here multiplies bfloat16 in hardware."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return any(torch.cpu.get_capabilities().get(its) for its in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
 def _fit(
     module: TrainingModule,
     known: Known,
@@ -187,6 +194,11 @@ def _fit(
         sampler, known.perturbations, known.numbers["train"], milestones.done,
         training["max_steps"],
     )  # fmt: skip
+    if training["precision"] == "bf16" and not _has_bf16():
+        logger.warning(
+            "training.precision: bf16 on a processor without bf16 units, where it is many times "
+            "slower than fp32; set fp32, or train on a GPU"
+        )
     if training["compile"]:
         module.network.compile()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
