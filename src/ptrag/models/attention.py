@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ptrag.models.autocast import eager
+from ptrag.models.autocast import no_autocast
 
 THETA = 10_000.0  # base of the rotary frequencies
 #: Cells of a set up to which a CPU does better with S × S weights as they are.
@@ -38,10 +38,11 @@ def attend(qkv: Tensor, heads: int, positions: tuple[Tensor, Tensor] | None) -> 
         Of :func:`rotary`, for causal attention; None: every cell attends to all, without order.
     """
     qkv = qkv.unflatten(-1, (3, heads, -1))
-    q, k, v = _Heads.apply(qkv, *(positions or (None, None)))
     causal = positions is not None
-    if eager(q) and q.device.type == "cpu" and q.shape[2] <= SHORT:
-        mixed = _Attention.apply(q, k, v, causal)
+    q, k, v = _Heads.apply(qkv, *((x.to(qkv) for x in positions) if causal else (None, None)))
+    if q.device.type == "cpu" and q.shape[2] <= SHORT and not torch.compiler.is_compiling():
+        with no_autocast(q):
+            mixed = _Attention.apply(q, k, v, causal)
     else:
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
     return mixed.transpose(1, 2).flatten(2)

@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ptrag.models.attention import attend, rotary
-from ptrag.models.autocast import eager
 from ptrag.models.linear import Linear, linear
 
 EPSILON = 1e-6  # of RMSNorm
@@ -33,7 +32,8 @@ class _GatedSilu(torch.autograd.Function):
 
 def gated_silu(gate: Tensor, up: Tensor) -> Tensor:
     """Return silu(gate) · up; a compiler fuses it by itself."""
-    return _GatedSilu.apply(gate, up) if eager(gate) else F.silu(gate) * up
+    compiling = torch.compiler.is_compiling()
+    return F.silu(gate) * up if compiling else _GatedSilu.apply(gate, up)
 
 
 class Block(nn.Module):
