@@ -10,9 +10,9 @@ the process, then w: :mod:`ptrag.models.mixture`) minimises the squared error of
 leave-one-out predictions of what the protocol holds out: under ``unseen_combination`` an entry
 of the target line, under ``unseen_perturbation`` all entries of a perturbation. Little data
 must not be over-fitted, so each step away from ``line_mean``, to the best simple member alone and
-from there to the mixture, is taken only where it gains more than one standard error over
-perturbations (the one-standard-error rule of Breiman et al. 1984); so are the steps to read texts
-where the same perturbation was measured in other lines, and to tell components apart.
+from there to the mixture, is taken only where it gains more than two standard errors over
+perturbations; so are the steps to tell components apart and to read texts where the same
+perturbation was measured in other lines.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from ptrag.genes.embeddings import Embedding
 from ptrag.models import simple
 from ptrag.models.components import ComponentPosterior, Components
 from ptrag.models.estimate import Candidate, Estimate
-from ptrag.models.mixture import CERTAIN, LeftOut, amplified, clear, fit_weights, mix
+from ptrag.models.mixture import LeftOut, amplified, clear, fit_weights, mix
 from ptrag.models.posterior import Kernel, TextSimilarity, Variances
 from ptrag.models.variances import fit_variances, fitted_lines, held_out
 from ptrag.retrieval.index import Neighbours
@@ -248,12 +248,12 @@ def fit_expert(
     new, found = responses.protocol == "unseen_perturbation", Components.of(responses)
     settled = {"read": new, "components": Components.one(len(responses.genes))}
     expert, left = fitted(**settled)
-    steps = [({"components": found}, CERTAIN)] if found.directions else []
-    steps += [] if new else [({"read": True}, 1.0)]  # of a new perturbation, text is all there is
-    for step, errors in steps:
+    steps = [{"components": found}] if found.directions else []
+    steps += [] if new else [{"read": True}]  # of a new perturbation, text is all there is
+    for step in steps:
         other, its = fitted(**settled | step)
         gain = left.errors(mix(left, expert.weights)) - its.errors(mix(its, other.weights))
-        if clear(gain, errors):
+        if clear(gain):
             expert, left, settled = other, its, settled | step
     expert.weights = amplified(left, expert.weights)
     return expert

@@ -21,7 +21,7 @@ from ptrag.metrics.discrimination import discrimination
 
 SMALLEST = 0.05  # share of the weights that a member needs to stay in the mixture
 AMPLITUDES = np.arange(1.0, 2.01, 0.05)  # c that are tried
-CERTAIN = 2.0  # standard errors by which discrimination is behind before squared error is given up
+CERTAIN = 2.0  # standard errors that a gain must exceed for a step to be taken
 FEWEST = 20  # entries among which a rank says something
 RANKED = 300  # entries of a line that are told apart, at most
 
@@ -82,7 +82,7 @@ def fit_weights(left: LeftOut) -> dict[str, float]:
     """Return the weight of each member that has one.
 
     ``line_mean``, the best simple member alone, or all: each step is taken only where it gains
-    more than one standard error over perturbations.
+    clearly (:func:`clear`).
     """
     members = list(left.said)
     design = np.stack([its.ravel() for its in left.said.values()], axis=1)
@@ -111,7 +111,7 @@ def _amplitude(left: LeftOut, mixed: np.ndarray) -> float:
     if len(left.real) < FEWEST:
         return 1.0
     ranked = max((left.discrimination(its) for its in simple), key=np.mean)
-    if not clear(ranked - left.discrimination(mixed), CERTAIN):
+    if not clear(ranked - left.discrimination(mixed)):
         return 1.0
     error = min(left.errors(its).sum() for its in simple)
     correlation = max(left.correlation(its) for its in simple)
@@ -139,6 +139,6 @@ def _nonnegative(design: np.ndarray, real: np.ndarray) -> np.ndarray:
     return w
 
 
-def clear(gain: np.ndarray, errors: float = 1.0) -> bool:
-    """Whether the sum of independent gains exceeds so many of its standard errors."""
-    return len(gain) > 1 and gain.sum() > errors * np.sqrt(len(gain)) * gain.std(ddof=1)
+def clear(gain: np.ndarray) -> bool:
+    """Whether the sum of independent gains exceeds :data:`CERTAIN` of its standard errors."""
+    return len(gain) > 1 and gain.sum() > CERTAIN * np.sqrt(len(gain)) * gain.std(ddof=1)
