@@ -22,6 +22,7 @@ from ptrag.metrics.discrimination import discrimination
 SMALLEST = 0.05  # share of the weights that a member needs to stay in the mixture
 AMPLITUDES = np.arange(1.0, 2.01, 0.05)  # c that are tried
 CERTAIN = 2.0  # standard errors that a gain must exceed for a step to be taken
+AHEAD = 1.0  # and by which discrimination is brought ahead: leave-one-out flatters what is fitted
 FEWEST = 20  # entries among which a rank says something
 RANKED = 300  # entries of a line that are told apart, at most
 
@@ -105,7 +106,7 @@ def amplified(left: LeftOut, weights: Mapping[str, float]) -> dict[str, float]:
 
 
 def _amplitude(left: LeftOut, mixed: np.ndarray) -> float:
-    """Return c: 1, or as little more as discrimination needs to be a simple member's."""
+    """Return c: 1, or as little more as discrimination needs to pass the simple members'."""
     mean = left.said["line_mean"]
     simple = [left.said[member] for member in _simple(left)]
     if len(left.real) < FEWEST:
@@ -121,7 +122,7 @@ def _amplitude(left: LeftOut, mixed: np.ndarray) -> float:
         if left.errors(said).sum() > error or left.correlation(said) < correlation:
             break
         allowed = float(c)
-        if left.discrimination(said).mean() >= ranked.mean():
+        if clear(left.discrimination(said) - ranked, AHEAD):
             break
     return allowed
 
@@ -139,6 +140,6 @@ def _nonnegative(design: np.ndarray, real: np.ndarray) -> np.ndarray:
     return w
 
 
-def clear(gain: np.ndarray) -> bool:
-    """Whether the sum of independent gains exceeds :data:`CERTAIN` of its standard errors."""
-    return len(gain) > 1 and gain.sum() > CERTAIN * np.sqrt(len(gain)) * gain.std(ddof=1)
+def clear(gain: np.ndarray, errors: float = CERTAIN) -> bool:
+    """Whether the sum of independent gains exceeds so many of its standard errors."""
+    return len(gain) > 1 and gain.sum() > errors * np.sqrt(len(gain)) * gain.std(ddof=1)
