@@ -136,7 +136,8 @@ def simulate_screen(
     out_truth_h5ad
         One row per pair: obs cell_line, perturbation, family, efficacy; X the
         noise-free delta on the log1p(10⁴) scale, expected over the count model,
-        states, batches and the efficacies of cells.
+        states, batches and the efficacies of cells. varm ``control``: every line's
+        noise-free mean of control cells.
 
     Both carry ``uns["simulated"] = True`` and the knobs. The same knobs give the
     same bytes.
@@ -207,10 +208,11 @@ def draw_cells(screen: Screen, knobs: Knobs) -> anndata.AnnData:
 def true_deltas(screen: Screen, knobs: Knobs) -> anndata.AnnData:
     """Return every pair's noise-free delta, by quadrature over the efficacies of cells."""
     share = np.array(STATES)[:, None, None] / knobs.batches  # C × B × G
-    rows = []
+    rows, controls = [], pd.DataFrame(index=screen.genes)
     for at in range(len(knobs.lines)):
         base = screen.log_base[at]
         control = (share * expected_profile(_fractions(base))).sum(axis=(0, 1))
+        controls[knobs.lines[at]] = control
         for change, mean in zip(screen.log_change[at], screen.efficacy, strict=True):
             nodes, weights = _efficacy_nodes(mean)
             cells = _fractions(base + nodes[:, None, None, None] * change)  # nodes × C × B × G
@@ -227,7 +229,8 @@ def true_deltas(screen: Screen, knobs: Knobs) -> anndata.AnnData:
     )
     obs.index = obs["cell_line"] + "/" + obs["perturbation"]
     obs.index.name = None
-    return anndata.AnnData(np.array(rows), obs=obs, var=pd.DataFrame(index=screen.genes))
+    var, varm = pd.DataFrame(index=screen.genes), {"control": controls}
+    return anndata.AnnData(np.array(rows), obs=obs, var=var, varm=varm)
 
 
 def _draw_families(symbols: Symbols, n: int, rng: np.random.Generator) -> dict[str, str]:
