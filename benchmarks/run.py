@@ -79,7 +79,10 @@ def in_turns(
 
 
 def train(given: argparse.Namespace, folder: Path, results: dict[str, Any]) -> None:
-    """Training steps: ours, without retrieval, in direct form, and the matrix products alone."""
+    """Training steps: ours, without retrieval, in direct form, and the matrix products alone.
+
+    And ours under bf16 autocast, where there are units for it.
+    """
     common = shared(given)
     for sets in given.sets:
         at = common | {"sets": sets}
@@ -92,12 +95,14 @@ def train(given: argparse.Namespace, folder: Path, results: dict[str, Any]) -> N
             "freed memory handed back": ("train_step.py", ours | {"arm": "ptrag", "keep": False}),
             "matrix products": ("floor.py", at),
         }
+        if machine()["bf16_units"]:
+            cases["bf16"] = ("train_step.py", ours | {"arm": "ptrag", "precision": "bf16"})
         named = {f"{name}, {sets}x{given.set_size}": case for name, case in cases.items()}
         in_turns(named, given.rounds, results)
 
 
 def options(given: argparse.Namespace, folder: Path, results: dict[str, Any]) -> None:
-    """Training steps under bf16 autocast and compiled, beside the plain one."""
+    """Training steps compiled, and autocast to bf16 whatever the machine, beside the plain one."""
     store = {"store": str(folder / "cells.h5ad"), "form": "ours", "arm": "ptrag"}
     step = shared(given) | store | {"sets": given.sets[0]}
     cases = {
@@ -155,9 +160,11 @@ def machine() -> dict[str, Any]:
     """Say what was measured on, by kind and not by name."""
     import torch
 
+    from ptrag.models.autocast import has_bf16
+
     facts = {
         "processor": platform.machine(), "cores": os.cpu_count(),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "instructions": torch.backends.cpu.get_cpu_capability(), "bf16_units": has_bf16(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
         "python": platform.python_version(), "torch": torch.__version__,
         "load_before": round(os.getloadavg()[0], 1),
@@ -181,7 +188,8 @@ def main(given: argparse.Namespace) -> None:
             globals()[part](given, folder, results)
     sizes = {k: v for k, v in vars(given).items() if k != "out"}
     given.out.mkdir(parents=True, exist_ok=True)
-    name = f"{facts['processor']}-{facts['cores']}-cores" + ("-gpu" if "gpu" in facts else "")
+    kind = "gpu" if "gpu" in facts else facts["instructions"].lower()
+    name = f"{facts['processor']}-{facts['cores']}-cores-{kind}"
     path = given.out / f"{name}.json"
     if path.exists():  # parts that were not measured now stay as they were
         results = json.loads(path.read_text())["results"] | results

@@ -10,10 +10,10 @@ GOALS = {16: (0.55, 0.9), 64: (2.8, 2.2)}  # seconds and GB of a step at the pap
 def table(record: dict[str, Any]) -> str:
     """Return the table of a record, with the machine above it."""
     facts, results, sizes = record["machine"], record["results"], record["sizes"]
-    torch = facts["torch"]
+    torch, units = facts["torch"], ", bf16 units" if facts["bf16_units"] else ""
     lines = [
         f"{facts.get('gpu', facts['processor'])}, {facts['cores']} cores "
-        f"({facts['instructions']}), {facts['memory_gib']} GiB, torch {torch}, "
+        f"({facts['instructions']}{units}), {facts['memory_gib']} GiB, torch {torch}, "
         f"{sizes['threads']} threads, float32; H = {sizes['hidden']}, {sizes['layers']} layers, "
         f"G = {sizes['genes']}, K = {sizes['candidates']}. Medians; both sides of a ratio took "
         "turns in one run. In brackets: CPU seconds of all threads, and their ratio, which what "
@@ -65,6 +65,8 @@ def _training(results: dict[str, Any]) -> Iterator[tuple[str, ...]]:
             ), "", "≤ 2 %",
         )  # fmt: skip
         yield f"{name}: without retrieval", "", _both(plain), _times(ours, plain), "≤ 1.1×"
+        if bf16 := part.get("bf16"):
+            yield f"{name}: bf16 autocast", "", _both(bf16), _times(direct, bf16), ""
         yield f"{name}: the backbone's matrix products", "", _both(floor), _times(ours, floor), ""
         faults = [f"{_both(form)}, {form['page_faults']:,.0f} page faults" for form in (back, ours)]
         yield f"{name}: freed memory handed back, kept", *faults, _times(back, ours), ""

@@ -6,6 +6,13 @@ import torch
 from torch import Tensor
 
 
+def has_bf16() -> bool:
+    """Whether what trains here multiplies bfloat16 in hardware."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return any(torch.cpu.get_capabilities().get(its) for its in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
 def no_autocast(like: Tensor) -> AbstractContextManager:
     """Return a context without autocast on the tensor's device; nothing where there is none."""
     return torch.autocast(like.device.type, enabled=False)

@@ -21,6 +21,7 @@ from ptrag.cells.store import CellStore
 from ptrag.errors import PtragError
 from ptrag.files import sha256, write_table
 from ptrag.memory import keep_freed_memory
+from ptrag.models.autocast import has_bf16
 from ptrag.models.networks import Network, Shapes
 from ptrag.models.registry import load_arm
 from ptrag.splits import read_split
@@ -159,13 +160,6 @@ def _validation(
     )
 
 
-def _has_bf16() -> bool:
-    """Whether what trains here multiplies bfloat16 in hardware."""
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return any(torch.cpu.get_capabilities().get(its) for its in ("avx512_bf16", "amx_bf16", "bf16"))
-
-
 def _fit(
     module: TrainingModule,
     known: Known,
@@ -194,7 +188,7 @@ def _fit(
         sampler, known.perturbations, known.numbers["train"], milestones.done,
         training["max_steps"],
     )  # fmt: skip
-    if training["precision"] == "bf16" and not _has_bf16():
+    if training["precision"] == "bf16" and not has_bf16():
         logger.warning(
             "training.precision: bf16 on a processor without bf16 units, where it is many times "
             "slower than fp32; set fp32, or train on a GPU"
