@@ -86,28 +86,36 @@ def _turn(x: Tensor, out: Tensor, cos: Tensor | None, sin: Tensor | None) -> Non
 
 
 class _Attention(torch.autograd.Function):
-    """softmax(q·k/√D) v with its S × S weights kept: plain products, faster for small sets."""
+    """softmax(q·k/√D) v by plain products, faster for small sets; S × S weights are made twice.
+
+    Once more for the gradient: that takes a fiftieth of a step, and to keep them a tenth of its
+    memory.
+    """
 
     @staticmethod
     def forward(ctx, q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
-        S, D = q.shape[-2:]
-        later = q.new_zeros(S, S)
-        if causal:
-            later.fill_(-torch.inf).triu_(1)
-        sets = q.shape[:2]
+        sets, ctx.causal = q.shape[:2], causal
         q, k, v = (x.flatten(0, 1) for x in (q, k, v))
-        weights = torch.baddbmm(later, q, k.transpose(1, 2), alpha=D**-0.5).softmax(-1)
-        ctx.save_for_backward(q, k, v, weights)
-        return (weights @ v).unflatten(0, sets)
+        ctx.save_for_backward(q, k, v)
+        return (_weights(q, k, causal) @ v).unflatten(0, sets)
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
-        q, k, v, weights = ctx.saved_tensors
+        q, k, v = ctx.saved_tensors
         sets = grad.shape[:2]
-        grad = grad.reshape(q.shape)
+        grad, weights = grad.reshape(q.shape), _weights(q, k, ctx.causal)
         to_v = weights.transpose(1, 2) @ grad
         onto = torch.ops.aten._softmax_backward_data(
             grad @ v.transpose(1, 2), weights, -1, weights.dtype
         ).mul_(q.shape[-1] ** -0.5)
         to_q, to_k = onto @ k, onto.transpose(1, 2) @ q
         return *(x.unflatten(0, sets) for x in (to_q, to_k, to_v)), None
+
+
+def _weights(q: Tensor, k: Tensor, causal: bool) -> Tensor:
+    """softmax(q·k/√D) of (sets × heads, S, D)."""
+    S, D = q.shape[-2:]
+    later = q.new_zeros(S, S)
+    if causal:
+        later.fill_(-torch.inf).triu_(1)
+    return torch.baddbmm(later, q, k.transpose(1, 2), alpha=D**-0.5).softmax(-1)
