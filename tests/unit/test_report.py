@@ -1,25 +1,27 @@
-"""The report on a small results folder with planted values: no model ran for it.
-
-The planted arms are of every kind: simple baselines, models, negative controls, ceilings; the
-planted metrics are all that the workflow writes.
-"""
+"""The page of the report, on a small results folder with planted values."""
 
 import json
 import re
 import shutil
 import subprocess
 from dataclasses import replace
-from html.parser import HTMLParser
 
-import anndata
-import numpy as np
 import pandas as pd
 import pytest
+from report_cases import (
+    BASELINES,
+    CONTROLS,
+    FEW,
+    HOSTILE,
+    MODELS,
+    RUNS,
+    SETTINGS,
+    SOME,
+    Page,
+    plant,
+)
 
-from ptrag.cells.store import CellStore, write_store
-from ptrag.compare import compare
 from ptrag.errors import PtragError
-from ptrag.files import write_json, write_table
 from ptrag.metrics import METRICS
 from ptrag.models.registry import load_arm
 from ptrag.report import arms as report_arms
@@ -27,222 +29,7 @@ from ptrag.report import write_report
 from ptrag.report.gather import gather
 from ptrag.report.numbers import decimals, listed, number, p_value
 from ptrag.report.page import SECTIONS
-from ptrag.report.verdict import bar, headline, headline_metrics, verdict
-from ptrag.splits import draw_split, write_split
-
-LINES = ["k562", "hepg2", "rpe1"]
-GENES = [f"GENE{i}" for i in range(36)]
-HOSTILE = "<script>alert('x')</script>"
-PERTURBATIONS = [*(f"PERT{i}" for i in range(23)), HOSTILE]
-# What each arm scores in a metric from 0 to 1; models have the planted lead on top.
-BASELINES = {"control": 0.0, "perturbation_mean": 0.4, "line_mean": 0.25, "knn": 0.3}
-MODELS = {"state_genept": -0.05, "ptrag": -0.02, "response_expert": -0.01, "response_rag": 0.0}
-CONTROLS = {"knn@shuffled": 0.2, "ptrag@shuffled": 0.37, "response_rag@shuffled": 0.26}
-LEVELS = BASELINES | MODELS | CONTROLS | {"oracle": 0.8}
-NEURAL = ("state_genept", "ptrag", "ptrag@shuffled", "response_rag", "response_rag@shuffled")
-RETRIEVE = ("knn", "ptrag", "response")
-MAIN = ("pearson_delta", "energy")  # enough for a verdict
-SOME = (*MAIN, "pearson_delta_split", "mse", "pds_l1", "deg_recall", "mse_cells", "w2_halved")
-SETTINGS = {
-    "dataset": "planted",
-    "arms": [*LEVELS, "split_half"],
-    "seeds": [1, 2],
-    "cells": {"genes": "controls", "n_genes": 36, "min_cells": 5},
-    "embedding": "text",
-    "embeddings": {"missing": "drop"},
-    "model": {"hidden": 8, "layers": 1, "heads": 1, "head_size": 8, "feed_forward": 8,
-              "causal": True, "dropout": 0.1, "frozen_backbone": False},
-    "training": {"sets": 2, "set_size": 8, "max_steps": 20, "learning_rate": 0.001,
-                 "gradient_clip": 10.0, "validate_every": 5, "monitor": "energy",
-                 "schedule": "constant"},
-    "prediction": {"cells_per_pair": 6},
-    "evaluation": {"exclude_target": True, "n_pcs": 5, "deg_test": "welch", "deg_alpha": 0.05,
-                   "max_degs": 10, "coverage": 0.9,
-                   "bootstrap": 200, "confidence": 0.95},
-    "arm_options": {
-        name: {"rag": name.startswith(RETRIEVE), "use_genept": name in NEURAL, "topk_rag": 4}
-        for name in LEVELS
-    },
-    "source": {"scale": "counts"},
-}  # fmt: skip
-SPLITS = ("hepg2", "genes")
-RUNS = [
-    (split, arm, seed)
-    for split in SPLITS
-    for arm in LEVELS
-    for seed in ([1, 2] if arm in NEURAL else [0])
-]
-
-
-FEW = [run for run in RUNS if run[0] == "genes" and run[1] in ("control", "line_mean", "ptrag")]
-
-
-def plant(home, *, lead=0.1, simulated=True, dataset="planted", runs=RUNS, metrics=MAIN):
-    """Write a results folder in which the best model leads the best baseline by ``lead``."""
-    rng = np.random.default_rng(5)
-    obs = pd.DataFrame(
-        [(line, p) for line in LINES for p in ["control", *PERTURBATIONS] for _ in range(8)],
-        columns=["cell_line", "perturbation"],
-    )
-    shift = {p: rng.normal(0, 0.5, len(GENES)) for p in PERTURBATIONS} | {"control": 0.0}
-    X = np.stack([2 + shift[p] + rng.normal(0, 0.3, len(GENES)) for p in obs["perturbation"]])
-    write_store(home / "cells.h5ad", np.maximum(X, 0), obs, GENES, simulated=simulated)
-    store = CellStore(home / "cells.h5ad")
-    for split in dict.fromkeys(run[0] for run in runs):
-        its_runs = [run for run in runs if run[0] == split]
-        _plant_split(home, store, split, its_runs, metrics, lead, rng)
-    _plant_embeddings(home)
-    compare(
-        [(*run, home / run[0] / run[1] / f"seed{run[2]}" / "metrics.tsv") for run in runs],
-        SETTINGS["evaluation"], home / "comparison.tsv", home / "contrasts.tsv", split_half=True,
-    )  # fmt: skip
-    return SETTINGS | {"dataset": dataset}
-
-
-def _plant_embeddings(home):
-    level = ["exact"] * 22 + ["alias", "dropped"]
-    table = pd.DataFrame({"perturbation": PERTURBATIONS, "level": level, "detail": ""})
-    for name in ("text", "text@shuffled"):
-        write_table(table, home / "embeddings" / f"{name}.coverage.tsv")
-
-
-def _plant_split(home, store, name, runs, metrics, lead, rng):
-    spec = {"protocol": "unseen_perturbation", "fractions": {"val": 0.1, "test": 0.4}, "seed": 1}
-    if name == "hepg2":
-        spec |= {"protocol": "unseen_combination", "target": "hepg2"}
-    table = draw_split(store, spec, 5, name)
-    write_split(table, spec, home / name / "split.tsv")
-    pairs = table.loc[table["role"].isin(["val", "test"]), ["cell_line", "perturbation", "role"]]
-    for embedding in ("text", "text@shuffled"):
-        _plant_index(home / name / "index" / embedding, rng)
-    for split, arm, seed in runs:
-        folder = home / split / arm / f"seed{seed}"
-        _plant_metrics(folder / "metrics.tsv", pairs, arm, metrics, lead, rng)
-        _plant_predictions(folder / "predictions.h5ad", store, pairs, rng)
-        _plant_evidence(folder / "evidence.tsv", pairs, arm, rng)
-        _plant_intervals(folder / "conformal.tsv", pairs, arm, rng)
-        if arm in NEURAL:
-            _plant_history(folder / "history.tsv")
-
-
-def _plant_index(folder, rng):
-    near = [
-        (p, rank, q, 0.9 - 0.1 * rank + rng.uniform(0, 0.05))
-        for p in PERTURBATIONS
-        for rank, q in enumerate([q for q in PERTURBATIONS if q != p][:4], start=1)
-    ]
-    columns = ["perturbation", "rank", "neighbour", "similarity"]
-    write_table(pd.DataFrame(near, columns=columns), folder / "neighbours.tsv")
-    facts = {"pairs": 3, "pairs_sha256": "0" * 64, "perturbations": 2}
-    role = facts | {"perturbations_sha256": "1" * 64}
-    write_json(
-        {
-            "roles": {"train": role, "test": role},
-            "indexed": {"n": 20, "sha256": "2" * 64, "keys": []},
-            "checks": [{"check": "control is not indexed", "passed": True, "offenders": []}],
-        },
-        folder / "audit.json",
-    )
-
-
-def _plant_metrics(path, pairs, arm, metrics, lead, rng):
-    """Scores on a wave over the pairs; every fifth pair has no room, the fourth no ceiling."""
-    level = LEVELS[arm] + (0.4 + lead if arm in MODELS else 0)
-    rows = []
-    for at, pair in enumerate(pairs.itertuples(index=False)):
-        score = level + 0.1 * np.sin(at) + rng.normal(0, 0.01)
-        bounds = 0.25 + 0.1 * np.sin(at), np.nan if at == 3 else 0.1 if at % 5 == 1 else 0.9
-        for metric in metrics:
-            values = (score, *bounds)
-            if not METRICS[metric].higher:
-                values = [3 - 2 * value for value in values]
-            rows.append((*pair, metric, *values))
-    columns = [*pairs.columns, "metric", "value", "floor", "ceiling"]
-    write_table(pd.DataFrame(rows, columns=columns).assign(n_real=8, n_predicted=6), path)
-
-
-def _plant_history(path):
-    steps = [(s, w, m, 2 / (1 + s)) for s in range(0, 20, 5)
-             for w, m in (("train", "loss"), ("val", "energy"), ("val", "gate"))]  # fmt: skip
-    write_table(pd.DataFrame(steps, columns=["step", "split", "metric", "value"]), path)
-
-
-def _plant_predictions(path, store, pairs, rng):
-    obs = pairs[["cell_line", "perturbation"]].loc[np.repeat(pairs.index, 6)]
-    obs.index = [str(i) for i in range(len(obs))]
-    X = rng.uniform(1, 3, (len(obs), store.n_genes)).astype(np.float32)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    anndata.AnnData(X, obs=obs, var=pd.DataFrame(index=store.genes)).write_h5ad(path)
-
-
-def _plant_evidence(path, pairs, arm, rng):
-    """Gates of genes, or coefficients of responses with a note (one pair: nothing but it)."""
-    columns = ["cell_line", "perturbation", "candidate", "rank", "similarity", "gate", "effect"]
-    weighs = arm.startswith("response")
-    alone = pairs[pairs["role"] == "test"].iloc[[0], :2]
-    rows = [
-        (*pair[:2], f"{q} in k562" if weighs else q, rank, 1 - rank / 9,
-         rng.normal(0, 1.5) if weighs else rng.uniform(), rng.exponential())
-        for pair in pairs.drop(alone.index if weighs else []).itertuples(index=False)
-        for rank, q in enumerate([p for p in PERTURBATIONS if p != pair[1]][:4], start=1)
-    ]  # fmt: skip
-    table = pd.DataFrame(rows if arm.startswith(RETRIEVE) else [], columns=columns)
-    if weighs:
-        table = pd.concat([table, alone], ignore_index=True)
-        table["note"] = ["few neighbours"] * len(rows) + ["no text: line mean"]
-    write_table(table, path)
-
-
-def _plant_intervals(path, pairs, arm, rng):
-    """Coverage of 0.9 on average; support for what retrieves."""
-    n = len(pairs)
-    table = pairs.assign(
-        n_cells=8, coverage=0.9 + 0.05 * np.sin(np.arange(n)), coverage_degs=0.8, width=1.5,
-        support=rng.uniform(size=n) if arm.startswith(RETRIEVE) else np.nan,
-    )  # fmt: skip
-    write_table(table, path)
-
-
-class Page(HTMLParser):
-    """What the tests ask of the page: ids, references, text, nesting."""
-
-    VOID = ("meta", "link", "br", "img", "path", "use", "image", "rect")
-
-    def __init__(self, html):
-        super().__init__(convert_charrefs=True)
-        self.ids, self.references, self.tags, self.open, self.text = [], [], [], [], []
-        self.images_without_alt = self.tables_without_caption = 0
-        self.captions = self.tables = 0
-        self.feed(html)
-        self.words = " ".join(" ".join(self.text).split())
-
-    def handle_starttag(self, tag, attributes):
-        attributes = dict(attributes)
-        self.tags.append(tag)
-        if tag not in self.VOID:
-            self.open.append(tag)
-        if "id" in attributes:
-            self.ids.append(attributes["id"])
-        for key in ("src", "href", "xlink:href", "action", "poster", "srcset"):
-            if key in attributes:
-                self.references.append(attributes[key])
-        if tag == "svg" and not attributes.get("aria-label"):
-            self.images_without_alt += 1
-        self.tables += tag == "table"
-        self.captions += tag == "caption"
-
-    def handle_startendtag(self, tag, attributes):
-        self.handle_starttag(tag, attributes)
-        if tag not in self.VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag):
-        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-1:]}"
-        self.open.pop()
-
-    def handle_data(self, data):
-        if self.open[-1:] not in (["script"], ["style"]):
-            self.text.append(data)
+from ptrag.report.verdict import headline_metrics
 
 
 def written(home, runs=RUNS, **plan):
@@ -350,71 +137,6 @@ def test_simulated_is_said_first_and_in_title_and_figures(html, page):
 
 def test_real_cells_are_not_called_simulated(hostile):
     assert "imulated" not in Page(hostile).words
-
-
-@pytest.mark.parametrize(
-    ("lead", "line", "kind"),
-    [
-        (0.1, "A model beats the best simple baseline on both splits.", "model"),
-        (0.0, "Nothing is decided on both splits: no model is clearly ahead", "open"),
-        (-0.1, "A simple baseline wins on both splits: every model is worse.", "baseline"),
-    ],
-)
-def test_the_verdict_follows_the_contrasts(tmp_path, lead, line, kind):
-    arms = ("perturbation_mean", "line_mean", "state_genept", "response_rag")
-    runs = [(split, arm, seed) for split, arm, seed in RUNS if arm in arms and seed < 2]
-    results = gather(tmp_path, runs, plant(tmp_path, lead=lead, runs=runs))
-    verdicts = verdicts_of(results)
-    said, words = headline(results, verdicts)
-    assert words.startswith(f"planted (simulated): {line}")
-    assert said == kind
-    outcomes = {"model": "better", "baseline": "worse", "open": "undecided"}
-    assert {v.findings[0].outcome for v in verdicts} == {outcomes[kind]}
-    assert all("perturbation_mean" in v.short for v in verdicts)
-    assert any("Power: with" in note for v in verdicts for note in v.notes) == (kind == "open")
-
-
-def verdicts_of(results):
-    return [verdict(results, split) for split in results.splits.values()]
-
-
-def test_the_bar_is_the_baseline_that_the_contrasts_name(results):
-    contrasts = results.contrasts.copy()
-    its = (contrasts["split"] == "genes") & (contrasts["kind"] == "baseline")
-    its &= contrasts["metric"] == "energy"
-    assert set(contrasts.loc[its, "against"]) == {"perturbation_mean"}
-    assert bar(results, results.splits["genes"], "energy") == "perturbation_mean"
-    contrasts.loc[its, "against"] = "line_mean"  # chosen on validation, not the best here
-    other = replace(results, contrasts=contrasts)
-    assert bar(other, results.splits["genes"], "energy") == "line_mean"
-
-
-def test_a_baseline_ahead_of_the_winner_leaves_it_undecided(results):
-    """The bar is chosen on validation pairs; another baseline may be better where it counts."""
-    comparison = results.comparison.copy()
-    rows = (comparison["arm"] == "knn") & (comparison["metric"] == "pearson_delta")
-    comparison.loc[rows, "mean"] = 0.7
-    other = replace(results, comparison=comparison)
-    verdicts = verdicts_of(other)
-    assert headline(other, verdicts)[0] == "open"
-    assert all("but knn has a better mean" in v.sentence for v in verdicts)
-
-
-def test_lost_and_open_splits_are_named_before_won_ones(results):
-    contrasts = results.contrasts.copy()
-    contrasts.loc[contrasts["split"] == "genes", "better"] = "against"
-    other = replace(results, contrasts=contrasts)
-    said, words = headline(other, verdicts_of(other))
-    assert said == "open"
-    assert words.index("A simple baseline wins on genes") < words.index("beats the best simple")
-
-
-def test_without_validation_pairs_the_best_of_all_baselines_is_the_bar(results):
-    contrasts = results.contrasts
-    again = contrasts[contrasts["kind"] == "baseline"].assign(against="line_mean")
-    other = replace(results, contrasts=pd.concat([contrasts, again]))
-    assert bar(other, results.splits["genes"], "energy") == "perturbation_mean"
-    assert all("no validation pairs" in " ".join(v.notes) for v in verdicts_of(other))
 
 
 def test_the_verdict_comes_first(page):
