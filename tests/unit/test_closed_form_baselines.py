@@ -9,6 +9,8 @@ from sklearn.linear_model import Ridge
 
 from ptrag.errors import PtragError
 from ptrag.models.arms import additive, knn, line_mean, oracle, perturbation_mean, ridge
+from ptrag.models.posterior import TextSimilarity
+from ptrag.models.regression import PENALTIES, Regression
 
 
 def lstsq_effects(responses):
@@ -120,7 +122,7 @@ def test_ridge_is_that_of_scikit_learn_with_the_penalty_of_brute_force_leave_one
             total += ((model.predict(x[i : i + 1])[0] - z[i]) ** 2).sum()
         return total
 
-    best = min((p * scale for p in ridge.PENALTIES), key=error)
+    best = min((p * scale for p in PENALTIES), key=error)
     model = Ridge(alpha=best, solver="svd").fit(x, z)
     predict = ridge.fit(responses, embedding, None, {})
     for name in ("P00", "P05", "P11"):
@@ -128,6 +130,27 @@ def test_ridge_is_that_of_scikit_learn_with_the_penalty_of_brute_force_leave_one
         told = model.predict(vector / np.linalg.norm(vector))[0] - z.mean(axis=0)
         expected = means("b", name).delta + told
         np.testing.assert_allclose(predict("b", name).delta, expected, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("gone", [0, 1, 7])
+def test_ridge_coefficients_without_entries_are_those_of_scikit_learn_on_the_rest(gone):
+    """Of the rest's own means, and without perturbations that have no entry left."""
+    responses, embedding = draw_responses(seed=4, missing=0.5), draw_embedding()
+    regression = Regression(responses, TextSimilarity(embedding, responses.perturbations), 0.7)
+    keep = np.ones(len(responses.entries), bool)
+    alone = [n for n in responses.perturbations if len(responses.rows(perturbation=n)) == 1]
+    keep[responses.rows(perturbation=alone[0])] = gone == 0
+    keep[np.random.default_rng(0).choice(len(keep), gone, replace=False)] = False
+    rest = responses.without(np.flatnonzero(~keep))
+    z = np.array([rest.centred[rest.rows(perturbation=n)].mean(axis=0) for n in rest.perturbations])
+    x = embedding.vectors.astype(float)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    model = Ridge(alpha=0.7, solver="svd").fit(x[embedding.rows(rest.perturbations)], z)
+    told = dict(zip(embedding.names, model.predict(x) - z.mean(axis=0), strict=True))
+    for name in embedding.names:
+        mean = rest.delta[rest.rows("b")].mean(axis=0)
+        found = regression.coefficients("b", name, keep) @ responses.delta
+        np.testing.assert_allclose(found, mean + told[name], rtol=1e-9, atol=1e-11)
 
 
 def test_arms_agree_where_there_is_only_one_way():

@@ -11,10 +11,18 @@ from ptrag.cells.store import CellStore, write_store
 from ptrag.errors import PtragError
 from ptrag.genes.embeddings import Embedding
 from ptrag.models import expert as expert_module
-from ptrag.models.arms import additive, knn, line_mean, perturbation_mean, response_expert
+from ptrag.models.arms import (
+    additive,
+    knn,
+    line_mean,
+    perturbation_mean,
+    response_expert,
+    ridge,
+)
 from ptrag.models.components import Components
 from ptrag.models.expert import NO_ENTRY, UNKNOWN, Expert, fit_expert
 from ptrag.models.posterior import Kernel, Posterior, TextSimilarity, Variances
+from ptrag.models.regression import fit_penalty
 from ptrag.models.variances import _Case, _start, held_out
 from ptrag.retrieval.responses import Responses
 from ptrag.splits import Split
@@ -22,7 +30,8 @@ from ptrag.splits import Split
 COMBINATION = Variances(0.3, 0.2, 0.15, 0.4, 0.5, 0.02)
 NEW = Variances(0.3, 0.2, 0.15, 0.0, 0.0, 0.02)
 MIXTURE = {
-    "posterior": 0.6, "line_mean": 0.1, "perturbation_mean": 0.05, "additive": 0.1, "knn": 0.2,
+    "posterior": 0.6, "line_mean": 0.1, "perturbation_mean": 0.05, "additive": 0.1, "ridge": 0.15,
+    "knn": 0.2,
 }  # fmt: skip
 
 
@@ -37,7 +46,8 @@ def make(protocol="unseen_combination", weights=MIXTURE, components=False, **fac
     directions = one(responses)
     if components:
         directions = two_groups(responses)
-    return Expert(responses, text, neighbours, 4, variances, directions, dict(weights))
+    penalty = fit_penalty(responses, text)
+    return Expert(responses, text, neighbours, 4, variances, directions, penalty, dict(weights))
 
 
 def one(responses):
@@ -59,7 +69,7 @@ def less(expert, rows):
     its = expert.responses.without(rows)
     return Expert(
         its, expert.text, expert.neighbours, expert.k, expert.variances, expert.components,
-        expert.weights,
+        expert.penalty, expert.weights,
     )  # fmt: skip
 
 
@@ -157,7 +167,7 @@ def test_leave_one_out_of_the_only_entry_of_a_line_or_without_text():
     ("member", "arm"),
     [
         ("line_mean", line_mean), ("perturbation_mean", perturbation_mean),
-        ("additive", additive), ("knn", knn),
+        ("additive", additive), ("ridge", ridge), ("knn", knn),
     ],
 )  # fmt: skip
 def test_fixed_weights_give_each_simple_arm(member, arm):
@@ -287,7 +297,7 @@ def test_a_noisier_entry_gets_less_weight():
     noisy = Responses(**{**vars_of(responses), "se": se})
     expert = Expert(
         noisy, expert.text, expert.neighbours, 4, expert.variances, expert.components,
-        expert.weights,
+        expert.penalty, expert.weights,
     )  # fmt: skip
     after = expert.posterior("b").coefficients(name)[0, row]
     assert 0 < after < before

@@ -4,6 +4,7 @@
 
     posterior           the Gaussian process of :mod:`ptrag.models.posterior`
     line_mean, perturbation_mean, additive, knn      of :mod:`ptrag.models.simple`
+    ridge               of :mod:`ptrag.models.regression`
 
 each of which is a mixture of entries, so that δ̂ = Σ_i ω_i δ_i. What is fitted (the variances of
 the process, then w: :mod:`ptrag.models.mixture`) minimises the squared error of *exact*
@@ -17,7 +18,7 @@ perturbation was measured in other lines.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -28,11 +29,13 @@ from ptrag.models.components import ComponentPosterior, Components
 from ptrag.models.estimate import Candidate, Estimate
 from ptrag.models.mixture import LeftOut, amplified, clear, fit_weights, mix
 from ptrag.models.posterior import Kernel, TextSimilarity, Variances
+from ptrag.models.regression import Regression, fit_penalty
 from ptrag.models.variances import fit_variances, fitted_lines, held_out
 from ptrag.retrieval.index import Neighbours
 from ptrag.retrieval.responses import Responses
 
-MEMBERS = ("posterior", "line_mean", "perturbation_mean", "additive", "knn")
+MEMBERS = ("posterior", "line_mean", "perturbation_mean", "additive", "ridge", "knn")
+BY_TEXT = ("ridge", "knn")  # members that are nothing without texts
 
 UNKNOWN = "no measured response and no text: line_mean"
 NO_ENTRY = "no training pair in the line: mean of all lines"
@@ -51,6 +54,8 @@ class Expert:
         largest |ω|).
     variances, components
         Of the Gaussian process, and the directions in which it is solved.
+    penalty
+        Of the regression.
     weights
         w of each of :data:`MEMBERS`; a missing one is zero.
     """
@@ -61,6 +66,7 @@ class Expert:
     k: int
     variances: Variances
     components: Components
+    penalty: float
     weights: dict[str, float]
     _latest: tuple[str, ComponentPosterior] | None = field(default=None, init=False, repr=False)
 
@@ -134,6 +140,10 @@ class Expert:
             self._latest = line, ComponentPosterior(kernel, self.variances, self.components)
         return self._latest[1]
 
+    @cached_property
+    def _regression(self) -> Regression:
+        return Regression(self.responses, self.text, self.penalty)
+
     def _mix(self, omega: np.ndarray) -> np.ndarray:
         """(G,) Σ ω δ of (N,), or (C, N) by component; reads no entries that do not count."""
         if omega.ndim == 2:
@@ -170,6 +180,8 @@ class Expert:
             return omega
         if member == "line_mean":
             return simple.line_mean(self.responses, line, keep)
+        if member == "ridge":
+            return self._regression.coefficients(line, perturbation, keep)
         if member == "knn":
             return simple.knn(self.responses, line, *self._near(perturbation), keep)
         return getattr(simple, member)(self.responses, line, perturbation, keep)
@@ -237,11 +249,15 @@ def fit_expert(
     text = TextSimilarity(embedding, responses.perturbations)
     variances = cache(partial(fit_variances, responses, text))
 
+    penalty = fit_penalty(responses, text)
+
     def fitted(read: bool, components: Components) -> tuple[Expert, LeftOut]:
         expert = Expert(
-            responses, text, neighbours, options["topk_rag"], variances(read), components, {}
-        )
-        left = leave_out(expert, MEMBERS if read else MEMBERS[:-1])
+            responses, text, neighbours, options["topk_rag"], variances(read), components, penalty,
+            {},
+        )  # fmt: skip
+        members = [member for member in MEMBERS if read or member not in BY_TEXT]
+        left = leave_out(expert, members)
         expert.weights = fit_weights(left)
         return expert, left
 
