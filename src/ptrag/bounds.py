@@ -46,7 +46,8 @@ def floor(
     def case(number: int) -> Case:
         line, name = pairs[number]
         rows = prediction_controls(reference.store, line, name, n_cells)
-        cells = shift_cells(reference.store.X[rows], shifts[line])
+        mean = reference.lines[line].control.mean
+        cells = shift_cells(reference.store.X[rows], shifts[line], mean)
         real = reference.real(number)
         return Case(reference.profile(number, cells, real.moments.n), real)
 

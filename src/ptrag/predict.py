@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from ptrag.bundle import load_bundle
+from ptrag.cells import CONTROL
 from ptrag.cells.store import CellStore
 from ptrag.errors import PtragError
 from ptrag.files import write_table
@@ -62,6 +63,7 @@ def predict_neural(
         logger.info("%d of %d pairs have no vector", len(pairs) - len(known), len(pairs))
     tasks = prediction_tasks(cells, known, prediction["cells_per_pair"], bundle.set_size)
     batches = np.array(cells.batches, dtype=object)
+    means = {line: cells.mean(line, CONTROL) for line in cells.lines}
     arm, seed = bundle.about["arm"], bundle.about["seed"]
     checkpoint = bundle.about["hashes"]["weights"]
     evidence, begun, said = [], time.monotonic(), time.monotonic()
@@ -71,7 +73,8 @@ def predict_neural(
         for number, task in enumerate(tasks, start=1):
             made = bundle.predict(
                 cells.X[task.rows], task.perturbation, line=task.cell_line,
-                batch=batches[cells.batch_codes[task.rows]], evidence=True,
+                batch=batches[cells.batch_codes[task.rows]], mean=means[task.cell_line],
+                evidence=True,
             )  # fmt: skip
             write(made.cells)
             evidence.append(

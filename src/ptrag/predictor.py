@@ -177,6 +177,7 @@ class Predictor:
         line: str = "",
         batch: Sequence[str] | None = None,
         seed: int | None = None,
+        mean: np.ndarray | None = None,
         evidence: bool = False,
     ) -> Prediction:
         """Predict from control cells of one line.
@@ -194,6 +195,9 @@ class Predictor:
             (n,) names of technical batches; None, or a name not trained on: the mean batch.
         seed
             Of gate noise; None: that of the training.
+        mean
+            (G,) of all controls that these were drawn from, where more are known: an expert's
+            deltas are added to it. None: the mean of these.
         evidence
             Measure what each candidate did.
 
@@ -208,7 +212,7 @@ class Predictor:
         estimate = None
         if self.perturbations is None:
             estimate = self.expert(line, perturbation)
-            query = self._expected(estimate.delta, controls)
+            query = self._expected(estimate.delta, controls, mean)
         else:
             number = self.perturbations.number(perturbation)
             query = self._looked_up(number)
@@ -221,7 +225,7 @@ class Predictor:
                 return Prediction(run.cells, self._evidence(number, run))
             effects = [
                 np.linalg.norm(
-                    self._run(controls, codes, self._expected(without, controls), key).profile
+                    self._run(controls, codes, self._expected(without, controls, mean), key).profile
                     - run.profile
                 )
                 for *_, without in estimate.candidates
@@ -233,9 +237,9 @@ class Predictor:
         features = self._tensor(self.perturbations.features[lookup.distinct])
         return _Query(features, int(lookup.query[0]), lookup.candidates[0])
 
-    def _expected(self, delta: np.ndarray, controls: np.ndarray) -> _Query:
+    def _expected(self, delta: np.ndarray, controls: np.ndarray, mean: np.ndarray | None) -> _Query:
         features = self._tensor(delta[None].astype(np.float32))
-        return _Query(features, 0, np.empty(0, np.int64), shift_cells(controls, delta))
+        return _Query(features, 0, np.empty(0, np.int64), shift_cells(controls, delta, mean))
 
     def _run(
         self,

@@ -215,7 +215,8 @@ def test_scale_runs_from_the_mean_baseline_to_the_replicate(screen):
         line: np.mean([store.mean(line, p) - store.mean(line, "control") for p in its], axis=0)
         for line, its in train.items()
     }
-    table = score(screen, lambda line, p, x: shift_cells(x, shifts[line]), "mean")
+    means = {line: store.mean(line, "control") for line in train}
+    table = score(screen, lambda line, p, x: shift_cells(x, shifts[line], means[line]), "mean")
     np.testing.assert_allclose(table["value"], table["floor"], rtol=1e-6, atol=1e-8)
     some = table[table["metric"].isin(["pearson_delta", "energy", "pds_l2"])]
     np.testing.assert_allclose(some["scaled"].dropna(), 0, atol=1e-6)

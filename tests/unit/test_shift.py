@@ -40,6 +40,14 @@ def test_it_is_a_relu_of_the_root_that_bisection_finds(seed):
         np.testing.assert_allclose(made[:, gene], np.maximum(x[:, gene] + root, 0), atol=1e-10)
 
 
+def test_the_mean_of_all_controls_is_what_a_delta_is_added_to():
+    rng = np.random.default_rng(2)
+    everything = np.maximum(rng.normal(1, 1, (200, 7)), 0)
+    mean, delta = everything.mean(axis=0), rng.normal(0, 0.5, 7)
+    made = shift_cells(everything[:20], delta, mean)
+    np.testing.assert_allclose(made.mean(axis=0), np.maximum(mean + delta, 0), atol=1e-12)
+
+
 def test_no_change_leaves_the_cells_as_they_are():
     x = np.maximum(np.random.default_rng(0).normal(0, 1, (64, 20)), 0).astype(np.float32)
     made = shift_cells(x, np.zeros(20))

@@ -1,7 +1,7 @@
 """Fit the closed-form arms of a split and predict with them, in one go.
 
-All arms start from the same control cells as the neural arms, and shift them by the delta they
-estimate (:func:`ptrag.models.shift.shift_cells`).
+All arms start from the same control cells as the neural arms, and shift them so that their mean is
+that of all the line's controls plus the delta they estimate (:func:`ptrag.models.shift.shift_cells`).
 """
 
 import logging
@@ -91,11 +91,20 @@ def predict_closed_forms(
         with new_predictions(form.predictions, store, tasks, arm=form.arm, seed=0) as write:
             for task in tasks:
                 estimate = predict(task.cell_line, task.perturbation)
-                controls = np.asarray(store.X[task.rows])
-                write(shift_cells(controls, estimate.delta))
-                rows += evidence_rows(task, estimate, controls.mean(axis=0, dtype=np.float64))
+                mean = responses.control_mean[task.cell_line]
+                write(predicted(np.asarray(store.X[task.rows]), estimate, mean))
+                rows += evidence_rows(task, estimate, mean)
         write_table(pd.DataFrame(rows, columns=EVIDENCE), form.evidence)
         logger.info("%s: %d pairs", form.arm, len(tasks))
+
+
+def predicted(controls: np.ndarray, estimate: Estimate, mean: np.ndarray) -> np.ndarray:
+    """Return the cells (n, G) of one pair, of mean ``mean`` + δ̂; without change, the controls.
+
+    A delta is measured from the ``mean`` of all controls: from that of the few drawn for the pair,
+    the prediction would be off by what these are off.
+    """
+    return shift_cells(controls, estimate.delta, mean) if estimate.delta.any() else controls
 
 
 def evidence_rows(task: Task, estimate: Estimate, control: np.ndarray) -> list[tuple]:
