@@ -1,7 +1,8 @@
 """Fit the closed-form arms of a split and predict with them, in one go.
 
-All arms start from the same control cells as the neural arms, and shift them so that their mean is
-that of all the line's controls plus the delta they estimate (:func:`ptrag.models.shift.shift_cells`).
+All arms start from the same control cells as the neural arms, and shift them so that their mean
+is that of all the line's controls plus the delta they estimate
+(:func:`ptrag.models.shift.shift_cells`).
 """
 
 import logging
