@@ -16,9 +16,13 @@ from ptrag.cells import CONTROL
 from ptrag.cells.store import CellStore
 from ptrag.errors import PtragError
 from ptrag.files import write_table
+from ptrag.models.shift import shift_cells
 from ptrag.predictions import EVIDENCE, new_predictions, prediction_tasks, written_in_blocks
 from ptrag.predictor import Predictor
 from ptrag.splits import Split
+
+#: Controls of a line from which the mean of a pair's cells is predicted, at most.
+PROFILE_CELLS = 1024
 
 logger = logging.getLogger("ptrag")
 
@@ -32,6 +36,10 @@ def predict_neural(
     out_evidence: str | Path,
 ) -> None:
     """Predict every val and test pair, and write predictions and evidence.
+
+    The cells of a pair are shifted to the mean of what all controls of the line become (up to
+    :data:`PROFILE_CELLS`): scores then say what the arm predicts, and not which few controls were
+    drawn for the pair. The cells of closed forms have the mean that these predict, too.
 
     Parameters
     ----------
@@ -64,6 +72,12 @@ def predict_neural(
     tasks = prediction_tasks(cells, known, prediction["cells_per_pair"], bundle.set_size)
     batches = np.array(cells.batches, dtype=object)
     means = {line: cells.mean(line, CONTROL) for line in cells.lines}
+
+    def inputs(rows: np.ndarray, line: str) -> dict[str, Any]:
+        of_batch = batches[cells.batch_codes[rows]]
+        return {"controls": cells.X[rows], "line": line, "batch": of_batch, "mean": means[line]}
+
+    controls = {line: _spread(cells.rows(line, CONTROL)) for line in cells.lines}
     arm, seed = bundle.about["arm"], bundle.about["seed"]
     checkpoint = bundle.about["hashes"]["weights"]
     evidence, begun, said = [], time.monotonic(), time.monotonic()
@@ -71,20 +85,23 @@ def predict_neural(
         out_h5ad, cells, tasks, arm=arm, seed=seed, checkpoint=checkpoint
     ) as write:
         for number, task in enumerate(tasks, start=1):
-            made = bundle.predict(
-                cells.X[task.rows], task.perturbation, line=task.cell_line,
-                batch=batches[cells.batch_codes[task.rows]], mean=means[task.cell_line],
-                evidence=True,
-            )  # fmt: skip
-            write(made.cells)
-            evidence.append(
-                made.evidence.assign(cell_line=task.cell_line, perturbation=task.perturbation)
-            )
+            line, name = task.cell_line, task.perturbation
+            made = bundle.predict(perturbation=name, evidence=True, **inputs(task.rows, line))
+            every = bundle.predict(perturbation=name, **inputs(controls[line], line)).cells
+            profile = every.mean(axis=0, dtype=np.float64)
+            write(shift_cells(made.cells, np.zeros(len(profile)), profile))
+            evidence.append(made.evidence.assign(cell_line=line, perturbation=name))
             if time.monotonic() - said > 30 or number == len(tasks):
                 said = time.monotonic()
                 rate = number / (said - begun)
                 logger.info("%s: %d of %d pairs, %.3g pairs/s", arm, number, len(tasks), rate)
     write_table(pd.concat(evidence)[EVIDENCE], out_evidence)
+
+
+def _spread(block: slice) -> np.ndarray:
+    """Return the rows of a block, or every n-th of them."""
+    rows = np.arange(block.start, block.stop)
+    return rows[:: -(-len(rows) // PROFILE_CELLS)]
 
 
 def predict_file(

@@ -1,5 +1,6 @@
 """``response_rag``: its expert until training betters it, its evidence, what it depends on."""
 
+import anndata
 import numpy as np
 import pytest
 from training_cases import MODEL, TRAINING, make_home
@@ -10,6 +11,7 @@ from ptrag.errors import PtragError
 from ptrag.genes.embeddings import read_embedding
 from ptrag.models.registry import load_arm
 from ptrag.models.shift import shift_cells
+from ptrag.predict import predict_neural
 from ptrag.retrieval.index import read_neighbours
 from ptrag.retrieval.responses import Responses
 from ptrag.splits import read_split
@@ -63,6 +65,26 @@ def test_untrained_it_is_its_expert(store, split, trained, expert):
         expected = shift_cells(controls, expert(line, name).delta)
         predicted = trained[1e-30].predict(controls, name, line=line).cells
         assert np.abs(predicted - expected).max() < 1e-6
+
+
+def test_cells_of_a_pair_have_the_mean_of_what_all_controls_become(
+    store, split, trained, expert, tmp_path
+):
+    """Not of what the few become that were drawn for the pair; untrained: the expert's mean."""
+    settings = {"cells_per_pair": 8}
+    for rate, bundle in trained.items():
+        path = tmp_path / f"{rate}.h5ad"
+        predict_neural(bundle, store, split, settings, path, tmp_path / f"{rate}.tsv")
+        data = anndata.read_h5ad(path)
+        for line, name in split.pairs("test")[:5]:
+            its = ((data.obs["cell_line"] == line) & (data.obs["perturbation"] == name)).to_numpy()
+            assert its.sum() < len(store.controls(line))
+            every = bundle.predict_cells(np.asarray(store.controls(line)), name, line=line)
+            made = data.X[its].mean(axis=0, dtype=float)
+            np.testing.assert_allclose(made, every.mean(axis=0, dtype=float), atol=1e-5)
+            if rate < 1e-20:
+                said = np.maximum(store.mean(line, "control") + expert(line, name).delta, 0)
+                np.testing.assert_allclose(made, said, atol=1e-5)
 
 
 def test_training_changes_it_only_where_validation_betters(trained):
