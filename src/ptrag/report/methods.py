@@ -110,8 +110,8 @@ def _prediction(prediction: dict[str, Any]) -> str:
         f"{prediction['cells_per_pair']} cells per pair (rounded up to whole sets), each from a "
         "control cell of the same line; the control cells are the same for all arms, and the mean "
         "of a pair's cells is what the arm makes of all controls of the line (up to 1,024). The "
-        "effect of a candidate is the L2 norm of the change of the mean predicted profile when it is "
-        "left out, with the same noise."
+        "effect of a candidate is the L2 norm of the change of the mean predicted profile when it "
+        "is left out, with the same noise."
     )
 
 
