@@ -33,11 +33,10 @@ def direct_retrieval(H: int, K: int) -> float:
 def kept_bytes(G: int, H: int, L: int, K: int) -> float:
     """Return bytes that one cell keeps from forward to backward.
 
-    A layer keeps [gate | up], queries, keys and values, the attention's output and two states
-    of the residual stream; the rest keeps cells (control, observed, predicted, centred) and the
-    dropout mask of the scorer.
+    A layer keeps [gate | up], queries, keys and values and two states of the residual stream; the
+    rest keeps cells (control, observed, predicted, centred) and the dropout mask of the scorer.
     """
-    return 4 * (L * (2 * F + 4 * W + 2 * H) + 6 * G + 12 * K) + K * H
+    return 4 * (L * (2 * F + 3 * W + 2 * H) + 6 * G + 12 * K) + K * H
 
 
 def main(path: Path) -> None:
