@@ -28,6 +28,7 @@ import pandas as pd
 import yaml
 from anndata import read_h5ad
 
+from ptrag.cells import CONTROL
 from ptrag.cells.preprocess import build_cells
 from ptrag.cells.store import CellStore
 from ptrag.compare import BASELINES
@@ -110,10 +111,7 @@ def contest(
 def controls_off(store: CellStore, truth: Path) -> dict[str, np.ndarray]:
     """(G,) of each line: the mean of its measured controls less the noise-free one."""
     true = read_h5ad(truth).varm["control"].loc[store.genes]
-    return {
-        line: np.asarray(store.controls(line), np.float64).mean(axis=0) - true[line].to_numpy()
-        for line in store.lines
-    }
+    return {line: store.mean(line, CONTROL) - true[line].to_numpy() for line in store.lines}
 
 
 def fit_arms(
@@ -158,7 +156,7 @@ def score(
     test = pd.DataFrame(split.pairs("test"), columns=PAIR)
     for line, its in test.groupby("cell_line"):
         names = list(its["perturbation"])
-        control = np.asarray(store.controls(line), np.float64).mean(axis=0)
+        control = store.mean(line, CONTROL)
         real = np.array([store.mean(line, name) for name in names]) - control
         own = [np.array([column[g] for g in name.split("+") if g in column], int) for name in names]
         for arm, predict in predictors.items():

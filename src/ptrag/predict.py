@@ -71,11 +71,11 @@ def predict_neural(
         logger.info("%d of %d pairs have no vector", len(pairs) - len(known), len(pairs))
     tasks = prediction_tasks(cells, known, prediction["cells_per_pair"], bundle.set_size)
     batches = np.array(cells.batches, dtype=object)
-    means = {line: cells.mean(line, CONTROL) for line in cells.lines}
+    means = bundle.expert.responses.control_mean if bundle.expert else {}
 
     def inputs(rows: np.ndarray, line: str) -> dict[str, Any]:
         of_batch = batches[cells.batch_codes[rows]]
-        return {"controls": cells.X[rows], "line": line, "batch": of_batch, "mean": means[line]}
+        return {"controls": cells.X[rows], "line": line, "batch": of_batch, "mean": means.get(line)}
 
     controls = {line: _spread(cells.rows(line, CONTROL)) for line in cells.lines}
     arm, seed = bundle.about["arm"], bundle.about["seed"]

@@ -66,11 +66,7 @@ def two_groups(responses, seed=3):
 
 def less(expert, rows):
     """The same expert, had it never seen some entries."""
-    its = expert.responses.without(rows)
-    return Expert(
-        its, expert.text, expert.neighbours, expert.k, expert.variances, expert.components,
-        expert.penalty, expert.weights,
-    )  # fmt: skip
+    return replace(expert, responses=expert.responses.without(rows))
 
 
 def pair(responses, i):
@@ -294,20 +290,9 @@ def test_a_noisier_entry_gets_less_weight():
     before = expert.posterior("b").coefficients(name)[0, row]
     se = responses.se.copy()
     se[row] *= 4
-    noisy = Responses(**{**vars_of(responses), "se": se})
-    expert = Expert(
-        noisy, expert.text, expert.neighbours, 4, expert.variances, expert.components,
-        expert.penalty, expert.weights,
-    )  # fmt: skip
+    expert = replace(expert, responses=replace(responses, se=se))
     after = expert.posterior("b").coefficients(name)[0, row]
     assert 0 < after < before
-
-
-def vars_of(responses):
-    keys = (
-        "genes", "entries", "delta", "se", "control_mean", "control_se", "protocol", "target",
-    )  # fmt: skip
-    return {key: getattr(responses, key) for key in keys}
 
 
 def test_nothing_to_retrieve_by_is_the_mean_of_the_line_and_is_said():
@@ -350,7 +335,7 @@ def test_a_line_without_entries_says_so():
 def test_noise_alone_is_left_to_a_simple_member():
     responses = draw_responses(seed=0, n_perturbations=14, protocol="unseen_perturbation")
     rng = np.random.default_rng(1)
-    noise = Responses(**{**vars_of(responses), "delta": 1 + rng.normal(size=responses.delta.shape)})
+    noise = replace(responses, delta=1 + rng.normal(size=responses.delta.shape))
     embedding = draw_embedding()
     neighbours = nearest(embedding, noise.perturbations)
     expert = fit_expert(noise, embedding, neighbours, {"topk_rag": 4})
@@ -372,7 +357,7 @@ def test_fitting_beats_or_equals_the_best_simple_arm_on_pairs_never_seen(protoco
             hide &= (everything.entries["cell_line"] == "b").to_numpy()
         known = everything.without(np.flatnonzero(hide))
         target = "b" if protocol == "unseen_combination" else None
-        known = Responses(**{**vars_of(known), "protocol": protocol, "target": target})
+        known = replace(known, protocol=protocol, target=target)
         embedding = draw_embedding(30, seed=seed)
         neighbours = nearest(embedding, known.perturbations)
         options = {"topk_rag": 4}
@@ -471,7 +456,7 @@ def test_an_entry_that_repeats_what_the_others_say_changes_nothing():
     said = expert.responses.delta[rows[0]] - posterior.residuals(rows[:1])[0]
     delta = expert.responses.delta.copy()
     delta[rows[0]] = said
-    same = Responses(**{**vars_of(expert.responses), "delta": delta})
+    same = replace(expert.responses, delta=delta)
     again = Posterior(Kernel(same, expert.text, "b"), COMBINATION)
     name = next(n for n in same.perturbations if not len(same.rows("b", n)))
     omega = again.coefficients(name)

@@ -73,11 +73,9 @@ class Regression:
         each = np.zeros(len(self._told))
         each[self._told] = self._weights(perturbation, present) - present / present.sum()
         part = keep * each[of] / np.maximum(measured[of], 1)
-        for at in np.unique(self.responses.line_of[keep]):
-            here = self.responses.lines[at]
-            mean = simple.line_mean(self.responses, here, keep)
-            omega = omega - part[self.responses.line_of == at].sum() * mean
-        return omega + part
+        lines = self.responses.line_of  # each line's part less that of its mean
+        of_line = np.bincount(lines, part) / np.maximum(np.bincount(lines, keep), 1)
+        return omega + part - keep * of_line[lines]
 
     def _weights(self, perturbation: str, present: np.ndarray) -> np.ndarray:
         """(n,) a of the perturbations that are present, and zeros."""
@@ -102,14 +100,14 @@ def fit_penalty(responses: Responses, text: TextSimilarity) -> float:
     if n < 2:
         return 1.0
     z = np.array([responses.centred[responses.rows(perturbation=name)].mean(0) for name in names])
-    centre = np.eye(n) - 1 / n
+    z, centre = z - z.mean(axis=0), np.eye(n) - 1 / n
     values, basis = np.linalg.eigh(centre @ text.cosine(names, names) @ centre)
-    values, turned = np.maximum(values, 0.0), basis.T @ (z - z.mean(axis=0))
+    values, turned = np.maximum(values, 0.0), basis.T @ z
 
     def error(penalty: float) -> float:
         shrunk = basis * (values / (values + penalty))
         leverage = (shrunk * basis).sum(axis=1) + 1 / n
-        residual = (z - z.mean(axis=0) - shrunk @ turned) / (1 - leverage)[:, None]
+        residual = (z - shrunk @ turned) / (1 - leverage)[:, None]
         return (residual**2).sum()
 
     return min(np.array(PENALTIES) * max(values.mean(), 1e-12), key=error)
