@@ -28,21 +28,21 @@ import pandas as pd
 import yaml
 from anndata import read_h5ad
 
-from ptrag.cells import CONTROL
+from ptrag.arms.registry import embedding_control, load_arm
+from ptrag.base.files import write_table
+from ptrag.base.names import CONTROL
 from ptrag.cells.preprocess import build_cells
+from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
-from ptrag.compare import BASELINES
+from ptrag.comparison.compare import BASELINES
+from ptrag.comparison.statistics import paired_comparison
 from ptrag.config import merge
-from ptrag.files import write_table
 from ptrag.genes.providers import derive_control, embed
 from ptrag.metrics.discrimination import discrimination
 from ptrag.metrics.means import mse, pearson
-from ptrag.models.registry import embedding_control, load_arm
 from ptrag.retrieval.index import build_index, read_neighbours
-from ptrag.retrieval.responses import Responses
-from ptrag.simulate import simulate_screen
-from ptrag.splits import Split, draw_split, read_split, write_split
-from ptrag.statistics import paired_comparison
+from ptrag.simulate.screen import simulate_screen
+from ptrag.splits.protocols import Split, draw_split, read_split, write_split
 
 ARMS = (
     *BASELINES, "knn@shuffled", "response_expert", "response_expert@shuffled",

@@ -14,10 +14,10 @@ from child import ROOT
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaModel
 
+from ptrag.arms.neural import attention, backbone
+from ptrag.arms.neural.networks import Batch, Network, Predicted
+from ptrag.arms.neural.refinement import GumbelRefinement
 from ptrag.cells.store import CellStore
-from ptrag.models import attention, backbone
-from ptrag.models.networks import Batch, Network, Predicted
-from ptrag.models.refinement import GumbelRefinement
 from ptrag.training.data import Step
 
 sys.path.append(str(ROOT / "tests"))
@@ -84,7 +84,7 @@ class DirectNetwork(nn.Module):
         self.backbone = llama(ours.backbone)
 
     def forward(self, batch: Batch) -> Predicted:
-        """Predict; as :meth:`ptrag.models.networks.Network.forward`."""
+        """Predict; as :meth:`ptrag.arms.neural.networks.Network.forward`."""
         h = self.encode_cell(batch.control)
         S = h.shape[1]
         of_query = batch.features[batch.query.unsqueeze(1).expand(-1, S)]  # (B, S, E)

@@ -31,7 +31,7 @@ CASES = {
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[4])
-from ptrag.evaluate_files import evaluate_files
+from ptrag.evaluation.files import evaluate_files
 evaluate_files(sys.argv[1], sys.argv[2], Path(sys.argv[3]) / "m.tsv", ceilings=False)
 """,
     "cell-eval": """

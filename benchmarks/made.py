@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ptrag.cells import CONTROL
+from ptrag.arms.neural.networks import Network, Shapes
+from ptrag.arms.neural.perturbations import Perturbations
+from ptrag.arms.registry import load_arm
+from ptrag.base.names import CONTROL
 from ptrag.cells.sets import SetSampler
 from ptrag.cells.store import CellStore, new_store
-from ptrag.models.networks import Network, Shapes
-from ptrag.models.perturbations import Perturbations
-from ptrag.models.registry import load_arm
 from ptrag.training.data import Steps
 
 PAIRS, CELLS = 256, 64  # measured pairs and the cells of each

@@ -8,10 +8,10 @@ import torch
 from child import child, timed
 from made import Sizes, network, perturbations
 
-from ptrag.cells import CONTROL
+from ptrag.arms.neural.networks import Batch
+from ptrag.base.names import CONTROL
 from ptrag.cells.store import CellStore
-from ptrag.models.networks import Batch
-from ptrag.predictor import Predictor
+from ptrag.prediction.predictor import Predictor
 
 
 def case(

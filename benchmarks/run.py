@@ -160,7 +160,7 @@ def machine() -> dict[str, Any]:
     """Say what was measured on, by kind and not by name."""
     import torch
 
-    from ptrag.models.autocast import has_bf16
+    from ptrag.arms.neural.autocast import has_bf16
 
     facts = {
         "processor": platform.machine(), "cores": os.cpu_count(),

@@ -10,9 +10,9 @@ from child import child, timed, wait
 from made import Sizes, network, perturbations, steps
 from torch.utils.data import default_convert
 
+from ptrag.arms.neural.networks import Network
+from ptrag.base.memory import keep_freed_memory
 from ptrag.cells.store import CellStore
-from ptrag.memory import keep_freed_memory
-from ptrag.models.networks import Network
 from ptrag.training.module import TrainingModule
 
 TRAINING = {

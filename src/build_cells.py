@@ -4,7 +4,7 @@ Expression is log1p of counts per 10,000, or log1p as given; genes are chosen wi
 at any perturbed cell; rows are sorted so that a pair is one block.
 """
 
-from ptrag.logs import rule_log
+from ptrag.base.logs import rule_log
 
 with rule_log(snakemake.log[0]):
     from ptrag.cells.preprocess import build_cells

@@ -3,14 +3,14 @@
 The audit counts and hashes the keys by role; a held-out key in the index fails the job.
 """
 
-from ptrag.logs import rule_log
+from ptrag.base.logs import rule_log
 
 with rule_log(snakemake.log[0]):
     from pathlib import Path
 
     from ptrag.genes.embeddings import read_embedding
     from ptrag.retrieval.index import build_index
-    from ptrag.splits import read_split
+    from ptrag.splits.protocols import read_split
 
     build_index(
         read_embedding(snakemake.input.embedding),

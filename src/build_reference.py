@@ -4,13 +4,13 @@ PCA is fitted on training and control cells; DEGs come from real cells against t
 line's controls. Nothing is fitted on the cells being scored.
 """
 
-from ptrag.logs import rule_log
+from ptrag.base.logs import rule_log
 
 with rule_log(snakemake.log[0]):
     from ptrag.cells.store import CellStore
-    from ptrag.predictions import predicted_cells
-    from ptrag.reference import build_reference
-    from ptrag.splits import read_split
+    from ptrag.evaluation.reference import build_reference
+    from ptrag.prediction.files import predicted_cells
+    from ptrag.splits.protocols import read_split
 
     build_reference(
         CellStore(snakemake.input.cells),

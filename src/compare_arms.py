@@ -4,10 +4,10 @@ comparison.tsv: mean and interval of every metric per split and arm; contrasts.t
 differences with interval, Wilcoxon and Holm.
 """
 
-from ptrag.logs import rule_log
+from ptrag.base.logs import rule_log
 
 with rule_log(snakemake.log[0]):
-    from ptrag.compare import compare
+    from ptrag.comparison.compare import compare
 
     compare(
         [

@@ -4,7 +4,7 @@
 the norms. A retrieval arm that gains from either gains from something other than content.
 """
 
-from ptrag.logs import rule_log
+from ptrag.base.logs import rule_log
 
 with rule_log(snakemake.log[0]):
     from ptrag.genes.embeddings import read_embedding, write_embedding

@@ -3,11 +3,11 @@
 By protocol, from lists or drawn by seed and fraction; split.json says how.
 """
 
-from ptrag.logs import rule_log
+from ptrag.base.logs import rule_log
 
 with rule_log(snakemake.log[0]):
     from ptrag.cells.store import CellStore
-    from ptrag.splits import draw_split, write_split
+    from ptrag.splits.protocols import draw_split, write_split
 
     table = draw_split(
         CellStore(snakemake.input.cells),

@@ -4,7 +4,7 @@ coverage.tsv says for each one how it was found: exact symbol, alias, mean of th
 double, back-off, or not at all.
 """
 
-from ptrag.logs import rule_log
+from ptrag.base.logs import rule_log
 
 with rule_log(snakemake.log[0]):
     from ptrag.cells.store import CellStore

@@ -4,13 +4,13 @@ metrics.tsv has one row per pair and metric; intervals.h5ad and conformal.tsv sa
 predicted deltas can be trusted.
 """
 
-from ptrag.logs import rule_log
+from ptrag.base.logs import rule_log
 
 with rule_log(snakemake.log[0]):
     from ptrag.cells.store import CellStore
-    from ptrag.evaluate import evaluate
-    from ptrag.intervals import write_intervals
-    from ptrag.splits import read_split
+    from ptrag.evaluation.evaluate import evaluate
+    from ptrag.evaluation.intervals import write_intervals
+    from ptrag.splits.protocols import read_split
 
     shared = (
         CellStore(snakemake.input.cells),

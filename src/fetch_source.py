@@ -4,12 +4,12 @@ A file in `data_dir` is checked against its sha256 and linked; else it is downlo
 resumable, and takes its name only once it is whole and its checksum right.
 """
 
-from ptrag.logs import rule_log
+from ptrag.base.logs import rule_log
 
 with rule_log(snakemake.log[0]):
     from pathlib import Path
 
-    from ptrag.download import obtain
+    from ptrag.provenance.download import obtain
 
     source = dict(snakemake.params.source)
     for path in snakemake.input.local:

@@ -1,13 +1,13 @@
 """Fit every arm of a split that needs no training loop, and predict with it."""
 
-from ptrag.logs import rule_log
+from ptrag.base.logs import rule_log
 
 with rule_log(snakemake.log[0]):
     from pathlib import Path
 
     from ptrag.cells.store import CellStore
-    from ptrag.models.closed_form import ClosedForm, predict_closed_forms
-    from ptrag.splits import read_split
+    from ptrag.prediction.closed_form import ClosedForm, predict_closed_forms
+    from ptrag.splits.protocols import read_split
 
     names = snakemake.params.embedding
     embeddings = {Path(file).name: file for file in snakemake.input.embeddings}

@@ -3,15 +3,15 @@
 evidence.tsv has one row per pair and candidate: similarity, mean gate, effect of leaving it out.
 """
 
-from ptrag.logs import rule_log
+from ptrag.base.logs import rule_log
 
 with rule_log(snakemake.log[0]):
     from pathlib import Path
 
-    from ptrag.bundle import load_bundle
     from ptrag.cells.store import CellStore
-    from ptrag.predict import predict_neural
-    from ptrag.splits import read_split
+    from ptrag.prediction.bundle import load_bundle
+    from ptrag.prediction.predict import predict_neural
+    from ptrag.splits.protocols import read_split
 
     predict_neural(
         load_bundle(Path(snakemake.input.bundle).parent),

@@ -1,11 +1,11 @@
 """Search for hyper-parameters of an arm on validation pairs: a table, and the best as YAML."""
 
-from ptrag.logs import rule_log
+from ptrag.base.logs import rule_log
 
 with rule_log(snakemake.log[0]):
     from pathlib import Path
 
-    from ptrag.search import search
+    from ptrag.training.search import search
 
     embedding, index = (list(snakemake.input.get(key, [])) for key in ("embedding", "index"))
     search(

@@ -4,9 +4,9 @@ source.h5ad holds counts, truth.h5ad every pair's noise-free delta; both say tha
 simulated. The knobs are those of `datasets.NAME.simulate` in config.yaml.
 """
 
-from ptrag.logs import rule_log
+from ptrag.base.logs import rule_log
 
 with rule_log(snakemake.log[0]):
-    from ptrag.simulate import simulate_screen
+    from ptrag.simulate.screen import simulate_screen
 
     simulate_screen(snakemake.params.knobs, snakemake.output.source, snakemake.output.truth)

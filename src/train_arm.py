@@ -4,12 +4,12 @@ Writes bundle/, a folder that predicts by itself, and history.tsv. A killed trai
 from checkpoints/last.ckpt to the same result.
 """
 
-from ptrag.logs import rule_log
+from ptrag.base.logs import rule_log
 
 with rule_log(snakemake.log[0]):
     from pathlib import Path
 
-    from ptrag.training import train
+    from ptrag.training.run import train
 
     embedding, index = (list(snakemake.input.get(key, [])) for key in ("embedding", "index"))
     train(

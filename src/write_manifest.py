@@ -3,11 +3,11 @@
 ro-crate-metadata.json says the same to tools that read RO-Crates.
 """
 
-from ptrag.logs import rule_log
+from ptrag.base.logs import rule_log
 
 with rule_log(snakemake.log[0]):
-    from ptrag.crate import write_crate
-    from ptrag.manifest import write_manifest
+    from ptrag.provenance.crate import write_crate
+    from ptrag.provenance.manifest import write_manifest
 
     write_manifest(
         [snakemake.input.source, *snakemake.input.given],

@@ -1,11 +1,11 @@
 """Write the report: one HTML file that needs no network."""
 
-from ptrag.logs import rule_log
+from ptrag.base.logs import rule_log
 
 with rule_log(snakemake.log[0]):
     from pathlib import Path
 
-    from ptrag.report import write_report
+    from ptrag.report.page import write_report
 
     write_report(
         Path(snakemake.output.report).parent,

@@ -3,8 +3,8 @@
 import torch
 import torch.nn.functional as F
 
-from ptrag.models import refinement
-from ptrag.models.refinement import EPSILON, TEMPERATURE, GumbelRefinement, Refined
+from ptrag.arms.neural import refinement
+from ptrag.arms.neural.refinement import EPSILON, TEMPERATURE, GumbelRefinement, Refined
 
 
 class DirectRefinement(GumbelRefinement):

@@ -10,11 +10,11 @@ import anndata
 import numpy as np
 import pandas as pd
 
+from ptrag.base.files import write_json, write_table
 from ptrag.cells.store import CellStore, write_store
-from ptrag.compare import compare
-from ptrag.files import write_json, write_table
-from ptrag.metrics import METRICS
-from ptrag.splits import draw_split, write_split
+from ptrag.comparison.compare import compare
+from ptrag.metrics.registry import METRICS
+from ptrag.splits.protocols import draw_split, write_split
 
 LINES = ["k562", "hepg2", "rpe1"]
 GENES = [f"GENE{i}" for i in range(36)]

@@ -40,7 +40,7 @@ class Case:
 def module(name: str, role: str, rules: set[str], trained: tuple[str, ...] = ()) -> Case:
     """Add a line to a module of the library."""
     return Case(
-        f"{role} (`{name}`)", f"src/ptrag/{name}", lambda text: text + "\n# an edit\n",
+        f"{role} (`{name}`)", f"src/ptrag/{name}", lambda text: text + "\nEDIT = 1\n",
         frozenset(rules), trained,
     )  # fmt: skip
 
@@ -64,14 +64,14 @@ def value(key: str, new: object, rules: set[str], trained: tuple[str, ...] = ())
 
 CASES = (
     module("metrics/distribution.py", "a metric", {"build_reference"} | SCORE),
-    module("statistics.py", "the statistics", COMPARE),
+    module("comparison/statistics.py", "the statistics", COMPARE),
     module("report/page.py", "the report", REPORT),
-    module("models/refinement.py", "the retrieval block", TRAIN, ("ptrag",)),
-    module("models/arms/state.py", "one neural arm", TRAIN, ("state",)),
-    module("models/arms/line_mean.py", "one closed-form arm", {"fit_closed_forms"} | SCORE),
-    module("models/backbone.py", "the backbone", TRAIN, BOTH),
-    module("simulate.py", "the simulated screen", set(PIPELINE), BOTH),
-    module("download.py", "the download", set()),
+    module("arms/neural/refinement.py", "the retrieval block", TRAIN, ("ptrag",)),
+    module("arms/catalogue/state.py", "one neural arm", TRAIN, ("state",)),
+    module("arms/catalogue/line_mean.py", "one closed-form arm", {"fit_closed_forms"} | SCORE),
+    module("arms/neural/backbone.py", "the backbone", TRAIN, BOTH),
+    module("simulate/screen.py", "the simulated screen", set(PIPELINE), BOTH),
+    module("provenance/download.py", "the download", set()),
     value("seeds", [1, 2], TRAIN, BOTH),
     value("training.learning_rate", 0.002, TRAIN, BOTH),
     value("arm_options.ptrag.gumbel_sparsity_weight", 0.2, TRAIN, ("ptrag",)),

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
+from ptrag.cells.responses import Responses
 from ptrag.genes.embeddings import Embedding
 from ptrag.retrieval.index import Neighbours
-from ptrag.retrieval.responses import Responses
 
 
 def draw_responses(

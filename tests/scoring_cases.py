@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from ptrag.cells.store import CellStore, write_store
-from ptrag.predictions import new_predictions, prediction_tasks
-from ptrag.splits import draw_split, read_split, write_split
+from ptrag.prediction.files import new_predictions, prediction_tasks
+from ptrag.splits.protocols import draw_split, read_split, write_split
 
 LINES = ("a", "b")
 GENES = [f"G{i}" for i in range(40)]

@@ -4,15 +4,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ptrag.bundle import write_bundle
-from ptrag.cells import CONTROL
+from ptrag.arms.neural.networks import Shapes
+from ptrag.arms.neural.perturbations import Perturbations
+from ptrag.arms.registry import load_arm
+from ptrag.base.names import CONTROL
 from ptrag.cells.store import CellStore, write_store
 from ptrag.genes.embeddings import Embedding, write_embedding
-from ptrag.models.networks import Shapes
-from ptrag.models.perturbations import Perturbations
-from ptrag.models.registry import load_arm
+from ptrag.prediction.bundle import write_bundle
 from ptrag.retrieval.index import build_index, read_neighbours
-from ptrag.splits import Split
+from ptrag.splits.protocols import Split
 
 LINES = ["k562", "rpe1"]
 PERTURBATIONS = ["A", "B", "B+C", "D", "E", "F"]

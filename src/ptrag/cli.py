@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ptrag import __version__
-from ptrag.errors import PtragError
+from ptrag.base.errors import PtragError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -132,7 +132,7 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
 
 
 def _arms(options: argparse.Namespace) -> int:
-    from ptrag.models.registry import arm_names, load_arm
+    from ptrag.arms.registry import arm_names, load_arm
 
     for name in arm_names():
         arm = load_arm(name)
@@ -141,7 +141,7 @@ def _arms(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from ptrag.predict import predict_file
+    from ptrag.prediction.predict import predict_file
 
     predict_file(
         options.bundle, options.controls, options.perturbations, options.out, options.cell_line
@@ -150,7 +150,7 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from ptrag.evaluate_files import evaluate_files, summary
+    from ptrag.evaluation.files import evaluate_files, summary
 
     table = evaluate_files(
         options.real,
@@ -175,7 +175,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from ptrag.manifest import verify
+    from ptrag.provenance.manifest import verify
 
     differences = verify(options.results / "manifest.json")
     for line in differences:

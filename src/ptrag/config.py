@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ptrag.errors import PtragError, did_you_mean
-from ptrag.models.registry import base_name, embedding_control, load_arm
+from ptrag.arms.registry import base_name, embedding_control, load_arm
+from ptrag.base.errors import PtragError, did_you_mean
 
 EACH_BASELINE = "baselines"  # in `evaluation.contrasts`: every simple baseline that runs
 SECTIONS = (

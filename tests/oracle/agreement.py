@@ -27,13 +27,14 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
 from scoring_cases import make_store  # noqa: E402
 
+from ptrag.base.correlation import pearson  # noqa: E402
 from ptrag.cells.store import CellStore, write_store  # noqa: E402
-from ptrag.metrics import METRICS, means, score_pair  # noqa: E402
+from ptrag.evaluation.reference import build_reference, read_reference  # noqa: E402
+from ptrag.evaluation.scoring import Case, Reference, score_all  # noqa: E402
 from ptrag.metrics.distribution import mmd, w2  # noqa: E402
-from ptrag.models.shift import shift_cells  # noqa: E402
-from ptrag.reference import build_reference, read_reference  # noqa: E402
-from ptrag.scoring import Case, Reference, score_all  # noqa: E402
-from ptrag.splits import Split  # noqa: E402
+from ptrag.metrics.registry import METRICS, score_pair  # noqa: E402
+from ptrag.prediction.emission import shift_cells  # noqa: E402
+from ptrag.splits.protocols import Split  # noqa: E402
 
 SETTINGS = {
     "exclude_target": False, "n_pcs": 20, "deg_test": "welch", "deg_alpha": 0.05, "max_degs": 100,
@@ -178,7 +179,7 @@ def _gge(screen: Screen, reference: Reference, cases: list[Case]) -> Iterator[Ro
     ours = [score_pair(reference.scored(i, *case), True) for i, case in enumerate(cases)]
     for i, case in enumerate(cases):
         q, r = case.predicted.moments.mean, case.real.moments.mean
-        ours[i]["of profiles"] = means.pearson(q, r)
+        ours[i]["of profiles"] = pearson(q, r)
         ours[i]["mmd, own bandwidth"] = _own_bandwidth(reference.scored(i, *case).distances)
         ours[i]["exact ½ W2²"] = 0.5 * w2(reference.scored(i, *case).distances) ** 2
     theirs = [_by_evaluator(screen, name, by_evaluator) for name in reference.pairs["perturbation"]]

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ptrag.errors import PtragError
-from ptrag.retrieval.audit import audit, key_hash
-from ptrag.splits import Split
+from ptrag.base.errors import PtragError
+from ptrag.splits.leakage import audit, key_hash
+from ptrag.splits.protocols import Split
 
 ROWS = [
     ("a", "A", "train"), ("b", "A", "train"), ("a", "B", "train"), ("b", "B", "train"),

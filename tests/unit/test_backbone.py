@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from ptrag.models import attention, linear
-from ptrag.models.attention import _Attention, _Heads, attend, rotary
-from ptrag.models.backbone import Backbone, _GatedSilu
+from ptrag.arms.neural import attention, linear
+from ptrag.arms.neural.attention import _Attention, _Heads, attend, rotary
+from ptrag.arms.neural.backbone import Backbone, _GatedSilu
 
 SIZES = {"hidden": 12, "layers": 2, "heads": 3, "head_size": 6, "feed_forward": 20}
 

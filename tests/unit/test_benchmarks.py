@@ -7,8 +7,8 @@ import sys
 import pytest
 import torch
 
-from ptrag.models import losses
-from ptrag.models.networks import Batch
+from ptrag.arms.neural import losses
+from ptrag.arms.neural.networks import Batch
 
 
 @pytest.fixture(scope="module")

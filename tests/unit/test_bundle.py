@@ -7,12 +7,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from small_screen import MODEL, OPTIONS, PERTURBATIONS, TRAINED, G, make_bundle
 
-from ptrag.bundle import load_bundle, write_bundle
+from ptrag.arms.neural.networks import Shapes
+from ptrag.arms.registry import load_arm
+from ptrag.base.errors import PtragError
+from ptrag.base.files import sha256
 from ptrag.cells.store import CellStore
-from ptrag.errors import PtragError
-from ptrag.files import sha256
-from ptrag.models.networks import Shapes
-from ptrag.models.registry import load_arm
+from ptrag.prediction.bundle import load_bundle, write_bundle
 
 
 @pytest.mark.parametrize("arm", list(OPTIONS))

@@ -5,18 +5,18 @@ import numpy as np
 import pytest
 from response_cases import draw_embedding
 
+from ptrag.arms.registry import load_arm
+from ptrag.base.errors import PtragError
+from ptrag.base.files import read_table
 from ptrag.cells.preprocess import build_cells
+from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
-from ptrag.errors import PtragError
-from ptrag.files import read_table
 from ptrag.genes.embeddings import Embedding, read_embedding, write_embedding
-from ptrag.models.closed_form import ClosedForm, predict_closed_forms
-from ptrag.models.registry import load_arm
-from ptrag.predictions import EVIDENCE
+from ptrag.prediction.closed_form import ClosedForm, predict_closed_forms
+from ptrag.prediction.files import EVIDENCE
 from ptrag.retrieval.index import build_index, read_neighbours
-from ptrag.retrieval.responses import Responses
-from ptrag.simulate import simulate_screen
-from ptrag.splits import Split, draw_split
+from ptrag.simulate.screen import simulate_screen
+from ptrag.splits.protocols import Split, draw_split
 
 KNOBS = {
     "lines": ["k562", "hepg2"], "n_perturbations": 16, "n_genes": 40, "cells_per_pair": 12,

@@ -7,10 +7,10 @@ import pytest
 from response_cases import draw_embedding, draw_responses, nearest
 from sklearn.linear_model import Ridge
 
-from ptrag.errors import PtragError
-from ptrag.models.arms import additive, knn, line_mean, oracle, perturbation_mean, ridge
-from ptrag.models.posterior import TextSimilarity
-from ptrag.models.regression import PENALTIES, Regression
+from ptrag.arms.catalogue import additive, knn, line_mean, oracle, perturbation_mean, ridge
+from ptrag.arms.simple.ridge import PENALTIES, Regression
+from ptrag.base.errors import PtragError
+from ptrag.retrieval.similarity import TextSimilarity
 
 
 def lstsq_effects(responses):

@@ -6,8 +6,8 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from ptrag.compare import COMPARISON, CONTRASTS, compare
-from ptrag.files import read_table, write_table
+from ptrag.base.files import read_table, write_table
+from ptrag.comparison.compare import COMPARISON, CONTRASTS, compare
 
 EVALUATION = {"bootstrap": 400, "confidence": 0.95}
 GENES = [f"P{i}" for i in range(30)]

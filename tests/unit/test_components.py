@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ptrag.models.components import Components, spiked
-from ptrag.retrieval.responses import Responses
+from ptrag.arms.expert.components import Components, spiked
+from ptrag.cells.responses import Responses
 
 
 def screen(strengths, n=400, n_genes=60, seed=0, noise=1.0):

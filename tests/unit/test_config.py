@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from ptrag import config as cfg
-from ptrag.errors import PtragError
+from ptrag.base.errors import PtragError
 
 
 @pytest.fixture(scope="module")

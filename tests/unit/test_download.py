@@ -3,9 +3,9 @@ import hashlib
 import pytest
 from loopback import Server
 
-from ptrag import download
-from ptrag.download import RECORD, fetch, obtain
-from ptrag.errors import PtragError
+from ptrag.base.errors import PtragError
+from ptrag.provenance import download
+from ptrag.provenance.download import RECORD, fetch, obtain
 
 CONTENT = bytes(range(256)) * 4000  # about 1 MB
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ptrag.errors import PtragError
-from ptrag.files import read_table
+from ptrag.base.errors import PtragError
+from ptrag.base.files import read_table
 from ptrag.genes.coverage import cover
 from ptrag.genes.embeddings import COVERAGE, Embedding, read_embedding, write_embedding
 from ptrag.genes.providers import derive_control, embed

@@ -6,14 +6,14 @@ import pandas as pd
 import pytest
 from scoring_cases import GENES, SETTINGS, make_split, make_store, write_predictions
 
+from ptrag.base.errors import PtragError
+from ptrag.base.files import read_table
 from ptrag.cells.store import CellStore, write_store
-from ptrag.errors import PtragError
-from ptrag.evaluate import COLUMNS, evaluate, scale
-from ptrag.files import read_table
-from ptrag.metrics import METRICS, metric_names
-from ptrag.models.shift import shift_cells
-from ptrag.predictions import Task, new_predictions
-from ptrag.reference import build_reference, read_reference
+from ptrag.evaluation.evaluate import COLUMNS, evaluate, scale
+from ptrag.evaluation.reference import build_reference, read_reference
+from ptrag.metrics.registry import METRICS, metric_names
+from ptrag.prediction.emission import shift_cells
+from ptrag.prediction.files import Task, new_predictions
 
 NAMES = metric_names()
 

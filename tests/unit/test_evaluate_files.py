@@ -7,11 +7,11 @@ import pytest
 from scipy import sparse
 from scoring_cases import GENES, PERTURBATIONS, make_store
 
+from ptrag.base.errors import PtragError
+from ptrag.base.files import read_table
 from ptrag.cli import main
-from ptrag.errors import PtragError
-from ptrag.evaluate_files import evaluate_files
-from ptrag.files import read_table
-from ptrag.metrics import METRICS, metric_names
+from ptrag.evaluation.files import evaluate_files
+from ptrag.metrics.registry import METRICS, metric_names
 
 COLUMNS = {"perturbation": "gene", "cell_line": "cell_type", "control": "non-targeting"}
 PREDICTED = PERTURBATIONS[:6]

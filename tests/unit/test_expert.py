@@ -7,11 +7,7 @@ import pandas as pd
 import pytest
 from response_cases import draw_embedding, draw_responses, nearest
 
-from ptrag.cells.store import CellStore, write_store
-from ptrag.errors import PtragError
-from ptrag.genes.embeddings import Embedding
-from ptrag.models import expert as expert_module
-from ptrag.models.arms import (
+from ptrag.arms.catalogue import (
     additive,
     knn,
     line_mean,
@@ -19,13 +15,18 @@ from ptrag.models.arms import (
     response_expert,
     ridge,
 )
-from ptrag.models.components import Components
-from ptrag.models.expert import NO_ENTRY, UNKNOWN, Expert, fit_expert
-from ptrag.models.posterior import Kernel, Posterior, TextSimilarity, Variances
-from ptrag.models.regression import fit_penalty
-from ptrag.models.variances import _Case, _start, held_out
-from ptrag.retrieval.responses import Responses
-from ptrag.splits import Split
+from ptrag.arms.expert import expert as expert_module
+from ptrag.arms.expert.components import Components
+from ptrag.arms.expert.expert import NO_ENTRY, UNKNOWN, Expert, fit_expert
+from ptrag.arms.expert.posterior import Kernel, Posterior, Variances
+from ptrag.arms.expert.variances import _Case, _start, held_out
+from ptrag.arms.simple.ridge import fit_penalty
+from ptrag.base.errors import PtragError
+from ptrag.cells.responses import Responses
+from ptrag.cells.store import CellStore, write_store
+from ptrag.genes.embeddings import Embedding
+from ptrag.retrieval.similarity import TextSimilarity
+from ptrag.splits.protocols import Split
 
 COMBINATION = Variances(0.3, 0.2, 0.15, 0.4, 0.5, 0.02)
 NEW = Variances(0.3, 0.2, 0.15, 0.0, 0.0, 0.02)

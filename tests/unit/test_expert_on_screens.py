@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from response_cases import draw_embedding, draw_responses, nearest
 
+from ptrag.arms.expert.expert import fit_expert
+from ptrag.base.correlation import pearson
 from ptrag.cells.preprocess import build_cells
+from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
+from ptrag.comparison.statistics import paired_comparison
 from ptrag.genes.providers import derive_control, embed
-from ptrag.metrics.means import pearson
-from ptrag.models.expert import fit_expert
-from ptrag.retrieval.responses import Responses
-from ptrag.simulate import simulate_screen
-from ptrag.splits import Split, draw_split
-from ptrag.statistics import paired_comparison
+from ptrag.simulate.screen import simulate_screen
+from ptrag.splits.protocols import Split, draw_split
 
 KNOBS = {
     "lines": ["k562", "rpe1", "hepg2"], "n_perturbations": 32, "n_genes": 120,

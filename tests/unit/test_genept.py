@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from ptrag.errors import PtragError
+from ptrag.base.errors import PtragError
 from ptrag.genes.genept import load_genept
 
 VECTORS = {"TP53": [0.5, -1.0], "KRAS": [0.25, 2.0]}

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ptrag.errors import PtragError
-from ptrag.files import read_json, read_table
+from ptrag.base.errors import PtragError
+from ptrag.base.files import read_json, read_table
 from ptrag.genes.embeddings import Embedding
 from ptrag.retrieval.index import build_index, read_neighbours
-from ptrag.splits import Split
+from ptrag.splits.protocols import Split
 
 
 def split(train, test=(), protocol="unseen_perturbation"):

@@ -6,11 +6,17 @@ import pandas as pd
 import pytest
 from scoring_cases import GENES, SETTINGS, make_split, make_store, write_predictions
 
-from ptrag.files import read_table, write_table
-from ptrag.intervals import COLUMNS, calibrate, cross_quantile, gene_classes, write_intervals
-from ptrag.precision import Precision
-from ptrag.reference import build_reference, fitted_on, read_reference
-from ptrag.retrieval.responses import Responses
+from ptrag.base.files import read_table, write_table
+from ptrag.cells.noise import Precision
+from ptrag.cells.responses import Responses
+from ptrag.evaluation.intervals import (
+    COLUMNS,
+    calibrate,
+    cross_quantile,
+    gene_classes,
+    write_intervals,
+)
+from ptrag.evaluation.reference import build_reference, fitted_on, read_reference
 
 EVIDENCE = [
     "cell_line", "perturbation", "candidate", "rank", "similarity", "gate", "effect",

@@ -10,7 +10,9 @@ def rule(tmp_path, *lines):
     """Run lines of code as a rule script does; return exit status, stderr and log."""
     log = tmp_path / "logs/rule.log"
     body = "\n".join(f"    {line}" for line in lines)
-    script = f"from ptrag.logs import rule_log\nwith rule_log({str(log)!r}) as logger:\n{body}\n"
+    script = (
+        f"from ptrag.base.logs import rule_log\nwith rule_log({str(log)!r}) as logger:\n{body}\n"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     return done.returncode, done.stderr, log.read_text()
 
@@ -18,7 +20,7 @@ def rule(tmp_path, *lines):
 def test_a_mistake_is_one_line_on_both(tmp_path):
     code, said, log = rule(
         tmp_path,
-        "from ptrag.errors import PtragError",
+        "from ptrag.base.errors import PtragError",
         "raise PtragError('x.h5ad: is wrong; mend it')",
     )
     assert code == 1

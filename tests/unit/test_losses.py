@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from ptrag.models.losses import distances, energy_distance
+from ptrag.arms.neural.losses import distances, energy_distance
 
 
 def two_sets(S=6, T=9, G=5, seed=0):

@@ -5,11 +5,11 @@ import json
 
 import pytest
 
+from ptrag.base.errors import PtragError
+from ptrag.base.files import read_json
 from ptrag.cli import main
-from ptrag.crate import crate, write_crate
-from ptrag.errors import PtragError
-from ptrag.files import read_json
-from ptrag.manifest import verify, write_manifest
+from ptrag.provenance.crate import crate, write_crate
+from ptrag.provenance.manifest import verify, write_manifest
 
 SETTINGS = {
     "dataset": "toy",
@@ -59,7 +59,7 @@ def test_it_says_what_was_read_and_made_and_with_which_seeds(home):
     }
     assert {"python", "torch", "snakemake"} <= manifest["packages"].keys()
     assert {"cpus", "memory_bytes", "gpus"} <= manifest["hardware"].keys()
-    assert {"train_arm.py", "ptrag/manifest.py"} <= manifest["code"]["files"].keys()
+    assert {"train_arm.py", "ptrag/provenance/manifest.py"} <= manifest["code"]["files"].keys()
 
 
 def test_every_job_has_its_time_and_peak_memory(home):

@@ -6,7 +6,7 @@ import pytest
 
 CODE = """
 import resource, torch
-from ptrag.memory import keep_freed_memory
+from ptrag.base.memory import keep_freed_memory
 if {keep}:
     keep_freed_memory()
 def step():

@@ -8,8 +8,9 @@ from scipy import stats
 from sklearn import metrics as sk
 from statsmodels.stats.multitest import multipletests
 
+from ptrag.base.moments import moments
 from ptrag.metrics import recovery
-from ptrag.metrics.degs import benjamini_hochberg, moments, welch, wilcoxon
+from ptrag.metrics.degs import benjamini_hochberg, welch, wilcoxon
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 from sklearn import metrics as sk
 
+from ptrag.base.correlation import pearson, spearman
 from ptrag.metrics import means
 
 VECTORS = hnp.arrays(np.float64, (2, 12), elements=st.floats(-5, 5).map(lambda x: round(x, 3)))
@@ -21,19 +22,19 @@ def test_agrees_with_scipy_and_sklearn(pair):
     if np.ptp(y) > 1e-2:
         assert means.r2(x, y) == pytest.approx(sk.r2_score(y, x))
         if np.ptp(x) > 1e-2:
-            assert means.pearson(x, y) == pytest.approx(stats.pearsonr(x, y).statistic, abs=1e-9)
-            assert means.spearman(x, y) == pytest.approx(stats.spearmanr(x, y).statistic, abs=1e-9)
+            assert pearson(x, y) == pytest.approx(stats.pearsonr(x, y).statistic, abs=1e-9)
+            assert spearman(x, y) == pytest.approx(stats.spearmanr(x, y).statistic, abs=1e-9)
 
 
 @given(VECTORS, st.randoms(use_true_random=False))
 def test_order_of_genes_does_not_matter(pair, random):
     order = list(range(pair.shape[1]))
     random.shuffle(order)
-    for metric in (means.pearson, means.spearman, means.mse, means.mae, means.r2):
+    for metric in (pearson, spearman, means.mse, means.mae, means.r2):
         assert metric(*pair[:, order]) == pytest.approx(metric(*pair), nan_ok=True, abs=1e-9)
 
 
-@pytest.mark.parametrize("metric", [means.pearson, means.spearman])
+@pytest.mark.parametrize("metric", [pearson, spearman])
 def test_what_is_undefined(metric):
     moving, still = np.arange(5.0), np.full(5, 0.1)
     assert metric(still, moving) == 0.0
@@ -54,7 +55,7 @@ def test_worse_predictions_score_worse():
     y = rng.normal(size=200)
     noise = rng.normal(size=200)
     for metric, sign in (
-        (means.pearson, 1), (means.spearman, 1), (means.r2, 1), (means.mse, -1), (means.mae, -1),
+        (pearson, 1), (spearman, 1), (means.r2, 1), (means.mse, -1), (means.mae, -1),
     ):  # fmt: skip
         scores = [sign * metric(y + s * noise, y) for s in (0.0, 0.3, 1.0, 3.0)]
         assert scores == sorted(scores, reverse=True)

@@ -1,12 +1,11 @@
-"""The weights of the expert's members, and how much shrinkage is undone."""
+"""The weights of the expert's members."""
 
 import numpy as np
-import pytest
 from response_cases import draw_embedding, draw_responses, nearest
 
+from ptrag.arms.expert.expert import fit_expert
+from ptrag.arms.expert.mixture import LeftOut, clear, fit_weights, mix
 from ptrag.genes.providers import derive_control
-from ptrag.models.expert import fit_expert
-from ptrag.models.mixture import LeftOut, amplified, clear, fit_weights, mix
 
 
 def left_out(shrunk=0.3, n=40, n_genes=30, seed=0):
@@ -20,33 +19,7 @@ def left_out(shrunk=0.3, n=40, n_genes=30, seed=0):
         "knn": mean + own + 1.5 * rng.normal(size=own.shape),
     }
     line = np.zeros(n, int)
-    none = [np.empty(0, int)] * n
-    return LeftOut(said, mean + own + 0.3 * rng.normal(size=own.shape), line, np.arange(n), none)
-
-
-def test_amplified_weights_are_the_mean_and_c_times_the_rest():
-    left = left_out()
-    weights = {"posterior": 1.0}
-    found = amplified(left, weights)
-    c = found["posterior"]
-    assert c > 1
-    mean, before = left.said["line_mean"], mix(left, weights)
-    np.testing.assert_allclose(mix(left, found), mean + c * (before - mean), atol=1e-12)
-
-
-def test_discrimination_is_given_back_and_nothing_else_lost():
-    left = left_out()
-    simple = [left.said[member] for member in ("line_mean", "knn")]
-    before = mix(left, {"posterior": 1.0})
-    after = mix(left, amplified(left, {"posterior": 1.0}))
-    assert left.discrimination(before).mean() < left.discrimination(after).mean()
-    assert left.errors(after).sum() <= min(left.errors(its).sum() for its in simple)
-    assert left.correlation(after) >= max(left.correlation(its) for its in simple)
-
-
-def test_what_discriminates_as_well_stays_as_it_is():
-    left = left_out(shrunk=0.95)
-    assert amplified(left, {"posterior": 1.0}) == {"posterior": 1.0}
+    return LeftOut(said, mean + own + 0.3 * rng.normal(size=own.shape), line, np.arange(n))
 
 
 def test_weights_are_least_squares_and_only_where_they_clearly_gain():
@@ -70,13 +43,10 @@ def test_a_gain_is_clear_beyond_one_standard_error():
     assert not clear(np.array([5.0]))
 
 
-def test_correlation_and_errors_are_numpys():
+def test_errors_are_numpys():
     left = left_out(n=5)
     said = left.said["knn"]
-    expected = np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(said, left.real, strict=True)])
-    assert left.correlation(said) == pytest.approx(expected)
-    assert left.correlation(np.zeros_like(said)) == 0
-    doubled = LeftOut(left.said, left.real, left.line, np.array([0, 0, 1, 3, 3]), left.targets)
+    doubled = LeftOut(left.said, left.real, left.line, np.array([0, 0, 1, 3, 3]))
     squares = ((said - left.real) ** 2).sum(axis=1)
     expected = [squares[:2].sum(), squares[2], squares[3:].sum()]
     np.testing.assert_allclose(doubled.errors(said), expected)

@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy.special import erf, expit
 
-from ptrag.errors import PtragError
-from ptrag.models.networks import Batch, Shapes
-from ptrag.models.registry import load_arm
+from ptrag.arms.neural.networks import Batch, Shapes
+from ptrag.arms.registry import load_arm
+from ptrag.base.errors import PtragError
 
 MODEL = {
     "hidden": 8, "layers": 2, "heads": 3, "head_size": 4, "feed_forward": 10, "causal": True,

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from small_screen import PERTURBATIONS, K, make_embedding, make_split
 
-from ptrag.errors import PtragError
-from ptrag.models.perturbations import Perturbations
+from ptrag.arms.neural.perturbations import Perturbations
+from ptrag.base.errors import PtragError
 from ptrag.retrieval.index import build_index, read_neighbours
 
 

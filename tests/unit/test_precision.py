@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from ptrag.models.losses import energy_distance
-from ptrag.models.networks import Batch, Shapes
-from ptrag.models.refinement import GumbelRefinement
-from ptrag.models.registry import load_arm
+from ptrag.arms.neural.losses import energy_distance
+from ptrag.arms.neural.networks import Batch, Shapes
+from ptrag.arms.neural.refinement import GumbelRefinement
+from ptrag.arms.registry import load_arm
 
 MODEL = {
     "hidden": 16, "layers": 2, "heads": 2, "head_size": 8, "feed_forward": 32, "causal": True,

@@ -3,9 +3,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ptrag.base.errors import PtragError
 from ptrag.cells.store import CellStore, write_store
-from ptrag.errors import PtragError
-from ptrag.predictions import new_predictions, prediction_tasks
+from ptrag.prediction.files import new_predictions, prediction_tasks
 
 GENES = ["a", "b", "c"]
 

@@ -5,10 +5,10 @@ import torch
 from scipy.sparse import csr_matrix
 from small_screen import OPTIONS, SET, G, K, make_bundle
 
-from ptrag import predictor as module
-from ptrag.bundle import load_bundle
-from ptrag.errors import PtragError
-from ptrag.models.networks import Batch
+from ptrag.arms.neural.networks import Batch
+from ptrag.base.errors import PtragError
+from ptrag.prediction import predictor as module
+from ptrag.prediction.bundle import load_bundle
 
 RETRIEVING = ["ptrag", "ptrag_residual", "vanilla_rag"]
 

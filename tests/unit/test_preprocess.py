@@ -15,10 +15,11 @@ import pytest
 import scanpy
 import scipy.sparse as sp
 
-from ptrag.cells import CONTROL, matrix, preprocess
+from ptrag.base.errors import PtragError
+from ptrag.base.names import CONTROL
+from ptrag.cells import matrix, preprocess
 from ptrag.cells.preprocess import build_cells
 from ptrag.cells.store import CellStore
-from ptrag.errors import PtragError
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 LINES = ["k562", "rpe1"]

@@ -4,8 +4,13 @@ import torch
 import torch.nn.functional as F
 from direct_form import DirectRefinement
 
-from ptrag.models import refinement
-from ptrag.models.refinement import CrossAttention, GumbelRefinement, dropout_mask, layer_norm_parts
+from ptrag.arms.neural import refinement
+from ptrag.arms.neural.refinement import (
+    CrossAttention,
+    GumbelRefinement,
+    dropout_mask,
+    layer_norm_parts,
+)
 
 B, S, K, H = 3, 5, 4, 6
 

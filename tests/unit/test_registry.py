@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from ptrag.errors import PtragError
-from ptrag.models.options import fixed
-from ptrag.models.registry import arm_names, base_name, embedding_control, load_arm
+from ptrag.arms.options import fixed
+from ptrag.arms.registry import arm_names, base_name, embedding_control, load_arm
+from ptrag.base.errors import PtragError
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,7 +17,7 @@ def test_every_arm_file_defines_an_arm_under_its_own_name(name):
     assert arm.name == name
     assert arm.family in ("closed_form", "neural", "ceiling")
     assert arm.summary and arm.origin
-    assert (ROOT / arm.path).is_file()
+    assert (ROOT / "src" / arm.path).is_file()
     assert callable(arm.fit) == (arm.family == "closed_form") or arm.family == "neural"
     assert callable(arm.build) == (arm.family == "neural")
 
@@ -26,7 +26,7 @@ def test_a_negative_control_is_the_same_arm_under_its_full_name():
     arm = load_arm("ptrag@shuffled")
     assert arm.name == "ptrag@shuffled"
     assert arm.build is load_arm("ptrag").build
-    assert arm.path == "src/ptrag/models/arms/ptrag.py"
+    assert arm.path == "ptrag/arms/catalogue/ptrag.py"
     assert (base_name("ptrag@shuffled"), embedding_control("ptrag@shuffled")) == (
         "ptrag",
         "shuffled",
@@ -51,7 +51,7 @@ def test_unknown_names_are_errors_with_a_remedy(name, words):
 def test_listing_and_loading_arms_needs_neither_torch_nor_scanpy():
     code = (
         "import sys\n"
-        "from ptrag.models.registry import arm_names, load_arm\n"
+        "from ptrag.arms.registry import arm_names, load_arm\n"
         "for name in arm_names(): load_arm(name)\n"
         "heavy = {'torch', 'scanpy', 'pandas', 'anndata', 'scipy'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"

@@ -21,14 +21,13 @@ from report_cases import (
     plant,
 )
 
-from ptrag.errors import PtragError
-from ptrag.metrics import METRICS
-from ptrag.models.registry import load_arm
+from ptrag.arms.registry import load_arm
+from ptrag.base.errors import PtragError
+from ptrag.metrics.registry import METRICS
 from ptrag.report import arms as report_arms
-from ptrag.report import write_report
 from ptrag.report.gather import gather
 from ptrag.report.numbers import decimals, listed, number, p_value
-from ptrag.report.page import SECTIONS
+from ptrag.report.page import SECTIONS, write_report
 from ptrag.report.verdict import headline_metrics
 
 

@@ -5,17 +5,17 @@ import numpy as np
 import pytest
 from training_cases import MODEL, TRAINING, make_home
 
-from ptrag.bundle import load_bundle
+from ptrag.arms.registry import load_arm
+from ptrag.base.errors import PtragError
+from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
-from ptrag.errors import PtragError
 from ptrag.genes.embeddings import read_embedding
-from ptrag.models.registry import load_arm
-from ptrag.models.shift import shift_cells
-from ptrag.predict import predict_neural
+from ptrag.prediction.bundle import load_bundle
+from ptrag.prediction.emission import shift_cells
+from ptrag.prediction.predict import predict_neural
 from ptrag.retrieval.index import read_neighbours
-from ptrag.retrieval.responses import Responses
-from ptrag.splits import read_split
-from ptrag.training import train
+from ptrag.splits.protocols import read_split
+from ptrag.training.run import train
 
 OPTIONS = {"rag": True, "use_genept": True, "topk_rag": 4}
 
@@ -126,7 +126,7 @@ def test_neither_seed_nor_batch_size_changes_it(store, split, trained, monkeypat
     line, name = split.pairs("test")[0]
     controls = np.asarray(store.controls(line))
     one = trained[0.01].predict(controls, name, line=line, seed=1).cells
-    monkeypatch.setattr("ptrag.predictor.SETS", 1)
+    monkeypatch.setattr("ptrag.prediction.predictor.SETS", 1)
     other = trained[0.01].predict(controls, name, line=line, seed=2).cells
     assert np.abs(one - other).max() < 1e-5
 

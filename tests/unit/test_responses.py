@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore, write_store
-from ptrag.retrieval.responses import Responses
-from ptrag.splits import Split
+from ptrag.splits.protocols import Split
 
 
 @pytest.fixture

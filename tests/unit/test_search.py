@@ -4,9 +4,9 @@ import pytest
 import yaml
 from training_cases import MODEL, TRAINING, make_home
 
-from ptrag import search as module
-from ptrag.files import read_table
-from ptrag.search import search
+from ptrag.base.files import read_table
+from ptrag.training import search as module
+from ptrag.training.search import search
 
 SPEC = {
     "trials": 4,

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from small_screen import LINES, PERTURBATIONS, make_store
 
-from ptrag.cells import CONTROL
+from ptrag.base.errors import PtragError
+from ptrag.base.names import CONTROL
 from ptrag.cells.sets import (
     SetSampler,
     choose,
@@ -12,7 +13,6 @@ from ptrag.cells.sets import (
     prediction_controls,
     validation_sets,
 )  # fmt: skip
-from ptrag.errors import PtragError
 
 SIZES = {("k562", "A"): 3, ("k562", "B"): 4, ("k562", "C"): 9, ("rpe1", "A"): 13}
 PAIRS = list(SIZES)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.optimize import brentq
 
-from ptrag.models.shift import shift_cells
+from ptrag.prediction.emission import shift_cells
 
 VALUES = st.floats(0, 9).map(lambda value: 0.0 if value < 0.01 else value)
 

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from ptrag.cells import CONTROL
-from ptrag.count_model import DISPERSION, DROPOUT, LIBRARY, draw_counts, expected_profile
-from ptrag.errors import PtragError
+from ptrag.base.errors import PtragError
+from ptrag.base.names import CONTROL
 from ptrag.genes.symbols import Symbols
 from ptrag.genes.text import encode_texts
-from ptrag.simulate import (
+from ptrag.simulate.count_model import DISPERSION, DROPOUT, LIBRARY, draw_counts, expected_profile
+from ptrag.simulate.screen import (
     RESIDUAL,
     Knobs,
     _efficacy_nodes,

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from ptrag.cells import CONTROL
+from ptrag.base.errors import PtragError
+from ptrag.base.names import CONTROL
 from ptrag.cells.preprocess import build_cells
 from ptrag.cells.source import open_source
 from ptrag.cells.store import SINGLE_BATCH
-from ptrag.errors import PtragError
 
 GIVEN = {"genes": "given", "n_genes": 2000}
 SPEC = {

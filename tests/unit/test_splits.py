@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ptrag.cells import CONTROL
-from ptrag.errors import PtragError
-from ptrag.splits import ROLES, draw_split, read_split, write_split
+from ptrag.base.errors import PtragError
+from ptrag.base.names import CONTROL
+from ptrag.splits.protocols import ROLES, draw_split, read_split, write_split
 
 FRACTIONS = {"val": 0.1, "test": 0.4}
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from ptrag.statistics import (
+from ptrag.comparison.statistics import (
     bootstrap_mean_interval,
     detectable_difference,
     holm,

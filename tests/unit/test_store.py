@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ptrag.cells import CONTROL
+from ptrag.base.errors import PtragError
+from ptrag.base.names import CONTROL
 from ptrag.cells.store import SINGLE_BATCH, CellStore, new_store, write_store
-from ptrag.errors import PtragError
 
 LINES = ["rpe1", "k562"]
 PERTURBATIONS = ["TP53", CONTROL, "A+B", "MYC"]

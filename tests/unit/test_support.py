@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ptrag.support import support
+from ptrag.evaluation.support import support
 
 EVIDENCE = [
     "cell_line", "perturbation", "candidate", "rank", "similarity", "gate", "effect",

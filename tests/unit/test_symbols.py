@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ptrag.errors import PtragError
+from ptrag.base.errors import PtragError
 from ptrag.genes.symbols import COLUMNS, Symbols, family_stem
 
 ROWS = [
@@ -94,7 +94,7 @@ def test_the_shipped_table_agrees_with_pandas(root):
 
 
 def test_sources_of_the_shipped_tables_are_stated(root):
-    from ptrag.files import sha256
+    from ptrag.base.files import sha256
 
     stated = (root / "resources/SOURCE.md").read_text()
     for name in ("gene_text.tsv.gz", "paper_splits.json"):

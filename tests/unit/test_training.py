@@ -5,10 +5,11 @@ import pytest
 import torch
 from training_cases import MODEL, TRAINING, make_home
 
-from ptrag.bundle import load_bundle
-from ptrag.errors import PtragError
-from ptrag.files import read_table
-from ptrag.training import milestones, train
+from ptrag.base.errors import PtragError
+from ptrag.base.files import read_table
+from ptrag.prediction.bundle import load_bundle
+from ptrag.training import milestones
+from ptrag.training.run import train
 
 OPTIONS = {
     "state": {"rag": False, "use_genept": False},
@@ -159,7 +160,7 @@ def test_bf16_without_units_is_warned_of(home, tmp_path, monkeypatch, caplog, un
 def test_held_out_cells_do_not_touch_the_weights(home, tmp_path):
     """The store with other cells in its test pairs trains to the same bits."""
     from ptrag.cells.store import CellStore, write_store
-    from ptrag.splits import read_split
+    from ptrag.splits.protocols import read_split
 
     store, split = CellStore(home / "cells.h5ad"), read_split(home / "split.tsv")
     X = np.array(store.X)
@@ -196,8 +197,8 @@ def test_what_cannot_train_is_one_line_with_the_key(home, tmp_path, monkeypatch,
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_a_trained_head_starts_at_the_mean_control_a_frozen_one_at_random(home, tmp_path, frozen):
+    from ptrag.arms.neural.networks import Network, Shapes
     from ptrag.cells.store import CellStore
-    from ptrag.models.networks import Network, Shapes
 
     store = CellStore(home / "cells.h5ad")
     profile = torch.tensor(np.mean([store.mean(line, "control") for line in store.lines], axis=0))
@@ -208,7 +209,7 @@ def test_a_trained_head_starts_at_the_mean_control_a_frozen_one_at_random(home, 
 
 
 def test_a_gated_network_starts_at_its_base():
-    from ptrag.models.networks import Batch, Network, Shapes
+    from ptrag.arms.neural.networks import Batch, Network, Shapes
 
     torch.manual_seed(0)
     network = Network(MODEL, Shapes(6, 6, 1), gated=True)

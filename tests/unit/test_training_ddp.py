@@ -13,7 +13,8 @@ pytestmark = pytest.mark.slow  # each process imports torch and Lightning
 
 SCRIPT = """
 import json, os, sys
-from ptrag.training import milestones, train
+from ptrag.training import milestones
+from ptrag.training.run import train
 
 arguments = json.loads(sys.argv[1])
 stop = arguments.pop("stop")

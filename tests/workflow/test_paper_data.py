@@ -11,7 +11,7 @@ import pytest
 from loopback import Server
 from project import Project
 
-from ptrag.files import read_json, sha256
+from ptrag.base.files import read_json, sha256
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 

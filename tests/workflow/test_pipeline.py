@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from ptrag.files import read_json, read_table
+from ptrag.base.files import read_json, read_table
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 

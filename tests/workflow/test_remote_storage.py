@@ -12,7 +12,7 @@ import time
 import pytest
 from project import Project
 
-from ptrag.files import sha256
+from ptrag.base.files import sha256
 
 pytest.importorskip("snakemake_storage_plugin_s3")
 pytest.importorskip("moto")

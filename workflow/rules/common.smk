@@ -11,10 +11,10 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 )
 
 import records
-from dependencies import closure
 from ptrag.config import arm_embedding, arm_options, read_schema, resolve, runs
-from ptrag.errors import PtragError
-from ptrag.models.registry import load_arm
+from ptrag.base.errors import PtragError
+from ptrag.arms.registry import load_arm
+from ptrag.provenance.code import code_digest
 
 try:
     SETTINGS = resolve(
@@ -59,16 +59,18 @@ onerror:
     records.release()
 
 
-def code(script, *modules, arm=False):
-    """Inputs that make a rule depend on its code: the script, further modules of the library
-    (the wildcard arm's own with `arm`), and all they import. A function, so that a job looks
-    for its own alone."""
+def code(script, *arms, arm=False):
+    """Parameter that makes a rule depend on its code: the digest of the script, of the files of
+    further ``arms`` (the wildcard arm's own with ``arm``), and of all they import. A function, so
+    that a job looks for its own alone."""
 
-    def found(wildcards):
-        own = [load_arm(wildcards.arm).path] if arm else []
-        return closure([f"src/{script}.py", *modules, *own], root="src")
+    def digest(wildcards):
+        own = [wildcards.arm] if arm else []
+        return code_digest(
+            [f"{script}.py", *(load_arm(name).path for name in [*arms, *own])]
+        )
 
-    return found
+    return digest
 
 
 def needs(rule):

@@ -8,7 +8,6 @@ if "simulate" in SETTINGS["source"]:
         """Simulate a screen and write its truth beside it."""
         input:
             gene_text=SETTINGS["source"]["simulate"]["gene_text"],
-            code=code("simulate_screen"),
         output:
             source="results/{dataset}/source.h5ad",
             truth="results/{dataset}/truth.h5ad",
@@ -21,6 +20,7 @@ if "simulate" in SETTINGS["source"]:
         resources:
             **needs("simulate_screen"),
         params:
+            code=code("simulate_screen"),
             knobs=SETTINGS["source"]["simulate"],
         script:
             "../../src/simulate_screen.py"
@@ -59,7 +59,6 @@ rule build_cells:
     """Write cells.h5ad: log1p, chosen genes, sorted by pair, memory-mappable."""
     input:
         source="results/{dataset}/source.h5ad",
-        code=code("build_cells"),
     output:
         cells="results/{dataset}/cells.h5ad",
     log:
@@ -71,6 +70,7 @@ rule build_cells:
     resources:
         **needs("build_cells"),
     params:
+        code=code("build_cells"),
         source={
             key: SETTINGS["source"].get(key)
             for key in (
@@ -94,7 +94,6 @@ rule draw_split:
         lists=lambda wildcards: SETTINGS["source"]["splits"][wildcards.split].get(
             "lists", []
         ),
-        code=code("draw_split"),
     output:
         split="results/{dataset}/{split}/split.tsv",
         about="results/{dataset}/{split}/split.json",
@@ -107,6 +106,7 @@ rule draw_split:
     resources:
         **needs("draw_split"),
     params:
+        code=code("draw_split"),
         spec=lambda wildcards: SETTINGS["source"]["splits"][wildcards.split],
         min_cells=SETTINGS["cells"]["min_cells"],
     script:

@@ -34,7 +34,6 @@ rule embed_perturbations:
         cells="results/{dataset}/cells.h5ad",
         source=lambda wildcards: PROVIDER_FILES[wildcards.embedding],
         gene_text=SETTINGS["embeddings"]["text"]["gene_text"],
-        code=code("embed_perturbations"),
     output:
         embedding="results/{dataset}/embeddings/{embedding}.h5ad",
         coverage="results/{dataset}/embeddings/{embedding}.coverage.tsv",
@@ -47,6 +46,7 @@ rule embed_perturbations:
     resources:
         **needs("embed_perturbations"),
     params:
+        code=code("embed_perturbations"),
         embeddings=SETTINGS["embeddings"],
     script:
         "../../src/embed_perturbations.py"
@@ -56,7 +56,6 @@ rule derive_control_embedding:
     """Make a negative control of an embedding: rows shuffled, or random with the same norms."""
     input:
         embedding="results/{dataset}/embeddings/{embedding}.h5ad",
-        code=code("derive_control_embedding"),
     output:
         embedding="results/{dataset}/embeddings/{embedding}@{control}.h5ad",
         coverage="results/{dataset}/embeddings/{embedding}@{control}.coverage.tsv",
@@ -70,5 +69,7 @@ rule derive_control_embedding:
         "../../envs/cpu.yaml"
     resources:
         **needs("derive_control_embedding"),
+    params:
+        code=code("derive_control_embedding"),
     script:
         "../../src/derive_control_embedding.py"

@@ -18,7 +18,6 @@ rule build_reference:
         cells="results/{dataset}/cells.h5ad",
         split="results/{dataset}/{split}/split.tsv",
         about="results/{dataset}/{split}/split.json",
-        code=code("build_reference"),
     output:
         reference="results/{dataset}/{split}/reference.h5",
     log:
@@ -32,6 +31,7 @@ rule build_reference:
         **needs("build_reference"),
         cpus_per_task=SETTINGS["evaluation"]["threads"],
     params:
+        code=code("build_reference"),
         evaluation=SCORING,
         prediction=SETTINGS["prediction"],
         set_size=SETTINGS["training"]["set_size"],
@@ -48,7 +48,6 @@ rule evaluate_arm:
         reference="results/{dataset}/{split}/reference.h5",
         predictions="results/{dataset}/{split}/{arm}/seed{seed}/predictions.h5ad",
         evidence="results/{dataset}/{split}/{arm}/seed{seed}/evidence.tsv",
-        code=code("evaluate_arm"),
     output:
         metrics="results/{dataset}/{split}/{arm}/seed{seed}/metrics.tsv",
         intervals="results/{dataset}/{split}/{arm}/seed{seed}/intervals.h5ad",
@@ -64,6 +63,7 @@ rule evaluate_arm:
         **needs("evaluate_arm"),
         cpus_per_task=SETTINGS["evaluation"]["threads"],
     params:
+        code=code("evaluate_arm"),
         evaluation=SCORING,
     script:
         "../../src/evaluate_arm.py"
@@ -75,7 +75,6 @@ rule compare_arms:
         metrics=[
             f"results/{SETTINGS['dataset']}/{run.path}/metrics.tsv" for run in RUNS
         ],
-        code=code("compare_arms"),
     output:
         comparison=report(
             "results/{dataset}/comparison.tsv",
@@ -96,6 +95,7 @@ rule compare_arms:
     resources:
         **needs("compare_arms"),
     params:
+        code=code("compare_arms"),
         runs=[(run.split, run.arm, run.seed) for run in RUNS],
         split_half="split_half" in SETTINGS["arms"],
         evaluation=EVALUATION,

@@ -7,7 +7,6 @@ rule build_index:
         embedding="results/{dataset}/embeddings/{embedding}.h5ad",
         split="results/{dataset}/{split}/split.tsv",
         about="results/{dataset}/{split}/split.json",
-        code=code("build_index"),
     output:
         multiext(
             "results/{dataset}/{split}/index/{embedding}/",
@@ -27,6 +26,7 @@ rule build_index:
     resources:
         **needs("build_index"),
     params:
+        code=code("build_index"),
         k=max(
             [
                 options.get("topk_rag", 1)

@@ -18,7 +18,6 @@ rule fit_closed_forms:
             }
         ),
         truth=("results/{dataset}/truth.h5ad" if "oracle" in CLOSED_FORMS else []),
-        code=code("fit_closed_forms", *(load_arm(arm).path for arm in CLOSED_FORMS)),
     output:
         predictions=expand(
             "results/{{dataset}}/{{split}}/{arm}/seed0/predictions.h5ad",
@@ -36,6 +35,7 @@ rule fit_closed_forms:
     resources:
         **needs("fit_closed_forms"),
     params:
+        code=code("fit_closed_forms", *CLOSED_FORMS),
         arms={arm: arm_options(SETTINGS, arm) for arm in CLOSED_FORMS},
         embedding={arm: arm_embedding(SETTINGS, arm) for arm in CLOSED_FORMS},
         prediction=SETTINGS["prediction"],
@@ -59,7 +59,6 @@ rule train_arm:
         about="results/{dataset}/{split}/split.json",
         embedding=lambda wildcards: embedding_file(wildcards.arm),
         index=lambda wildcards: index_files(wildcards.split, wildcards.arm),
-        code=code("train_arm", arm=True),
     output:
         bundle="results/{dataset}/{split}/{arm}/seed{seed}/bundle/bundle.json",
         weights="results/{dataset}/{split}/{arm}/seed{seed}/bundle/weights.safetensors",
@@ -75,6 +74,7 @@ rule train_arm:
         **needs("train_arm"),
         cpus_per_task=TRAINING_CPUS,
     params:
+        code=code("train_arm", arm=True),
         options=lambda wildcards: arm_options(SETTINGS, wildcards.arm),
         model=SETTINGS["model"],
         training=SETTINGS["training"],
@@ -91,7 +91,6 @@ rule search_hyperparameters:
         about="results/{dataset}/{split}/split.json",
         embedding=lambda wildcards: embedding_file(wildcards.arm),
         index=lambda wildcards: index_files(wildcards.split, wildcards.arm),
-        code=code("search_hyperparameters", arm=True),
     output:
         table="results/{dataset}/{split}/search/{arm}.tsv",
         best="results/{dataset}/{split}/search/{arm}.best.yaml",
@@ -106,6 +105,7 @@ rule search_hyperparameters:
         **needs("search_hyperparameters"),
         cpus_per_task=TRAINING_CPUS,
     params:
+        code=code("search_hyperparameters", arm=True),
         options=lambda wildcards: arm_options(SETTINGS, wildcards.arm),
         model=SETTINGS["model"],
         training=SETTINGS["training"],
@@ -122,7 +122,6 @@ rule predict_arm:
         about="results/{dataset}/{split}/split.json",
         bundle="results/{dataset}/{split}/{arm}/seed{seed}/bundle/bundle.json",
         weights="results/{dataset}/{split}/{arm}/seed{seed}/bundle/weights.safetensors",
-        code=code("predict_arm", arm=True),
     output:
         predictions="results/{dataset}/{split}/{arm}/seed{seed}/predictions.h5ad",
         evidence="results/{dataset}/{split}/{arm}/seed{seed}/evidence.tsv",
@@ -137,6 +136,7 @@ rule predict_arm:
         **needs("predict_arm"),
         cpus_per_task=SETTINGS["training"]["threads"],
     params:
+        code=code("predict_arm", arm=True),
         prediction=SETTINGS["prediction"],
     script:
         "../../src/predict_arm.py"

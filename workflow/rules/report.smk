@@ -31,7 +31,6 @@ rule write_report:
     """Write the report: one HTML file that needs no network."""
     input:
         files=reported_files,
-        code=code("write_report"),
     output:
         report=report(
             "results/{dataset}/report.html",
@@ -47,6 +46,7 @@ rule write_report:
     resources:
         **needs("write_report"),
     params:
+        code=code("write_report"),
         runs=[(run.split, run.arm, run.seed) for run in RUNS],
         settings=SETTINGS,
     script:
@@ -83,7 +83,6 @@ rule write_manifest:
         files=reported_files,
         made=made_files,
         report="results/{dataset}/report.html",
-        code=code("write_manifest"),
     output:
         manifest="results/{dataset}/manifest.json",
         crate="results/{dataset}/ro-crate-metadata.json",
@@ -96,6 +95,7 @@ rule write_manifest:
     resources:
         **needs("write_manifest"),
     params:
+        code=code("write_manifest"),
         settings=SETTINGS,
     script:
         "../../src/write_manifest.py"

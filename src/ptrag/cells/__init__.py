@@ -1,4 +1,7 @@
-"""Cells: reading sources, the store everything downstream reads, and its sampling."""
+"""Cells and what was measured on them.
 
-CONTROL = "control"
-"""Label of unperturbed cells inside the project, whatever the source called them."""
+Reading a source, the store that everything downstream reads, the two halves of the controls, cell
+sets, measured responses and their noise. May import ``base``, ``genes`` and ``splits``. Start
+with ``store``; then ``controls`` (which controls may be seen by whom) and ``responses`` (a
+measured delta and its error).
+"""

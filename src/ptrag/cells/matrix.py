@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 import scipy.sparse as sp
 
-from ptrag.errors import PtragError
+from ptrag.base.errors import PtragError
 
 BLOCK_VALUES = 16_000_000
 """Values of a block, zeros included: 64 MB as float32."""

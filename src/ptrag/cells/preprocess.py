@@ -21,12 +21,12 @@ import scanpy
 import scipy.sparse as sp
 from tqdm import tqdm
 
-from ptrag.cells import CONTROL
+from ptrag.base.errors import PtragError
+from ptrag.base.files import sha256
+from ptrag.base.names import CONTROL
 from ptrag.cells.matrix import Block
 from ptrag.cells.source import Source, open_source
 from ptrag.cells.store import new_store, writing
-from ptrag.errors import PtragError
-from ptrag.files import sha256
 
 TARGET = 1e4
 """Counts of a cell after normalisation, before log1p."""

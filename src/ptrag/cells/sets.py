@@ -6,13 +6,13 @@ neither loader workers nor an interruption change it.
 Axes: B sets, S cells of a set.
 """
 
-import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ptrag.cells import CONTROL
+from ptrag.base.names import CONTROL
+from ptrag.base.random import choose, keyed_rng
 
 if TYPE_CHECKING:
     from ptrag.cells.store import CellStore
@@ -34,23 +34,6 @@ class Draw(NamedTuple):
     pair: np.ndarray
     control: np.ndarray
     perturbed: np.ndarray
-
-
-def keyed_rng(*key: object) -> np.random.Generator:
-    """Return a generator that depends on ``key`` alone, on every machine."""
-    digest = hashlib.sha256("\x1f".join(map(str, key)).encode()).digest()
-    return np.random.default_rng(int.from_bytes(digest[:16], "little"))
-
-
-def choose(rng: np.random.Generator, n: int, size: int) -> np.ndarray:
-    """Return ``size`` of the numbers below ``n`` in random order.
-
-    None comes twice before every one has come: without replacement where ``n`` allows it, else
-    each ⌊size/n⌋ or ⌈size/n⌉ times.
-    """
-    if n >= size:
-        return rng.choice(n, size, replace=False)
-    return np.concatenate([rng.permutation(n) for _ in range(-(-size // n))])[:size]
 
 
 def prediction_controls(store: "CellStore", line: str, perturbation: str, n: int) -> np.ndarray:

@@ -22,9 +22,9 @@ import numpy as np
 import pandas as pd
 from anndata.io import read_elem, write_elem
 
-from ptrag.cells import CONTROL
-from ptrag.errors import PtragError, did_you_mean
-from ptrag.files import atomic
+from ptrag.base.errors import PtragError, did_you_mean
+from ptrag.base.files import atomic
+from ptrag.base.names import CONTROL
 
 FORMAT = 1
 SINGLE_BATCH = "batch0"

@@ -1,1 +1,5 @@
-"""Genes: their symbols, their texts and their embedding vectors."""
+"""Genes by name and by text: current symbols, embeddings and their providers, coverage.
+
+May import ``base``. Start with ``providers`` (from names to vectors), then ``coverage`` (how each
+vector was found).
+"""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ptrag.errors import PtragError, did_you_mean
+from ptrag.base.errors import PtragError, did_you_mean
 from ptrag.genes.embeddings import COVERAGE
 from ptrag.genes.symbols import Symbols, family_stem
 

@@ -8,8 +8,8 @@ import anndata
 import numpy as np
 import pandas as pd
 
-from ptrag.errors import PtragError
-from ptrag.files import atomic, write_table
+from ptrag.base.errors import PtragError
+from ptrag.base.files import atomic, write_table
 
 COVERAGE = ["perturbation", "level", "detail"]
 

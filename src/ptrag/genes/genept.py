@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import IO, Any
 
-from ptrag.errors import PtragError, did_you_mean
+from ptrag.base.errors import PtragError, did_you_mean
 
 
 class PlainUnpickler(pickle.Unpickler):

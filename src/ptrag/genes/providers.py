@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ptrag.errors import PtragError, did_you_mean
+from ptrag.base.errors import PtragError, did_you_mean
 from ptrag.genes.coverage import cover
 from ptrag.genes.embeddings import Embedding
 from ptrag.genes.genept import load_genept

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from ptrag.errors import PtragError
+from ptrag.base.errors import PtragError
 
 COLUMNS = ["symbol", "aliases", "name", "go_process", "go_function", "go_component"]
 # The roots of the three ontologies say that nothing is known.

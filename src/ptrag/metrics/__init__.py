@@ -1,5 +1,5 @@
-"""Metrics: pure functions, one registry."""
+"""Metrics as pure functions of arrays, and their registry.
 
-from ptrag.metrics.registry import METRICS, Metric, metric_names, score_pair
-
-__all__ = ["METRICS", "Metric", "metric_names", "score_pair"]
+The registry has what each is called, its direction and its ideal. Imports ``base`` alone. Start
+with ``registry``.
+"""

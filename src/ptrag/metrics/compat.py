@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ptrag.metrics import means, recovery
+from ptrag.base.correlation import pearson, spearman
+from ptrag.metrics import recovery
 from ptrag.metrics.degs import benjamini_hochberg
 from ptrag.metrics.distribution import Distances, energy_halved, mmd, w2
 from ptrag.metrics.pair import ScoredPair
@@ -48,7 +49,7 @@ def gge_on_degs(pair: ScoredPair, rule: Rule, correlation: str) -> float:
     (gge-eval falls back to all genes in silence.)
     """
     genes = gge_degs(pair, rule)
-    score = {"pearson": means.pearson, "spearman": means.spearman}[correlation]
+    score = {"pearson": pearson, "spearman": spearman}[correlation]
     return score(pair.predicted.moments.mean[genes], pair.real.moments.mean[genes])
 
 
@@ -118,7 +119,7 @@ CELL_EVAL: dict[str, Callable[[Recovery], float]] = {
     "de_direction_match": lambda its: recovery.direction(
         its.predicted_fold, its.real_fold, its.real
     ),
-    "de_spearman_lfc_sig": lambda its: means.spearman(
+    "de_spearman_lfc_sig": lambda its: spearman(
         its.predicted_fold[its.real], its.real_fold[its.real]
     ),
     "pr_auc": lambda its: recovery.average_precision(its.score, its.real),

@@ -4,41 +4,10 @@ Both tests give two-sided p-values. ``size`` lets a sample be tested as if it ha
 cells: a model may predict any number, and more cells make more genes significant.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from scipy.special import ndtr, stdtr
 
-
-class Moments(NamedTuple):
-    """Mean and variance of a sample of cells.
-
-    Attributes
-    ----------
-    mean
-        (G,) float64.
-    variance
-        (G,) unbiased; NaN for a single cell.
-    n
-        Number of cells.
-    """
-
-    mean: np.ndarray
-    variance: np.ndarray
-    n: int
-
-
-def moments(cells: np.ndarray, rows: int = 4096) -> Moments:
-    """Return the moments of (n, G) ``cells``, in float64, read ``rows`` at a time."""
-    n, genes = cells.shape
-    starts = range(0, n, rows)
-    mean = sum((cells[a : a + rows].sum(axis=0, dtype=np.float64) for a in starts), np.zeros(genes))
-    mean = mean / n
-    squares = np.zeros(genes)
-    for a in starts:
-        difference = cells[a : a + rows] - mean
-        squares += np.einsum("ng,ng->g", difference, difference)
-    return Moments(mean, squares / (n - 1) if n > 1 else np.full(genes, np.nan), n)
+from ptrag.base.moments import Moments
 
 
 def welch(sample: Moments, controls: Moments, size: int | None = None) -> np.ndarray:

@@ -5,7 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
-from ptrag.metrics.degs import Moments, benjamini_hochberg
+from ptrag.base.moments import Moments
+from ptrag.metrics.degs import benjamini_hochberg
 from ptrag.metrics.distribution import Distances
 
 

@@ -7,7 +7,7 @@ metrics, and is counted. A prediction without DEGs recovers nothing: 0.
 
 import numpy as np
 
-from ptrag.metrics.means import mid_ranks
+from ptrag.base.correlation import mid_ranks
 
 
 def overlap(

@@ -11,6 +11,7 @@ from functools import partial
 
 import numpy as np
 
+from ptrag.base.correlation import pearson, spearman
 from ptrag.metrics import compat, distribution, means, recovery
 from ptrag.metrics.pair import ScoredPair
 from ptrag.metrics.sinkhorn import diagonal, w2_halved
@@ -74,7 +75,7 @@ def pearson_delta_split(p: ScoredPair) -> float:
     """
     q, r = p.predicted.moments.mean[p.kept], p.real.moments.mean[p.kept]
     one, two = p.line.halves[:, p.kept]
-    return 0.5 * (means.pearson(q - one, r - two) + means.pearson(q - two, r - one))
+    return 0.5 * (pearson(q - one, r - two) + pearson(q - two, r - one))
 
 
 def pearson_systema(p: ScoredPair) -> float:
@@ -84,7 +85,7 @@ def pearson_systema(p: ScoredPair) -> float:
     without training pairs.
     """
     q, r, o = (x[p.kept] for x in (p.predicted.moments.mean, p.real.moments.mean, p.line.centroid))
-    return means.pearson(q - o, r - o)
+    return pearson(q - o, r - o)
 
 
 def mse_pca(p: ScoredPair) -> float:
@@ -126,19 +127,19 @@ def _compat(name: str, family: str, higher: bool, score: Callable[[ScoredPair], 
 _ALL = (
     Metric("pearson_delta", "means", True, 1.0, "Pearson Δ",
            "correlation of predicted and real delta over all genes",
-           partial(_deltas, means.pearson)),
+           partial(_deltas, pearson)),
     Metric("pearson_delta_degs", "means", True, 1.0, "Pearson Δ (DEGs)",
            "the same over the pair's DEGs (at most max_degs)",
-           partial(_on_degs, means.pearson)),
+           partial(_on_degs, pearson)),
     Metric("pearson_delta_split", "means", True, 1.0, "Pearson Δ (split controls)",
            "the same over all genes, with different control cells for predicted and real delta",
            pearson_delta_split),
     Metric("spearman_delta", "means", True, 1.0, "Spearman Δ",
            "rank correlation of predicted and real delta over all genes",
-           partial(_deltas, means.spearman)),
+           partial(_deltas, spearman)),
     Metric("spearman_delta_degs", "means", True, 1.0, "Spearman Δ (DEGs)",
            "the same over the pair's DEGs (at most max_degs)",
-           partial(_on_degs, means.spearman)),
+           partial(_on_degs, spearman)),
     Metric("mse", "means", False, 0.0, "MSE",
            "mean squared difference of mean profiles, all genes",
            partial(_profiles, means.mse)),
@@ -203,7 +204,7 @@ _ALL = (
            lambda p: recovery.direction(p.predicted_delta, p.delta, p.significant)),
     Metric("deg_spearman", "degs", True, 1.0, "DEG Spearman",
            "rank correlation of log fold changes over all real DEGs",
-           partial(_on_significant, means.spearman)),
+           partial(_on_significant, spearman)),
     Metric("deg_pr_auc", "degs", True, 1.0, "DEG PR AUC",
            "average precision of finding real DEGs by predicted p",
            partial(_ranking, recovery.average_precision)),

@@ -1,5 +1,4 @@
-"""The report: one HTML file that needs no network."""
+"""Words and drawings: one HTML file that needs no network. It decides nothing.
 
-from ptrag.report.page import write_report
-
-__all__ = ["write_report"]
+May import every room but ``training``. Start with ``page``.
+"""

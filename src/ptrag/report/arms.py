@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ptrag.compare import BASELINES, CEILINGS
-from ptrag.models.registry import base_name, embedding_control, load_arm
+from ptrag.arms.registry import base_name, embedding_control, load_arm
+from ptrag.comparison.compare import BASELINES, CEILINGS
 from ptrag.report.figure import COLOURS, INK, NEUTRALS, Look
 
 LOOKS = {
@@ -37,8 +37,8 @@ class ArmView:
     name
         As in ``arms:`` of the configuration.
     kind
-        ``baseline`` (of :data:`ptrag.compare.BASELINES`), ``negative control`` (an arm on a
-        spoilt embedding), ``ceiling`` (knows the answer) or ``model`` (all others).
+        ``baseline`` (of :data:`ptrag.comparison.compare.BASELINES`), ``negative control`` (an arm
+        on a spoilt embedding), ``ceiling`` (knows the answer) or ``model`` (all others).
     summary, origin
         From the registry.
     weighs

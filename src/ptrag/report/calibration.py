@@ -5,13 +5,13 @@ import pandas as pd
 from markupsafe import Markup
 from scipy.stats import spearmanr
 
+from ptrag.comparison.statistics import bootstrap_mean_interval
 from ptrag.report import plots
 from ptrag.report.gather import PAIR, Results, SplitView
 from ptrag.report.numbers import interval, number
 from ptrag.report.tables import Cell, Table, number_cell, text_cell
 from ptrag.report.verdict import headline_metric
 from ptrag.report.words import words
-from ptrag.statistics import bootstrap_mean_interval
 
 
 def coverage(results: Results, split: SplitView) -> pd.DataFrame:

@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 from anndata.io import read_elem
 
-from ptrag.cells import CONTROL
+from ptrag.base.errors import PtragError
+from ptrag.base.files import read_json, read_table
+from ptrag.base.names import CONTROL
 from ptrag.cells.store import CellStore
 from ptrag.config import arm_embedding, arm_options
-from ptrag.errors import PtragError
-from ptrag.files import read_json, read_table
 from ptrag.report.arms import ArmView, arm_views
 
 PAIR = ["cell_line", "perturbation"]

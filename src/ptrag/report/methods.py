@@ -4,9 +4,9 @@ from typing import Any
 
 import yaml
 
-from ptrag.bounds import REPEATS
-from ptrag.compare import BASELINES
-from ptrag.intervals import CLASSES
+from ptrag.comparison.compare import BASELINES
+from ptrag.evaluation.bounds import REPEATS
+from ptrag.evaluation.intervals import CLASSES
 from ptrag.report.gather import Results
 from ptrag.report.numbers import counted, listed
 

@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ptrag.files import atomic
+from ptrag.base.files import atomic
 from ptrag.report import calibration, evidence, scores, sections, tables
 from ptrag.report.figure import style
 from ptrag.report.gather import Results, SplitView, gather

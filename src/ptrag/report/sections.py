@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ptrag.models.registry import base_name
+from ptrag.arms.registry import base_name
 from ptrag.report import evidence, plots, scores
 from ptrag.report.arms import ArmView
 from ptrag.report.gather import PAIR, Results, SplitView, observed_delta, predicted_deltas

@@ -1,8 +1,8 @@
 """The first lines of the report: what won over what, by how much, on which data.
 
 A claim is a contrast with its interval and its Holm-adjusted p, never a bare mean, and is read
-from ``contrasts.tsv`` as :mod:`ptrag.compare` decided it. The bar is the best simple baseline
-as chosen there (on validation pairs); where nothing could be chosen every simple baseline is
+from ``contrasts.tsv`` as :mod:`ptrag.comparison.compare` decided it. The bar is the best simple
+baseline as chosen there (on validation pairs); where nothing could be chosen every simple baseline is
 one, and the bar is that with the best mean on the scored pairs.
 """
 

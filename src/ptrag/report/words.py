@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ptrag.metrics import METRICS
+from ptrag.metrics.registry import METRICS
 
 # The metric of the verdict first; the others of the open tables and overview plots.
 HEADLINES = (

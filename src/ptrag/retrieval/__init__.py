@@ -1,1 +1,4 @@
-"""Retrieval: the neighbours of a perturbation, and proof that none of them leaks."""
+"""Stage one: neighbours of a perturbation by its vector, and likeness of vectors.
+
+May import ``base``, ``genes`` and ``splits``. Start with ``index``.
+"""

@@ -13,12 +13,12 @@ import faiss
 import numpy as np
 import pandas as pd
 
-from ptrag.cells import CONTROL
-from ptrag.errors import PtragError
-from ptrag.files import atomic, read_table, write_json, write_table
+from ptrag.base.errors import PtragError
+from ptrag.base.files import atomic, read_table, write_json, write_table
+from ptrag.base.names import CONTROL
 from ptrag.genes.embeddings import Embedding
-from ptrag.retrieval.audit import audit
-from ptrag.splits import Split
+from ptrag.splits.leakage import audit
+from ptrag.splits.protocols import Split
 
 logger = logging.getLogger("ptrag")
 

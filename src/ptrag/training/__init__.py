@@ -1,5 +1,4 @@
-"""Training of neural arms, resumable to the bit."""
+"""Training of neural arms, resumable to the bit.
 
-from ptrag.training.run import train
-
-__all__ = ["train"]
+May import ``arms``, ``prediction`` and what these may. Start with ``run``.
+"""

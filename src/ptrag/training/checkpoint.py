@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-import ptrag
+from ptrag.arms.registry import load_arm
+from ptrag.base.files import atomic
 from ptrag.cells.store import CellStore
-from ptrag.files import atomic, sha256
-from ptrag.models.registry import base_name
+from ptrag.provenance.code import code_digest
 
 logger = logging.getLogger("ptrag")
 
@@ -33,15 +33,9 @@ def store_digest(store: CellStore) -> str:
     return digest(store.genes, table, store.batches, store.source_sha256, values, codes)
 
 
-def code_digest(arm: str) -> str:
+def training_digest(arm: str) -> str:
     """Return a digest of the code that decides what the training of an arm computes."""
-    root = Path(ptrag.__file__).parent
-    files = [
-        *sorted(root.glob("models/*.py")), *sorted(root.glob("training/*.py")),
-        root / "cells/sets.py", root / "models/arms" / f"{base_name(arm)}.py",
-    ]  # fmt: skip
-    versions = {str(path.relative_to(root)): sha256(path) for path in files}
-    return digest(versions, torch.__version__)
+    return digest(code_digest(["ptrag/training/run.py", load_arm(arm).path]), torch.__version__)
 
 
 def save_checkpoint(path: Path, fingerprint: str, state: dict[str, Any]) -> None:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, distributed
 from torch.utils.data import Dataset
 
+from ptrag.arms.neural.perturbations import Perturbations
 from ptrag.cells.sets import Draw, SetSampler
 from ptrag.cells.store import CellStore
-from ptrag.models.perturbations import Perturbations
 
 
 class Step(NamedTuple):

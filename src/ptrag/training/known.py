@@ -13,17 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from ptrag.cells import CONTROL
-from ptrag.cells.sets import choose, keyed_rng
+from ptrag.arms.neural.perturbations import Perturbations
+from ptrag.arms.registry import load_arm
+from ptrag.base.errors import PtragError
+from ptrag.base.names import CONTROL
+from ptrag.base.random import choose, keyed_rng
+from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
-from ptrag.errors import PtragError
 from ptrag.genes.embeddings import read_embedding
-from ptrag.models.perturbations import Perturbations
-from ptrag.models.registry import load_arm
-from ptrag.models.shift import shift_vector
+from ptrag.prediction.emission import shift_vector
 from ptrag.retrieval.index import read_neighbours
-from ptrag.retrieval.responses import Responses
-from ptrag.splits import Split
+from ptrag.splits.protocols import Split
 
 SHIFTED_CELLS = 512  # control cells of a line on which an expert's shift is worked out
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytorch_lightning as lightning
 import torch
 
-from ptrag.errors import PtragError
+from ptrag.base.errors import PtragError
 from ptrag.training.checkpoint import save_checkpoint
 from ptrag.training.module import TrainingModule
 from ptrag.training.validation import HIGHER_IS_BETTER

@@ -8,10 +8,10 @@ import pytorch_lightning as lightning
 import torch
 from torch import Tensor, nn
 
-from ptrag.cells.sets import keyed_rng
+from ptrag.arms.neural.losses import energy_distance
+from ptrag.arms.neural.networks import Batch
+from ptrag.base.random import keyed_rng
 from ptrag.cells.store import CellStore
-from ptrag.models.losses import energy_distance
-from ptrag.models.networks import Batch
 from ptrag.training.data import Cells, Step, process
 
 

@@ -14,18 +14,19 @@ import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from torch.utils.data import DataLoader
 
-from ptrag.bundle import write_bundle
-from ptrag.cells import CONTROL
-from ptrag.cells.sets import SetSampler, keyed_rng
+from ptrag.arms.neural.autocast import has_bf16
+from ptrag.arms.neural.networks import Network, Shapes
+from ptrag.arms.registry import load_arm
+from ptrag.base.errors import PtragError
+from ptrag.base.files import sha256, write_table
+from ptrag.base.memory import keep_freed_memory
+from ptrag.base.names import CONTROL
+from ptrag.base.random import keyed_rng
+from ptrag.cells.sets import SetSampler
 from ptrag.cells.store import CellStore
-from ptrag.errors import PtragError
-from ptrag.files import sha256, write_table
-from ptrag.memory import keep_freed_memory
-from ptrag.models.autocast import has_bf16
-from ptrag.models.networks import Network, Shapes
-from ptrag.models.registry import load_arm
-from ptrag.splits import read_split
-from ptrag.training.checkpoint import code_digest, digest, load_checkpoint, store_digest
+from ptrag.prediction.bundle import write_bundle
+from ptrag.splits.protocols import read_split
+from ptrag.training.checkpoint import digest, load_checkpoint, store_digest, training_digest
 from ptrag.training.data import Steps
 from ptrag.training.known import Known, know
 from ptrag.training.milestones import Milestones
@@ -86,7 +87,7 @@ def train(
         hashes["embedding"] = sha256(embedding)
     if index is not None:
         hashes["neighbours"] = sha256(Path(index) / "neighbours.tsv")
-    fingerprint = digest(arm, options, model, training, seed, hashes, code_digest(arm))
+    fingerprint = digest(arm, options, model, training, seed, hashes, training_digest(arm))
 
     shapes = Shapes(store.n_genes, known.perturbations.features.shape[1], len(store.batches))
     torch.manual_seed(int(keyed_rng(seed, "weights").integers(2**63)))

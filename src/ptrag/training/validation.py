@@ -7,12 +7,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from ptrag.cells import CONTROL
-from ptrag.cells.sets import Draw, keyed_rng, validation_sets
+from ptrag.arms.neural.losses import energy_distance
+from ptrag.arms.neural.networks import Batch
+from ptrag.arms.neural.perturbations import Perturbations
+from ptrag.base.correlation import pearson
+from ptrag.base.names import CONTROL
+from ptrag.base.random import keyed_rng
+from ptrag.cells.sets import Draw, validation_sets
 from ptrag.cells.store import CellStore
-from ptrag.models.losses import energy_distance
-from ptrag.models.networks import Batch
-from ptrag.models.perturbations import Perturbations
 from ptrag.training.data import Cells
 from ptrag.training.module import moved
 
@@ -56,13 +58,6 @@ def validation_pairs(
         shift = None if shifts is None else shifts[i : i + 1]
         result.append(ValidationPair(draw, int(numbers[i]), *profiles, noise, shift))
     return result
-
-
-def pearson(x: np.ndarray, y: np.ndarray) -> float:
-    """Return the correlation of two vectors, 0 where one of them is constant."""
-    x, y = x - x.mean(), y - y.mean()
-    norm = np.linalg.norm(x) * np.linalg.norm(y)
-    return float(x @ y / norm) if norm > 0 else 0.0
 
 
 def validate(

@@ -1,0 +1,44 @@
+"""``response_expert``: retrieval of measured responses, in closed form.
+
+δ̂(p, t) = Σ_i ω_i δ_i over the training entries i = (q, l): the same perturbation in other lines,
+neighbours by text, and neighbours by their responses in other lines, read out in the target
+line. The coefficients follow from a Gaussian process that knows each entry's standard error,
+mixed with the simple baselines by weights that exact leave-one-out fits
+(:mod:`ptrag.arms.expert.expert`, docs/response-expert.md).
+
+``@shuffled`` and ``@random`` spoil the texts alone; the same perturbation and the likeness of
+measured responses remain. Under ``unseen_perturbation`` text is all that retrieval has.
+
+Origin: this project, DESIGN §6 (``response_rag`` without its neural residual).
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ptrag.arms.arm import Arm
+
+if TYPE_CHECKING:
+    from ptrag.arms.expert.expert import Expert
+    from ptrag.cells.responses import Responses
+    from ptrag.genes.embeddings import Embedding
+    from ptrag.retrieval.index import Neighbours
+
+
+def fit(
+    responses: "Responses",
+    embedding: "Embedding",
+    neighbours: "Neighbours",
+    options: dict[str, Any],
+) -> "Expert":
+    """Fit the expert."""
+    from ptrag.arms.expert.expert import fit_expert
+
+    return fit_expert(responses, embedding, neighbours, options)
+
+
+ARM = Arm(
+    name="response_expert",
+    family="closed_form",
+    summary="Measured responses, weighted by text, by response likeness and by their errors",
+    origin="this project",
+    fit=fit,
+)

@@ -1,0 +1,143 @@
+"""Directions of responses: where entries rise far above their noise, and where they do not.
+
+Responses share few programmes. In units of each gene's noise, the deltas of N entries (less their
+lines' means) have few principal components that noise alone would not make; along them an entry
+is known well, and elsewhere hardly at all. So the Gaussian process of
+:mod:`ptrag.arms.expert.posterior` is solved for each group of components with its own ratio of
+noise to signal: δ̂ = Σ_c Π_c Σ_i ω_ci δ_i, with Π_c the projections onto the groups, Σ_c Π_c = 1.
+
+With γ = G/N, noise alone makes components up to (1 + √γ)²; a measured one λ (in units of noise)
+above it comes from a true one ℓ = ((λ + 1 − γ) + √((λ + 1 − γ)² − 4λ))/2 − 1, of which the
+direction found has the share (1 − γ/ℓ²)/(1 + γ/ℓ).
+
+Origin: the spiked covariance model, Baik & Silverstein (2006), Donoho, Gavish & Johnstone (2018).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ptrag.arms.expert.posterior import Kernel, Posterior, Variances
+from ptrag.cells.responses import Responses
+
+GROUPS = 3  # of components, by signal; what is left is one more
+LEAST_NOISE = 0.0025  # of a gene, in units of the mean over genes
+LEAST_SIGNAL = 0.01  # of what is left, in units of the mean over directions
+
+
+@dataclass(frozen=True)
+class Components:
+    """C − 1 groups of orthonormal directions in units of noise, and what is left of G genes.
+
+    Attributes
+    ----------
+    scale
+        (G,) a gene's unit.
+    directions
+        C − 1 matrices (rank, G).
+    reliability
+        (C,) factor of the entries' squared standard errors: mean signal over the group's.
+    share
+        (C,) of all signal.
+    """
+
+    scale: np.ndarray
+    directions: Sequence[np.ndarray]
+    reliability: np.ndarray
+    share: np.ndarray
+
+    @classmethod
+    def one(cls, n_genes: int) -> "Components":
+        """Return the one group in which all directions are alike."""
+        return cls(np.ones(n_genes), (), np.ones(1), np.ones(1))
+
+    @classmethod
+    def of(cls, responses: Responses) -> "Components":
+        """Find the directions of training responses; one group where nothing rises above noise."""
+        centred, own = responses.centred, responses.own_variance
+        n_genes = centred.shape[1]
+        n = len(centred) - len(np.unique(responses.line_of))
+        if n < 2 or not own.any():
+            return cls.one(n_genes)
+        noise = own.mean(axis=0)
+        scale = np.sqrt(np.maximum(noise, LEAST_NOISE * noise.mean()))
+        _, lengths, directions = np.linalg.svd(centred / scale, full_matrices=False)
+        power = lengths**2 / n / (own / scale**2).mean()
+        signal = spiked(power, n_genes / n)
+        rank, total = np.count_nonzero(signal), power.sum() - n_genes
+        ratio = (centred**2).sum() / n / own.mean() / n_genes - 1
+        if rank == 0 or total <= 0 or ratio <= 0:
+            return cls.one(n_genes)
+        groups = np.array_split(np.arange(rank), min(GROUPS, rank))
+        others = n_genes - rank
+        left = max((total - signal.sum()) / max(others, 1), LEAST_SIGNAL * total / n_genes)
+        each = np.array([*(signal[its].mean() for its in groups), left])
+        share = each * [*(len(its) for its in groups), others]
+        return cls(scale, [directions[its] for its in groups], ratio / each, share / share.sum())
+
+    def join(self, parts: Sequence[np.ndarray]) -> np.ndarray:
+        """(…, G) Σ_c Π_c x_c of C arrays (…, G)."""
+        left = parts[-1] / self.scale
+        total = left.copy()
+        for x, its in zip(parts, self.directions, strict=False):
+            total += (x / self.scale - left) @ its.T @ its
+        return total * self.scale
+
+    def mix(self, omega: np.ndarray, delta: np.ndarray) -> np.ndarray:
+        """(G,) Σ_c Π_c Σ_i ω_ci δ_i of (C, N) and (N, G)."""
+        return self.join(omega @ delta)
+
+
+def spiked(power: np.ndarray, gamma: float) -> np.ndarray:
+    """Signal along measured principal components, in units of noise; 0 where noise makes as much.
+
+    Parameters
+    ----------
+    power
+        λ, variances along the components in units of noise, largest first.
+    gamma
+        γ, dimensions over observations.
+    """
+    signal = np.zeros_like(power)
+    above = power > (1 + np.sqrt(gamma)) ** 2
+    middle = power[above] + 1 - gamma
+    true = (middle + np.sqrt(middle**2 - 4 * power[above])) / 2 - 1
+    signal[above] = true * (1 - gamma / true**2) / (1 + gamma / true)
+    return signal
+
+
+class ComponentPosterior:
+    """What the entries say of pairs in one target line, each group of components by itself.
+
+    As :class:`ptrag.arms.expert.posterior.Posterior`, with (C, N) coefficients.
+    """
+
+    def __init__(self, kernel: Kernel, variances: Variances, components: Components) -> None:
+        self.components = components
+        exact = kernel.covariance(replace(variances, reliability=0.0))
+        self._each = []
+        for its in variances.reliability * components.reliability:
+            covariance = exact.copy()
+            covariance[np.diag_indices_from(covariance)] += its * kernel.noise
+            self._each.append(Posterior(kernel, replace(variances, reliability=its), covariance))
+
+    def told(self, rows: Sequence[int] | np.ndarray) -> bool:
+        """Whether the other entries tell anything of these."""
+        return all(its.told(rows) for its in self._each)
+
+    def residuals(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """(n, G) measured minus predicted deltas of entries, all of them left out together."""
+        return self.components.join([its.residuals(rows) for its in self._each])
+
+    def coefficients(self, perturbation: str) -> np.ndarray:
+        """(C, N) ω of a pair of the target line; its own entry, if there is one, gets zero."""
+        return np.array([its.coefficients(perturbation) for its in self._each])
+
+    def deletion(self, perturbation: str, omega: np.ndarray, entry: int) -> np.ndarray:
+        """(G,) change of the pair's prediction when one entry is not retrieved."""
+        changes = [
+            its.deletion(perturbation, part, entry)
+            for its, part in zip(self._each, omega, strict=True)
+        ]
+        return self.components.join(changes)

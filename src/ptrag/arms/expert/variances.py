@@ -1,0 +1,133 @@
+"""Fit the variances of the Gaussian process by exact leave-one-out, with an exact gradient.
+
+The loss is E = Σ_J ‖e_J‖² over the groups J that the protocol holds out, e_J = (P_JJ)⁻¹ (P δ)_J.
+With r = P δ, u_J = (P_JJ)⁻¹ e_J, and C the block-diagonal matrix of the u_J e_Jᵀ, a covariance
+that is added with weight v changes it by
+
+    ∂E/∂v = Σ_ij M_ij S_ij,    S = 2 P C P − 2 (P u) rᵀ,
+
+since ∂P/∂v = −P M P: one matrix S serves all parts.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import minimize
+
+from ptrag.arms.expert.posterior import Kernel, Posterior, Variances
+from ptrag.cells.responses import Responses
+from ptrag.retrieval.similarity import TextSimilarity
+
+FITTED_ON = 300  # perturbations that the variances are fitted on, at most
+PRIOR = 0.1  # weight of the squared distance of the log variances from where they start
+ROUNDS = 50
+FEWEST = 3  # entries of a line from which anything is fitted
+
+
+def held_out(responses: Responses, lines: Sequence[str]) -> list[np.ndarray]:
+    """Return the groups of rows that the protocol holds out one after another.
+
+    Single entries of ``lines``, or under ``unseen_perturbation`` all entries of a perturbation.
+    """
+    if responses.protocol == "unseen_perturbation":
+        return [responses.rows(perturbation=name) for name in responses.perturbations]
+    return [row[None] for line in lines for row in responses.rows(line)]
+
+
+def fitted_lines(responses: Responses) -> list[str]:
+    """Return the target line; all lines where there is none, or it has too few entries."""
+    target = responses.target
+    if target is not None and len(responses.rows(target)) >= FEWEST:
+        return [target]
+    return responses.lines
+
+
+def fit_variances(responses: Responses, text: TextSimilarity, read: bool = True) -> Variances:
+    """Minimise the squared error of leave-one-out over the log variances.
+
+    The start, towards which little data are pulled, shares the variance of the deltas equally
+    among the kernel's parts. Above :data:`FITTED_ON` perturbations a seeded sample of them is
+    used. ``reliability`` stays 1. Where texts are not ``read``, their variances are 0.
+    """
+    responses = _sample(responses)
+    new = responses.protocol == "unseen_perturbation"
+    kernels = [
+        Kernel(responses, text, line)
+        for line in (responses.lines[:1] if new else fitted_lines(responses))
+    ]
+    start = _start(kernels[0], new)
+    if not read:
+        start[1:3] = 0.0
+    cases = [_Case(kernel, start) for kernel in kernels]
+    free = start > 0
+    origin = np.log(start[free])
+    n = sum(len(case.groups) for case in cases)
+    total = sum(case.total for case in cases)
+
+    def variances(logs: np.ndarray) -> np.ndarray:
+        values = np.zeros(len(start))
+        values[free] = np.exp(logs)
+        return values
+
+    def loss(logs: np.ndarray) -> tuple[float, np.ndarray]:
+        values = variances(logs)
+        error, gradient = (sum(its) for its in zip(*(c.error(values) for c in cases), strict=True))
+        away = logs - origin
+        return (
+            error / total + PRIOR / n * (away @ away),
+            (gradient * values)[free] / total + 2 * PRIOR / n * away,
+        )
+
+    if n < FEWEST:
+        return Variances(*start)
+    bounds = [(at - 8, at + 5) for at in origin]
+    fitted = minimize(
+        loss, origin, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": ROUNDS}
+    )
+    return Variances(*variances(fitted.x))
+
+
+class _Case:
+    """One target line: its kernel and the groups that are held out."""
+
+    def __init__(self, kernel: Kernel, start: np.ndarray) -> None:
+        self.kernel, self.parts = kernel, list(kernel.parts())
+        first = self._posterior(start)
+        line = kernel.responses.lines[kernel.target]
+        self.groups = [rows for rows in held_out(kernel.responses, [line]) if first.told(rows)]
+        self.total = sum((kernel.centred[rows] ** 2).sum() for rows in self.groups)
+
+    def error(self, variances: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return E and its gradient with respect to the six variances."""
+        posterior = self._posterior(variances)
+        P, r = posterior.precision, posterior.rotated
+        error, u, C = 0.0, np.zeros_like(r), np.zeros_like(P)
+        for rows in self.groups:
+            block = np.ix_(rows, rows)
+            e = np.linalg.solve(P[block], r[rows])
+            u[rows] = np.linalg.solve(P[block], e)
+            C[block] = u[rows] @ e.T
+            error += (e**2).sum()
+        S = 2 * P @ C @ P - 2 * (P @ u) @ r.T
+        gradient = [np.vdot(part, S) for part in self.parts]
+        return error, np.array([*gradient, np.trace(S)])
+
+    def _posterior(self, values: np.ndarray) -> Posterior:
+        variances = Variances(*values)
+        return Posterior(self.kernel, variances, self.kernel.covariance(variances, self.parts))
+
+
+def _start(kernel: Kernel, new: bool) -> np.ndarray:
+    """(6,) variances to start from; zero is a part that the protocol has no use for."""
+    noise = kernel.noise.mean()
+    signal = max((kernel.centred**2).mean() - noise, 0.05 * noise, 1e-12)
+    response = 0.0 if new else signal / max(kernel.response_variance, 1e-12)
+    return np.array([signal, signal, signal, response, response, 0.5 * signal]) / 5
+
+
+def _sample(responses: Responses) -> Responses:
+    names = responses.perturbations
+    if len(names) <= FITTED_ON:
+        return responses
+    kept = np.random.default_rng(0).choice(len(names), FITTED_ON, replace=False)
+    return responses.without(np.flatnonzero(~np.isin(responses.perturbation_of, kept)))

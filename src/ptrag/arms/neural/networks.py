@@ -1,0 +1,176 @@
+"""The network of all neural arms: encoders, what retrieval adds, backbone, output head.
+
+Symbols as in DESIGN §5. Axes: B sets, S cells, G genes, E features of a perturbation,
+U distinct perturbations of a batch, K candidates, H hidden.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ptrag.arms.neural.backbone import INITIAL_STD, Backbone
+from ptrag.arms.neural.linear import Linear
+
+SETS = 32  #: that go through the network at once when it predicts
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Sizes that come from the data.
+
+    Attributes
+    ----------
+    n_genes
+        G.
+    n_features
+        E: size of an embedding vector, or the number of one-hot perturbations.
+    n_batches
+        Technical batches; 1 where the data name none.
+    """
+
+    n_genes: int
+    n_features: int
+    n_batches: int
+
+
+class Batch(NamedTuple):
+    """What the network sees.
+
+    Attributes
+    ----------
+    control
+        (B, S, G) control cells.
+    batch_codes
+        (B, S) technical batch of each control cell.
+    features
+        (U, E): each distinct perturbation of the batch once.
+    query
+        (B,) each set's perturbation, as a row of ``features``.
+    candidates
+        (B, K) its candidates, as rows of ``features``; K = 0 without retrieval.
+    noise
+        (B, S, K) logistic noise of gates drawn at inference; None: drawn by torch.
+    keep
+        (B, K) bool, False leaves a candidate out; None keeps all.
+    base
+        (B, S, G) the control cells as an expert moves them, for networks that add to these.
+    """
+
+    control: Tensor
+    batch_codes: Tensor
+    features: Tensor
+    query: Tensor
+    candidates: Tensor
+    noise: Tensor | None = None
+    keep: Tensor | None = None
+    base: Tensor | None = None
+
+
+class Predicted(NamedTuple):
+    """What the network says.
+
+    Attributes
+    ----------
+    cells
+        (B, S, G), at least 0.
+    gates
+        (B, S, K), or None without retrieval.
+    """
+
+    cells: Tensor
+    gates: Tensor | None
+
+
+class Network(nn.Module):
+    """u = (h + g_p | z | h + g_p + z) + batch embedding;  ŷ = ReLU(W_o (T(u) + h) + b_o).
+
+    Parameters
+    ----------
+    model
+        Section ``model`` of the configuration.
+    shapes
+        Sizes from the data.
+    refinement
+        Stage two, which makes z of the candidates; None: no retrieval.
+    residual
+        Add z to h + g_p instead of replacing it.
+    gated
+        Add to the base: ŷ = ReLU(base + γ (W_o (T(u) + h) + b_o)) with one gate γ, 0 at the
+        start, so that the untrained network predicts the base itself.
+    """
+
+    def __init__(
+        self,
+        model: dict[str, Any],
+        shapes: Shapes,
+        refinement: nn.Module | None = None,
+        residual: bool = False,
+        gated: bool = False,
+    ) -> None:
+        super().__init__()
+        hidden = model["hidden"]
+        self.residual = residual
+        self.encode_cell = nn.Linear(shapes.n_genes, hidden)  # W_x
+        self.encode_perturbation = nn.Linear(shapes.n_features, hidden)  # W_e
+        self.batch_embedding = nn.Embedding(shapes.n_batches, hidden)
+        nn.init.normal_(self.batch_embedding.weight, std=INITIAL_STD)
+        self.refinement = refinement
+        self.backbone = Backbone(
+            hidden, model["layers"], model["heads"], model["head_size"], model["feed_forward"],
+            model["causal"],
+        )  # fmt: skip
+        self.decode = Linear(hidden, shapes.n_genes)  # W_o
+        self.gate = nn.Parameter(torch.zeros(())) if gated else None  # γ
+        if model["frozen_backbone"]:
+            self.backbone.requires_grad_(False)
+            self.decode.requires_grad_(False)
+
+    def start_at(self, profile: Tensor) -> None:
+        """Set b_o to a profile (G,), where it is trained and what is decoded are cells.
+
+        It saves the first hundreds of steps, which else find the mean cell. A frozen head keeps
+        its random bias, as published; a gated one adds to a base and starts around 0.
+        """
+        if self.decode.bias.requires_grad and self.gate is None:
+            with torch.no_grad():
+                self.decode.bias.copy_(profile)
+
+    def forward(self, batch: Batch) -> Predicted:
+        """Predict a perturbed cell from each control cell."""
+        h, query, candidates = self._encode(batch)
+        u, gates = h + query.unsqueeze(1), None
+        if self.refinement is not None:
+            z, gates = self.refinement(h, query, candidates, batch.noise, batch.keep)
+            u = u + z if self.residual else z
+        u = u + self.batch_embedding(batch.batch_codes)
+        decoded = self.decode(self.backbone(u) + h)
+        if self.gate is not None:
+            decoded = batch.base + self.gate * decoded
+        return Predicted(torch.relu(decoded), gates)
+
+    def without_each(self, batch: Batch) -> Iterator[Tensor]:
+        """Yield the cells without one candidate after the other, (B, S, G) each.
+
+        The same noise, and nothing else changed. What does not depend on the candidate is done
+        once, and as many are predicted at a time as make :data:`SETS` sets.
+        """
+        h, query, candidates = self._encode(batch)
+        refined = self.refinement(h, query, candidates, batch.noise)
+        z = self.refinement.without_each(h, query, candidates, refined)  # (K, B, S, H)
+        added = self.batch_embedding(batch.batch_codes)
+        if self.residual:
+            added = added + h + query.unsqueeze(1)
+        for some in (z + added).split(max(1, SETS // len(h))):
+            mixed = self.backbone(some.flatten(0, 1)).view_as(some)
+            yield from torch.relu(self.decode(mixed + h))
+
+    def _encode(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Return h (B, S, H), g of the queries (B, H) and of their candidates (B, K, H)."""
+        g = self.encode_perturbation(batch.features)  # (U, H)
+        # a lookup by F.embedding has a gradient that adds in a fixed order; indexing has not
+        query, candidates = F.embedding(batch.query, g), F.embedding(batch.candidates, g)
+        return self.encode_cell(batch.control), query, candidates

@@ -1,0 +1,1 @@
+"""The simple baselines: coefficients of measured responses, and the ridge regression."""

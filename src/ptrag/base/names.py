@@ -1,0 +1,42 @@
+"""The names that files, tables and modules share: columns, labels, pairs and runs.
+
+A column or label is spelt here once and imported everywhere else, so that a misspelling is an
+import error and not an empty column.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+CONTROL = "control"
+"""Label of unperturbed cells inside the project, whatever the source called them."""
+
+CELL_LINE = "cell_line"
+PERTURBATION = "perturbation"
+BATCH = "batch"
+N_CELLS = "n_cells"
+ROLE = "role"
+REASON = "reason"
+
+PAIR = [CELL_LINE, PERTURBATION]
+"""The two columns that name a pair, in every table of pairs."""
+
+
+class Pair(NamedTuple):
+    """One (cell line, perturbation)."""
+
+    cell_line: str
+    perturbation: str
+
+
+@dataclass(frozen=True, order=True)
+class Run:
+    """One arm on one split with one seed: a folder of results."""
+
+    split: str
+    arm: str
+    seed: int
+
+    @property
+    def path(self) -> str:
+        """The run's folder, relative to that of its data set."""
+        return f"{self.split}/{self.arm}/seed{self.seed}"

@@ -1,0 +1,202 @@
+"""Measured responses: what a closed-form arm learns from and what is retrieved.
+
+One entry per *training* pair; val and test pairs never enter.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zipfile import BadZipFile
+
+import numpy as np
+import pandas as pd
+
+from ptrag.base.errors import PtragError
+from ptrag.base.files import atomic
+from ptrag.base.moments import moments
+
+if TYPE_CHECKING:
+    from ptrag.cells.store import CellStore
+    from ptrag.splits.protocols import Split
+
+
+@dataclass(frozen=True)
+class Responses:
+    """The deltas of N training pairs over G genes, with their precision.
+
+    Attributes
+    ----------
+    genes
+        G symbols.
+    entries
+        (N rows) cell_line, perturbation, n_cells.
+    delta
+        (N, G) float64: mean of the pair's cells minus mean of the line's controls.
+    se
+        (N, G) float64: standard error of ``delta``, √(var_p/n_p + var_c/n_c) with unbiased
+        variances; a pair of one cell is taken to vary as its line's controls do.
+    control_mean, control_se
+        Mean of each line's control cells, (G,), and its standard error √(var_c/n_c). The second
+        is the part of ``se`` that all entries of a line have in common.
+    protocol, target
+        Those of the split: what "held out" means where these responses are learnt from.
+    """
+
+    genes: Sequence[str]
+    entries: pd.DataFrame
+    delta: np.ndarray
+    se: np.ndarray
+    control_mean: Mapping[str, np.ndarray]
+    control_se: Mapping[str, np.ndarray]
+    protocol: str = "unseen_combination"
+    target: str | None = None
+
+    @classmethod
+    def measured(cls, store: "CellStore", split: "Split") -> "Responses":
+        """Measure the training pairs of a split, and the controls of every line."""
+        control = {line: moments(store.controls(line)) for line in store.lines}
+        pairs = split.pairs("train")
+        delta = np.empty((len(pairs), store.n_genes))
+        se = np.empty_like(delta)
+        sizes = []
+        for i, (line, perturbation) in enumerate(pairs):
+            treated, untreated = moments(store.cells(line, perturbation)), control[line]
+            variance = untreated.variance if treated.n == 1 else treated.variance
+            delta[i] = treated.mean - untreated.mean
+            se[i] = np.sqrt(variance / treated.n + untreated.variance / untreated.n)
+            sizes.append(treated.n)
+        entries = pd.DataFrame(pairs, columns=["cell_line", "perturbation"]).assign(n_cells=sizes)
+        return cls(
+            store.genes,
+            entries,
+            delta,
+            se,
+            {line: known.mean for line, known in control.items()},
+            {line: np.sqrt(known.variance / known.n) for line, known in control.items()},
+            split.protocol,
+            split.target,
+        )
+
+    def without(self, rows: Sequence[int] | np.ndarray) -> "Responses":
+        """Return the responses without some entries: what one would have had without them."""
+        keep = np.setdiff1d(np.arange(len(self.entries)), rows)
+        return Responses(
+            self.genes,
+            self.entries.iloc[keep].reset_index(drop=True),
+            self.delta[keep],
+            self.se[keep],
+            self.control_mean,
+            self.control_se,
+            self.protocol,
+            self.target,
+        )
+
+    def write(self, path: str | Path) -> None:
+        """Write everything to one ``.npz`` file, numbers in float64: what is read back is equal."""
+        lines = self.lines
+        with atomic(path) as part, open(part, "wb") as file:
+            np.savez(
+                file,
+                genes=np.array(self.genes, dtype=str),
+                cell_line=self.entries["cell_line"].to_numpy(dtype=str),
+                perturbation=self.entries["perturbation"].to_numpy(dtype=str),
+                n_cells=self.entries["n_cells"].to_numpy(np.int64),
+                delta=self.delta,
+                se=self.se,
+                lines=np.array(lines, dtype=str),
+                control_mean=np.array([self.control_mean[line] for line in lines]),
+                control_se=np.array([self.control_se[line] for line in lines]),
+                protocol=np.array(self.protocol),
+                target=np.array(self.target or ""),
+            )
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Responses":
+        """Read what :meth:`write` wrote; nothing in the file is executed."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                at = dict(file)
+            lines = at["lines"].tolist()
+            return cls(
+                at["genes"].tolist(),
+                pd.DataFrame({key: at[key] for key in ("cell_line", "perturbation", "n_cells")}),
+                at["delta"],
+                at["se"],
+                dict(zip(lines, at["control_mean"], strict=True)),
+                dict(zip(lines, at["control_se"], strict=True)),
+                str(at["protocol"]),
+                str(at["target"]) or None,
+            )
+        except (OSError, KeyError, ValueError, EOFError, BadZipFile):
+            raise PtragError(f"{path}: holds no measured responses; delete it") from None
+
+    @property
+    def lines(self) -> list[str]:
+        """Cell lines with controls, sorted; a line may have no entry."""
+        return sorted(self.control_mean)
+
+    @cached_property
+    def perturbations(self) -> list[str]:
+        """Perturbations with an entry, sorted."""
+        return sorted(set(self.entries["perturbation"]))
+
+    @cached_property
+    def line_of(self) -> np.ndarray:
+        """(N,) number of each entry's line in :attr:`lines`."""
+        return np.searchsorted(self.lines, self.entries["cell_line"].to_numpy(dtype=str))
+
+    @cached_property
+    def perturbation_of(self) -> np.ndarray:
+        """(N,) number of each entry's perturbation in :attr:`perturbations`."""
+        return np.searchsorted(self.perturbations, self.entries["perturbation"].to_numpy(dtype=str))
+
+    @cached_property
+    def own_variance(self) -> np.ndarray:
+        """(N, G) squared standard error of each entry's own cells, var_p/n_p."""
+        control = np.array([self.control_se[line] for line in self.lines])
+        return np.maximum(self.se**2 - control[self.line_of] ** 2, 0.0)
+
+    @cached_property
+    def centred(self) -> np.ndarray:
+        """(N, G) delta less the mean over the entries of its line."""
+        centred = self.delta.copy()
+        for at in np.unique(self.line_of):
+            rows = self.line_of == at
+            centred[rows] -= centred[rows].mean(axis=0)
+        return centred
+
+    @cached_property
+    def targets(self) -> list[np.ndarray]:
+        """For each entry the columns of its perturbed genes, as far as they are measured."""
+        column = {gene: i for i, gene in enumerate(self.genes)}
+        return [
+            np.array([column[gene] for gene in name.split("+") if gene in column], dtype=int)
+            for name in self.entries["perturbation"]
+        ]
+
+    def number(self, perturbation: str) -> int:
+        """Return a perturbation's number in :attr:`perturbations`, -1 if it has no entry."""
+        return self._perturbation_number.get(perturbation, -1)
+
+    @cached_property
+    def _perturbation_number(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.perturbations)}
+
+    @cached_property
+    def _line_number(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.lines)}
+
+    def measures(self, perturbation: str, keep: np.ndarray) -> bool:
+        """Whether the (N,) mask leaves an entry of a perturbation."""
+        return bool(keep[self.rows(perturbation=perturbation)].any())
+
+    def rows(self, line: str | None = None, perturbation: str | None = None) -> np.ndarray:
+        """Return the rows of the entries of a line, of a perturbation, or of the one pair."""
+        kept = np.ones(len(self.entries), bool)
+        if line is not None:
+            kept &= self.line_of == self._line_number[line]
+        if perturbation is not None:
+            kept &= self.perturbation_of == self.number(perturbation)
+        return np.flatnonzero(kept)

@@ -1,0 +1,229 @@
+"""Score any two h5ad files: real cells with their controls, and predicted cells.
+
+For predictions that were made elsewhere: ``ptrag evaluate``. There are no training pairs, so the
+PCA is fitted on the control cells alone, metrics against a trained centroid are ``NA``, and
+there is no mean baseline to scale by.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import anndata
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from ptrag.base.errors import PtragError, did_you_mean
+from ptrag.base.files import write_table
+from ptrag.base.names import CONTROL
+from ptrag.cells.store import CellStore, new_store
+from ptrag.evaluation.evaluate import PredictedCells, score_predictions
+from ptrag.evaluation.reference import build_reference, read_reference
+from ptrag.metrics.registry import METRICS
+from ptrag.prediction.files import written_in_blocks
+from ptrag.splits.protocols import Split
+
+ROWS = 4096  # cells read at once
+HIGHEST = 20.0  # log1p values are below: e^20 molecules
+EVERY = 16  # of the cells, one has its total taken
+APART = 10.0  # factor between the cells' totals of both files that no model explains
+ONE_LINE = "cells"  # the cell line of files that name none
+DEFAULTS: dict[str, Any] = {
+    "exclude_target": True, "n_pcs": 50, "deg_test": "welch", "deg_alpha": 0.05, "max_degs": 100,
+}  # fmt: skip
+
+
+def evaluate_files(
+    real: str | Path,
+    predicted: str | Path,
+    out: str | Path,
+    *,
+    perturbation: str = "perturbation",
+    cell_line: str | None = None,
+    control: str = CONTROL,
+    evaluation: Mapping[str, Any] = DEFAULTS,
+    ceilings: bool = True,
+) -> pd.DataFrame:
+    """Score every pair of ``predicted`` against the same pair of ``real``.
+
+    Parameters
+    ----------
+    real
+        Cells on the log1p scale, control cells of every line among them.
+    predicted
+        Predicted cells on the same scale, with the same genes in any order. Control cells in
+        it are not used: deltas of both sides are taken from the real ones.
+    out
+        ``metrics.tsv``, as :mod:`ptrag.evaluation.evaluate` describes it; every pair has role
+        ``test``.
+    perturbation, cell_line
+        Columns of obs in both files; without ``cell_line`` all cells are of one line.
+    control
+        Label of control cells.
+    evaluation
+        The section ``evaluation`` of the configuration, the statistics apart.
+    ceilings
+        Whether to score split halves of the real cells too.
+
+    Returns
+    -------
+    table
+        What ``out`` holds.
+
+    Raises
+    ------
+    PtragError
+        For a missing column, label, gene or pair, counts instead of log1p, or negative, missing
+        or infinite values.
+    """
+    sides = [_Side(path, perturbation, cell_line, control) for path in (real, predicted)]
+    _check(*sides)
+    with TemporaryDirectory(prefix="ptrag-") as folder:
+        scratch = Path(folder)
+        store = _store(sides[0], scratch / "real.h5ad")
+        _predictions(sides[1], store, scratch / "predicted.h5ad")
+        _check_scales(*sides)
+        split = _split(sides[1], store)
+        build_reference(
+            store, split, evaluation, scratch / "reference.h5", floor_cells=None, ceilings=ceilings
+        )
+        reference = read_reference(scratch / "reference.h5", store, split)
+        table = score_predictions(reference, PredictedCells(scratch / "predicted.h5ad", store))
+    write_table(table, out)
+    return table
+
+
+def summary(table: pd.DataFrame) -> str:
+    """Return the mean of every metric over pairs, as text for a terminal."""
+    means = table.groupby("metric", sort=False).agg(
+        mean=("value", "mean"), replicate=("ceiling", "mean"), pairs=("value", "count")
+    )
+    means.insert(
+        0, "better", ["higher" if METRICS[name].higher else "lower" for name in means.index]
+    )
+    return means.reset_index().to_string(index=False, float_format="{:.4g}".format, na_rep="-")
+
+
+class _Side:
+    """One of the two files: labels in memory, expression read in blocks."""
+
+    def __init__(
+        self, path: str | Path, perturbation: str, cell_line: str | None, control: str
+    ) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise PtragError(f"{path}: there is no such file")
+        try:
+            self.cells = anndata.read_h5ad(path, backed="r")
+        except (OSError, KeyError, ValueError) as error:
+            raise PtragError(
+                f"{path}: cannot be read as h5ad: {str(error).splitlines()[0]}"
+            ) from None
+        obs = self.cells.obs
+        for column in filter(None, (perturbation, cell_line)):
+            if column not in obs:
+                raise PtragError(
+                    f"{path}: no obs column {column!r}; {did_you_mean(column, obs.columns)}"
+                )
+        names = obs[perturbation].astype(str).to_numpy(object)
+        self.labels = pd.DataFrame({
+            "cell_line": obs[cell_line].astype(str).to_numpy(object) if cell_line else ONE_LINE,
+            "perturbation": np.where(names == control, CONTROL, names),
+        })  # fmt: skip
+        self.genes = [str(gene) for gene in self.cells.var_names]
+        if len(set(self.genes)) < len(self.genes):
+            raise PtragError(f"{path}: duplicate gene names; make them unique")
+
+    @property
+    def treated(self) -> np.ndarray:
+        """Rows of perturbed cells."""
+        return np.flatnonzero(self.labels["perturbation"] != CONTROL)
+
+    def pairs(self) -> pd.DataFrame:
+        """Pairs of perturbed cells, sorted, with their number of cells."""
+        treated = self.labels.iloc[self.treated]
+        return treated.value_counts(["cell_line", "perturbation"]).sort_index().reset_index()
+
+    def blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield (rows, dense float32 cells), checked."""
+        whole, top, totals = True, 0.0, []
+        for start in range(0, self.cells.n_obs, ROWS):
+            block = self.cells.X[start : start + ROWS]
+            block = np.asarray(block.toarray() if sparse.issparse(block) else block, np.float32)
+            if not np.isfinite(block).all() or block.min(initial=0) < 0:
+                raise PtragError(
+                    f"{self.path}: X has negative, missing or infinite values; log1p expression "
+                    "has none"
+                )
+            whole = whole and bool((block == np.round(block)).all())
+            top = max(top, float(block.max(initial=0)))
+            some = np.minimum(block[::EVERY], HIGHEST)
+            totals.append(np.expm1(some, dtype=np.float64).sum(axis=1))
+            yield np.arange(start, start + len(block)), block
+        self.total = float(np.median(np.concatenate(totals)))
+        if (whole and top > 1) or top > HIGHEST:
+            found = "whole numbers" if whole else "values"
+            raise PtragError(
+                f"{self.path}: X holds {'counts' if whole else 'no log1p'} ({found} up to "
+                f"{top:g}); both files must be log1p: normalise with "
+                "scanpy.pp.normalize_total(target_sum=1e4), then scanpy.pp.log1p"
+            )
+
+
+def _check(real: _Side, predicted: _Side) -> None:
+    if not len(predicted.treated):
+        raise PtragError(f"{predicted.path}: no cell but controls; there is nothing to score")
+    controls = real.labels["cell_line"][real.labels["perturbation"] == CONTROL]
+    for line in sorted(set(predicted.labels["cell_line"].iloc[predicted.treated])):
+        if line not in set(real.labels["cell_line"]):
+            known = sorted(set(real.labels["cell_line"]))
+            raise PtragError(f"{real.path}: no cell line {line!r}; {did_you_mean(line, known)}")
+        if line not in set(controls):
+            raise PtragError(f"{real.path}: no control cells in {line!r}; name them with `control`")
+    if lacking := sorted(set(real.genes) - set(predicted.genes)):
+        raise PtragError(
+            f"{predicted.path}: {len(lacking)} genes of {real.path} are missing, such as "
+            f"{lacking[0]!r}; predict all, or leave them out of the real file"
+        )
+    measured = set(real.pairs()[["cell_line", "perturbation"]].itertuples(index=False, name=None))
+    asked = predicted.pairs()[["cell_line", "perturbation"]].itertuples(index=False, name=None)
+    for line, name in asked:
+        if (line, name) not in measured:
+            near = did_you_mean(name, sorted({p for of, p in measured if of == line}))
+            raise PtragError(f"{real.path}: no real cells of {name!r} in {line!r}; {near}")
+
+
+def _check_scales(real: _Side, predicted: _Side) -> None:
+    """Refuse two files of other normalisations or logarithms: their totals per cell tell."""
+    low, high = sorted([real.total, predicted.total])
+    if high > APART * low:
+        raise PtragError(
+            f"{predicted.path}: other scale than {real.path}: expm1 of the median cell sums to "
+            f"{predicted.total:.4g} against {real.total:.4g}; both must be log1p of counts "
+            "normalised to one total"
+        )
+
+
+def _store(real: _Side, path: Path) -> CellStore:
+    with new_store(path, real.labels, real.genes) as writer:
+        for rows, block in real.blocks():
+            writer.write(int(rows[0]), block)
+    return CellStore(path)
+
+
+def _predictions(predicted: _Side, store: CellStore, path: Path) -> None:
+    columns = pd.Index(predicted.genes).get_indexer(store.genes)
+    labels = predicted.labels.iloc[predicted.treated].astype("category").reset_index(drop=True)
+    labels.index = labels.index.astype(str)
+    with written_in_blocks(path, labels, store.genes, {"scale": store.scale}) as write:
+        for rows, block in predicted.blocks():
+            write(block[np.isin(rows, predicted.treated)][:, columns])
+
+
+def _split(predicted: _Side, store: CellStore) -> Split:
+    """Return every predicted pair as a test pair."""
+    pairs = predicted.pairs()[["cell_line", "perturbation"]]
+    table = store.pairs[["cell_line", "perturbation", "n_cells"]].merge(pairs)
+    return Split(table.assign(role="test", reason=""), "unseen_perturbation", None)

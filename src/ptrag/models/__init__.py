@@ -1,1 +1,0 @@
-"""The arms: how each predicts, from control cells, a perturbation and what was retrieved."""

@@ -1,0 +1,130 @@
+"""Search for hyper-parameters of an arm: many trainings, judged by validation pairs alone.
+
+The table has one row per trial: trial, one column per key of the space, value (the best
+validation ``training.monitor``) and the step it was reached at. Test pairs are not read.
+"""
+
+import logging
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+import yaml
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from ptrag.base.files import atomic, read_json, write_table
+from ptrag.config import merge
+from ptrag.training.checkpoint import digest
+from ptrag.training.run import train
+from ptrag.training.validation import HIGHER_IS_BETTER
+
+logger = logging.getLogger("ptrag")
+
+
+def search(
+    files: Mapping[str, Any],
+    arm: str,
+    settings: dict[str, Any],
+    spec: dict[str, Any],
+    out_tsv: str | Path,
+    out_best: str | Path,
+) -> None:
+    """Try ``trials`` settings, each one suggested by the trials before it (Optuna's TPE).
+
+    A search that was killed goes on with the next trial; it suggests what an unbroken one does.
+
+    Parameters
+    ----------
+    files
+        ``cells``, ``split``, ``embedding``, ``index`` of :func:`ptrag.training.train`.
+    arm
+        The arm.
+    settings
+        Sections ``options`` (of the arm), ``model`` and ``training``.
+    spec
+        Section ``search`` of the configuration: ``trials``, ``seed``, ``space`` from a dotted
+        key (``training.learning_rate``, ``options.topk_rag``) to ``{low, high, log}`` or
+        ``{choices}``.
+    out_tsv, out_best
+        The table, and the best settings as YAML: what to merge into the configuration.
+    """
+    out_tsv = Path(out_tsv)
+    work = out_tsv.with_name(f".{out_tsv.stem}")
+    work.mkdir(parents=True, exist_ok=True)
+    monitor = settings["training"]["monitor"]
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        storage=JournalStorage(JournalFileBackend(str(work / "journal.log"))),
+        study_name=digest(arm, settings, spec["space"], spec["seed"]),
+        direction="maximize" if HIGHER_IS_BETTER[monitor] else "minimize",
+        load_if_exists=True,
+    )
+    for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # it was killed
+    while (number := len(_complete(study))) < spec["trials"]:
+        study.sampler = optuna.samplers.TPESampler(seed=spec["seed"] + number)
+        trial = study.ask()
+        chosen = {key: _suggest(trial, key, its) for key, its in spec["space"].items()}
+        began = time.monotonic()
+        about = _train(files, arm, merge(settings, _nested(chosen)), spec["seed"], work / "run")
+        trial.set_user_attr("step", about["step"])
+        study.tell(trial, about["validation"][monitor])
+        logger.info(
+            "%s: trial %d of %d in %.0f s, val %s %.4g with %s", arm, number + 1, spec["trials"],
+            time.monotonic() - began, monitor, about["validation"][monitor], chosen,
+        )  # fmt: skip
+    write_table(_table(study, spec["space"]), out_tsv)
+    best = _nested(study.best_params)
+    if "options" in best:
+        best["arm_options"] = {arm: best.pop("options")}
+    with atomic(out_best) as part:
+        part.write_text(yaml.safe_dump({"override": best}, sort_keys=True))
+    shutil.rmtree(work)
+
+
+def _train(
+    files: Mapping[str, Any], arm: str, settings: dict[str, Any], seed: int, folder: Path
+) -> dict[str, Any]:
+    """Train once; return what the bundle says of it."""
+    shutil.rmtree(folder / "bundle", ignore_errors=True)
+    train(
+        files["cells"], files["split"], files["embedding"], files["index"], arm,
+        settings["options"], settings["model"], settings["training"], seed,
+        folder / "bundle", folder / "history.tsv",
+    )  # fmt: skip
+    return read_json(folder / "bundle" / "bundle.json")
+
+
+def _suggest(trial: optuna.Trial, key: str, its: Mapping[str, Any]) -> Any:
+    if "choices" in its:
+        return trial.suggest_categorical(key, its["choices"])
+    whole = isinstance(its["low"], int) and isinstance(its["high"], int)
+    suggest = trial.suggest_int if whole else trial.suggest_float
+    return suggest(key, its["low"], its["high"], log=its.get("log", False))
+
+
+def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``{"a.b": 1}`` as ``{"a": {"b": 1}}``."""
+    nested: dict[str, Any] = {}
+    for key, value in flat.items():
+        section, _, name = key.partition(".")
+        nested.setdefault(section, {})[name] = value
+    return nested
+
+
+def _complete(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    return study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE])
+
+
+def _table(study: optuna.Study, space: Mapping[str, Any]) -> pd.DataFrame:
+    rows = [
+        {"trial": i, **{key: trial.params[key] for key in space}, "value": trial.value,
+         "step": trial.user_attrs["step"]}
+        for i, trial in enumerate(_complete(study), start=1)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
