@@ -17,7 +17,7 @@ SPEC = {
     "columns": {"perturbation": "gene", "cell_line": "line", "batch": "lane"},
     "control": "ctrl", "scale": "counts",
 }  # fmt: skip
-SETTINGS = {"genes": "all", "min_cells": 1}
+SETTINGS = {"genes": "all", "yardstick": 0.5}
 DENSITY, BLOCK = 0.1, 4000
 
 

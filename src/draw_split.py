@@ -12,7 +12,7 @@ with rule_log(snakemake.log[0]):
     table = draw_split(
         CellStore(snakemake.input.cells),
         snakemake.params.spec,
-        snakemake.params.min_cells,
+        snakemake.params.limits,
         snakemake.wildcards.split,
     )
     write_split(table, snakemake.params.spec, snakemake.output.split)

@@ -96,7 +96,7 @@ def _plant_split(home, store, name, runs, metrics, lead, rng):
     spec = {"protocol": "unseen_perturbation", "fractions": {"val": 0.1, "test": 0.4}, "seed": 1}
     if name == "hepg2":
         spec |= {"protocol": "unseen_combination", "target": "hepg2"}
-    table = draw_split(store, spec, 5, name)
+    table = draw_split(store, spec, {"min_cells": 5, "min_controls": 2}, name)
     write_split(table, spec, home / name / "split.tsv")
     pairs = table.loc[table["role"].isin(["val", "test"]), ["cell_line", "perturbation", "role"]]
     for embedding in ("text", "text@shuffled"):

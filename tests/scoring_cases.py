@@ -42,7 +42,11 @@ def make_split(folder, store, seed=1, min_cells=5):
     spec = {
         "protocol": "unseen_perturbation", "fractions": {"val": 0.2, "test": 0.4}, "seed": seed,
     }  # fmt: skip
-    write_split(draw_split(store, spec, min_cells, "t"), spec, folder / "split.tsv")
+    write_split(
+        draw_split(store, spec, {"min_cells": min_cells, "min_controls": 2}, "t"),
+        spec,
+        folder / "split.tsv",
+    )
     return read_split(folder / "split.tsv")
 
 

@@ -39,14 +39,16 @@ def screen(tmp_path_factory):
         "columns": {"perturbation": "perturbation", "cell_line": "cell_line"},
         "control": "control", "scale": "counts", "simulated": True,
     }  # fmt: skip
-    build_cells(folder / "source.h5ad", spec, {"genes": "all"}, folder / "cells.h5ad")
+    build_cells(
+        folder / "source.h5ad", spec, {"genes": "all", "yardstick": 0.5}, folder / "cells.h5ad"
+    )
     store = CellStore(folder / "cells.h5ad")
     names = [name for name in store.perturbations if name != "control"]
     drawn = draw_embedding(len(names) - 1)
     coverage = drawn.coverage.assign(perturbation=names[:-1])
     embedding = Embedding(names[:-1], drawn.vectors, coverage)
     spec = {"protocol": "unseen_perturbation", "fractions": {"val": 0.1, "test": 0.3}, "seed": 0}
-    table = draw_split(store, spec, 2, "split")
+    table = draw_split(store, spec, {"min_cells": 2, "min_controls": 2}, "split")
     held = table["perturbation"] == names[-1]
     table.loc[held, "role"] = "test"
     split = Split(table, spec["protocol"], None)

@@ -34,10 +34,12 @@ def measured(folder, seed, protocol):
         "columns": {"perturbation": "perturbation", "cell_line": "cell_line"},
         "control": "control", "scale": "counts", "simulated": True,
     }  # fmt: skip
-    build_cells(folder / "source.h5ad", spec, {"genes": "all"}, folder / "cells.h5ad")
+    build_cells(
+        folder / "source.h5ad", spec, {"genes": "all", "yardstick": 0.5}, folder / "cells.h5ad"
+    )
     store = CellStore(folder / "cells.h5ad")
     split = SPECS[protocol] | {"protocol": protocol, "seed": seed}
-    table = draw_split(store, split, 5, "split")
+    table = draw_split(store, split, {"min_cells": 5, "min_controls": 2}, "split")
     split = Split(table, protocol, split.get("target"))
     responses = Responses.measured(store, split)
     real = {

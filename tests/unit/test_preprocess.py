@@ -28,7 +28,7 @@ SPEC = {
     "control": "ctrl",
     "scale": "counts",
 }
-ALL = {"genes": "all", "n_genes": 10}
+ALL = {"genes": "all", "n_genes": 10, "yardstick": 0.5}
 
 
 def screen(n=400, n_genes=60, seed=0, depth=1.0):
@@ -132,7 +132,7 @@ def test_counts_are_normalised_over_all_genes_before_some_are_chosen(tmp_path):
     adata = screen()
     expected = normalised(adata).to_df().iloc[:, 10:20]
     adata.var["highly_variable"] = [10 <= i < 20 for i in range(adata.n_vars)]
-    store = built(tmp_path, adata, {"genes": "given", "n_genes": 3})
+    store = built(tmp_path, adata, {"genes": "given", "n_genes": 3, "yardstick": 0.5})
     assert store.genes == list(expected.columns)
     np.testing.assert_allclose(by_cell(store).loc[expected.index], expected, rtol=1e-6, atol=1e-6)
 
@@ -148,13 +148,13 @@ def test_genes_are_scanpys_on_the_controls(tmp_path, store_as):
     )
     expected = list(adata.var_names[table["highly_variable"].to_numpy()])
     adata.X = store_as(adata.X)
-    store = built(tmp_path, adata, {"genes": "controls", "n_genes": 15})
+    store = built(tmp_path, adata, {"genes": "controls", "n_genes": 15, "yardstick": 0.5})
     assert store.genes == expected
 
 
 @pytest.mark.usefixtures("small_blocks")
 def test_perturbed_cells_choose_no_genes(tmp_path):
-    settings = {"genes": "controls", "n_genes": 15}
+    settings = {"genes": "controls", "n_genes": 15, "yardstick": 0.5}
     adata = screen()
     before = built(tmp_path, adata, settings).genes
     treated = (adata.obs["gene"] != "ctrl").to_numpy()
@@ -173,17 +173,17 @@ def test_controls_are_shared_among_lines_and_bounded(tmp_path, monkeypatch):
 
     monkeypatch.setattr(preprocess.scanpy.pp, "highly_variable_genes", watched)
     adata = screen()
-    built(tmp_path, adata, {"genes": "controls", "n_genes": 15})
+    built(tmp_path, adata, {"genes": "controls", "n_genes": 15, "yardstick": 0.5})
     first = np.flatnonzero(adata.obs["gene"] == "ctrl")[0]
     adata.obs["line"] = adata.obs["line"].astype(str)
     adata.obs.iloc[first, adata.obs.columns.get_loc("line")] = "hepg2"  # its only control
-    built(tmp_path, adata, {"genes": "controls", "n_genes": 15})
+    built(tmp_path, adata, {"genes": "controls", "n_genes": 15, "yardstick": 0.5})
     assert seen == [{"k562": 30, "rpe1": 30}] * 2
 
 
 @pytest.mark.usefixtures("small_blocks")
 def test_same_source_same_bytes(tmp_path):
-    settings = {"genes": "controls", "n_genes": 15}
+    settings = {"genes": "controls", "n_genes": 15, "yardstick": 0.5}
     a, b = (built(tmp_path, screen(), settings, name=name).path.read_bytes() for name in "ab")
     assert a == b
 
@@ -230,7 +230,7 @@ def test_the_papers_layout(tmp_path):
     store = built(
         tmp_path,
         adata,
-        {"genes": "given", "n_genes": 2000},
+        {"genes": "given", "n_genes": 2000, "yardstick": 0.5},
         columns={"perturbation": "gene", "cell_line": "cell_line", "batch": "gem_group"},
         control="non-targeting",
         scale="log1p",
@@ -263,7 +263,9 @@ def test_real_screens(tmp_path, name, columns, changes, facts):
     spec = (
         SPEC | changes | {"columns": dict(zip(("perturbation", "cell_line"), columns, strict=True))}
     )
-    build_cells(source, spec, {"genes": "given", "n_genes": 2000}, tmp_path / "cells.h5ad")
+    build_cells(
+        source, spec, {"genes": "given", "n_genes": 2000, "yardstick": 0.5}, tmp_path / "cells.h5ad"
+    )
     store = CellStore(tmp_path / "cells.h5ad")
     found = (store.n_cells, store.n_genes, len(store.lines), len(store.perturbations))
     assert (*found, len(store.pairs)) == facts
@@ -378,7 +380,7 @@ def test_peak_memory_is_flat_and_below_2_gib(tmp_path, density):
     peaks = []
     for n in (50_000, 100_000):
         write_big(tmp_path / "source.h5ad", n, 8000, density)
-        settings = {"genes": "controls", "n_genes": 2000}
+        settings = {"genes": "controls", "n_genes": 2000, "yardstick": 0.5}
         peak, log = peak_memory(tmp_path / "source.h5ad", tmp_path / "cells.h5ad", settings)
         print(f"{n} cells, density {density}: {peak / 2**30:.2f} GiB\n{log.splitlines()[-1]}")
         peaks.append(peak)

@@ -13,7 +13,7 @@ from ptrag.cells.preprocess import build_cells
 from ptrag.cells.source import open_source
 from ptrag.cells.store import SINGLE_BATCH
 
-GIVEN = {"genes": "given", "n_genes": 2000}
+GIVEN = {"genes": "given", "n_genes": 2000, "yardstick": 0.5}
 SPEC = {
     "columns": {"perturbation": "gene", "cell_line": "line", "batch": "lane"},
     "control": "non-targeting",

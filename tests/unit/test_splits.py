@@ -46,7 +46,7 @@ def names(table, role):
 
 
 def test_combination_holds_out_in_the_target_only():
-    table = draw_split(grid(), combination(seed=1), 20, "s")
+    table = draw_split(grid(), combination(seed=1), {"min_cells": 20, "min_controls": 2}, "s")
     assert {line for line, _ in having(table, "val") | having(table, "test")} == {"line0"}
     assert len(having(table, "val")) == 2
     assert len(having(table, "test")) == 8
@@ -56,7 +56,7 @@ def test_combination_holds_out_in_the_target_only():
 
 
 def test_perturbation_holds_out_everywhere():
-    table = draw_split(grid(), perturbation(seed=1), 20, "s")
+    table = draw_split(grid(), perturbation(seed=1), {"min_cells": 20, "min_controls": 2}, "s")
     held = names(table, "val") | names(table, "test")
     assert len(having(table, "test")) == 8 * 3
     assert not held & names(table, "train")
@@ -77,7 +77,7 @@ def test_contract_holds_for_any_screen(counts, seed, protocol):
     if protocol == "unseen_combination":
         spec["target"] = "line0"
     try:
-        table = draw_split(screen, spec, 20, "s")
+        table = draw_split(screen, spec, {"min_cells": 20, "min_controls": 2}, "s")
     except PtragError:
         return
     # one row per pair, one known role each, and reasons just where excluded
@@ -94,20 +94,25 @@ def test_contract_holds_for_any_screen(counts, seed, protocol):
 
 
 def test_same_seed_same_split_and_another_seed_another():
-    draw = [draw_split(grid(), combination(seed=s), 20, "s") for s in (1, 1, 2)]
+    draw = [
+        draw_split(grid(), combination(seed=s), {"min_cells": 20, "min_controls": 2}, "s")
+        for s in (1, 1, 2)
+    ]
     assert draw[0].equals(draw[1])
     assert names(draw[0], "test") != names(draw[2], "test")
 
 
 def test_perturbations_without_a_second_line_are_never_held_out():
     cells = {"line0": {f"G{i}": 50 for i in range(10)}, "line1": {f"G{i}": 50 for i in range(5)}}
-    table = draw_split(store(cells), combination(seed=3), 20, "s")
+    table = draw_split(store(cells), combination(seed=3), {"min_cells": 20, "min_controls": 2}, "s")
     assert names(table, "val") | names(table, "test") <= {f"G{i}" for i in range(5)}
 
 
 def test_small_pairs_are_excluded_with_the_reason():
     screen = store({"a": {"G1": 19, "G2": 20, "G3": 50, "G4": 50}})
-    table = draw_split(screen, perturbation(fractions={"test": 0.4}), 20, "s")
+    table = draw_split(
+        screen, perturbation(fractions={"test": 0.4}), {"min_cells": 20, "min_controls": 2}, "s"
+    )
     assert having(table, "excluded") == {("a", "G1")}
     assert set(table["reason"]) == {"", "fewer than 20 cells"}
 
@@ -126,18 +131,18 @@ def test_small_pairs_are_excluded_with_the_reason():
 )
 def test_mistakes_are_one_line_that_names_the_split(spec, said):
     with pytest.raises(PtragError, match="split 's'") as error:
-        draw_split(grid(), spec, 20, "s")
+        draw_split(grid(), spec, {"min_cells": 20, "min_controls": 2}, "s")
     assert said in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_too_few_perturbations_or_lines_is_an_error():
     with pytest.raises(PtragError, match="too few"):
-        draw_split(grid(genes=1), combination(), 20, "s")
+        draw_split(grid(genes=1), combination(), {"min_cells": 20, "min_controls": 2}, "s")
     with pytest.raises(PtragError, match="0 perturbations can be held out"):
-        draw_split(grid(), combination(), 51, "s")
+        draw_split(grid(), combination(), {"min_cells": 51, "min_controls": 2}, "s")
     with pytest.raises(PtragError, match="at least two cell lines"):
-        draw_split(grid(lines=1), combination(), 20, "s")
+        draw_split(grid(lines=1), combination(), {"min_cells": 20, "min_controls": 2}, "s")
 
 
 @pytest.fixture
@@ -152,7 +157,7 @@ def lists(tmp_path):
 
 def test_lists_are_followed_to_the_letter(lists):
     spec = lists({"line0": {"val": ["G03"], "test": ["G01", "G02"]}, "line1": {}})
-    table = draw_split(grid(), spec, 20, "s")
+    table = draw_split(grid(), spec, {"min_cells": 20, "min_controls": 2}, "s")
     assert having(table, "val") == {("line0", "G03")}
     assert having(table, "test") == {("line0", "G01"), ("line0", "G02")}
 
@@ -160,9 +165,9 @@ def test_lists_are_followed_to_the_letter(lists):
 def test_listed_gene_that_is_not_measured_is_named_or_counted(lists, tmp_path):
     spec = lists({"line0": {"val": ["G03"], "test": ["G01", "GX1"]}})
     with pytest.raises(PtragError, match="'GX1' is listed but not in the data of line0"):
-        draw_split(grid(), spec, 20, "s")
+        draw_split(grid(), spec, {"min_cells": 20, "min_controls": 2}, "s")
     spec["missing"] = "drop"
-    table = draw_split(grid(), spec, 20, "s")
+    table = draw_split(grid(), spec, {"min_cells": 20, "min_controls": 2}, "s")
     write_split(table, spec, tmp_path / "split.tsv")
     facts = json.loads((tmp_path / "split.json").read_text())
     assert facts["dropped"] == {"GX1": "listed but not in the data of line0"}
@@ -172,7 +177,7 @@ def test_listed_gene_that_is_not_measured_is_named_or_counted(lists, tmp_path):
 def test_listed_gene_trained_nowhere_else_is_excluded_and_never_trained_on(lists):
     cells = {"line0": {f"G0{i}": 50 for i in range(5)}, "line1": {f"G0{i}": 50 for i in range(4)}}
     spec = lists({"line0": {"val": ["G00"], "test": ["G01", "G04"]}}) | {"missing": "drop"}
-    table = draw_split(store(cells), spec, 20, "s")
+    table = draw_split(store(cells), spec, {"min_cells": 20, "min_controls": 2}, "s")
     assert having(table, "excluded") == {("line0", "G04")}
     assert "no other line" in table.attrs["dropped"]["G04"]
 
@@ -180,17 +185,27 @@ def test_listed_gene_trained_nowhere_else_is_excluded_and_never_trained_on(lists
 def test_lists_of_the_whole_screen_serve_unseen_perturbation(lists):
     spec = lists({"val": ["G03"], "test": ["G01"]}) | {"protocol": "unseen_perturbation"}
     del spec["target"]
-    table = draw_split(grid(), spec, 20, "s")
+    table = draw_split(grid(), spec, {"min_cells": 20, "min_controls": 2}, "s")
     assert len(having(table, "test")) == 3
 
 
 def test_lists_with_a_gene_twice_or_no_such_line_are_refused(lists):
     with pytest.raises(PtragError, match="'G01' is in val and in test"):
-        draw_split(grid(), lists({"line0": {"val": ["G01"], "test": ["G01"]}}), 20, "s")
+        draw_split(
+            grid(),
+            lists({"line0": {"val": ["G01"], "test": ["G01"]}}),
+            {"min_cells": 20, "min_controls": 2},
+            "s",
+        )
     with pytest.raises(PtragError, match="no lists for line 'line0'"):
-        draw_split(grid(), lists({"lineO": {}}), 20, "s")
+        draw_split(grid(), lists({"lineO": {}}), {"min_cells": 20, "min_controls": 2}, "s")
     with pytest.raises(PtragError, match="no file"):
-        draw_split(grid(), {**lists({}), "lists": "nowhere.json"}, 20, "s")
+        draw_split(
+            grid(),
+            {**lists({}), "lists": "nowhere.json"},
+            {"min_cells": 20, "min_controls": 2},
+            "s",
+        )
 
 
 def test_the_papers_lists_are_whole(root):
@@ -203,7 +218,7 @@ def test_the_papers_lists_are_whole(root):
 
 def test_round_trip_and_a_changed_table_is_refused(tmp_path):
     spec = perturbation(seed=4)
-    table = draw_split(grid(), spec, 20, "s")
+    table = draw_split(grid(), spec, {"min_cells": 20, "min_controls": 2}, "s")
     for folder in ("a", "b"):
         write_split(table, spec, tmp_path / folder / "split.tsv")
     for name in ("split.tsv", "split.json"):
@@ -220,5 +235,9 @@ def test_round_trip_and_a_changed_table_is_refused(tmp_path):
 
 def test_names_held_out_in_one_line_may_be_candidates(tmp_path):
     spec = combination(seed=4)
-    write_split(draw_split(grid(), spec, 20, "s"), spec, tmp_path / "split.tsv")
+    write_split(
+        draw_split(grid(), spec, {"min_cells": 20, "min_controls": 2}, "s"),
+        spec,
+        tmp_path / "split.tsv",
+    )
     assert read_split(tmp_path / "split.tsv").held_out_perturbations == set()

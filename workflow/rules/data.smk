@@ -82,7 +82,9 @@ rule build_cells:
                 "simulated",
             )
         },
-        cells={key: SETTINGS["cells"][key] for key in ("genes", "n_genes")},
+        cells={
+            key: SETTINGS["cells"][key] for key in ("genes", "n_genes", "yardstick")
+        },
     script:
         "../../src/build_cells.py"
 
@@ -108,6 +110,6 @@ rule draw_split:
     params:
         code=code("draw_split"),
         spec=lambda wildcards: SETTINGS["source"]["splits"][wildcards.split],
-        min_cells=SETTINGS["cells"]["min_cells"],
+        limits={key: SETTINGS["cells"][key] for key in ("min_cells", "min_controls")},
     script:
         "../../src/draw_split.py"

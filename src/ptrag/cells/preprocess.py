@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from ptrag.base.errors import PtragError
 from ptrag.base.files import sha256
-from ptrag.base.names import CONTROL
+from ptrag.cells.controls import CONTROL_PART, GIVEN, deal_controls
 from ptrag.cells.matrix import Block
 from ptrag.cells.source import Source, open_source
 from ptrag.cells.store import new_store, writing
@@ -61,9 +61,10 @@ def build_cells(
         batch}, ``control``, ``scale`` (counts | log1p), ``matrix`` (X | layers/NAME |
         obsm/NAME), ``perturbation_pattern``, ``simulated``.
     settings
-        ``genes`` and ``n_genes``:
+        ``yardstick`` (the share of controls kept for evaluation,
+        :func:`ptrag.cells.controls.deal_controls`), ``genes`` and ``n_genes``:
 
-        - ``controls``: the ``n_genes`` most variable genes among control cells
+        - ``controls``: the ``n_genes`` most variable genes among *given* control cells
           (scanpy's ``highly_variable_genes``, ranked within each line), so that no held-out
           response chooses genes;
         - ``given``: those that the source marks in ``var["highly_variable"]``, else all;
@@ -82,6 +83,7 @@ def build_cells(
     with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         with open_source(source, spec, out.parent) as opened:
+            opened.obs[CONTROL_PART] = deal_controls(opened.obs, settings["yardstick"])
             blocks = _Blocks(opened, spec["scale"])
             chosen = _choose_genes(blocks, settings)
             _fill(blocks, chosen, spec, settings, out)
@@ -232,8 +234,8 @@ def _read_cells(blocks: _Blocks, cells: np.ndarray) -> Block:
 
 
 def _controls_looked_at(source: Source) -> np.ndarray:
-    """Draw the control cells on which genes are chosen; sorted row numbers."""
-    rows = np.flatnonzero((source.obs["perturbation"] == CONTROL).to_numpy())
+    """Draw the given controls on which genes are chosen; sorted row numbers."""
+    rows = np.flatnonzero((source.obs[CONTROL_PART] == GIVEN).to_numpy())
     lines = source.obs["cell_line"].iloc[rows]
     counts = lines.value_counts()
     enough = counts.index[counts >= min(FEWEST_CONTROLS, counts.max())]

@@ -16,6 +16,7 @@ import pandas as pd
 from ptrag.base.errors import PtragError
 from ptrag.base.files import atomic
 from ptrag.base.moments import moments
+from ptrag.cells.controls import GIVEN
 
 if TYPE_CHECKING:
     from ptrag.cells.store import CellStore
@@ -33,12 +34,12 @@ class Responses:
     entries
         (N rows) cell_line, perturbation, n_cells.
     delta
-        (N, G) float64: mean of the pair's cells minus mean of the line's controls.
+        (N, G) float64: mean of the pair's cells minus mean of the line's given controls.
     se
         (N, G) float64: standard error of ``delta``, √(var_p/n_p + var_c/n_c) with unbiased
         variances; a pair of one cell is taken to vary as its line's controls do.
     control_mean, control_se
-        Mean of each line's control cells, (G,), and its standard error √(var_c/n_c). The second
+        Mean of each line's given controls, (G,), and its standard error √(var_c/n_c). The second
         is the part of ``se`` that all entries of a line have in common.
     protocol, target
         Those of the split: what "held out" means where these responses are learnt from.
@@ -55,8 +56,8 @@ class Responses:
 
     @classmethod
     def measured(cls, store: "CellStore", split: "Split") -> "Responses":
-        """Measure the training pairs of a split, and the controls of every line."""
-        control = {line: moments(store.controls(line)) for line in store.lines}
+        """Measure the training pairs of a split, and the given controls of every line."""
+        control = {line: moments(store.controls(line, GIVEN)) for line in store.lines}
         pairs = split.pairs("train")
         delta = np.empty((len(pairs), store.n_genes))
         se = np.empty_like(delta)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ptrag.base.names import CONTROL
 from ptrag.base.random import choose, keyed_rng
+from ptrag.cells.controls import GIVEN
 
 if TYPE_CHECKING:
     from ptrag.cells.store import CellStore
@@ -37,11 +37,11 @@ class Draw(NamedTuple):
 
 
 def prediction_controls(store: "CellStore", line: str, perturbation: str, n: int) -> np.ndarray:
-    """Return the (n,) rows of the control cells from which a pair is predicted.
+    """Return the (n,) rows of the given controls from which a pair is predicted.
 
     They depend on line and perturbation alone: every arm and seed starts from the same cells.
     """
-    block = store.rows(line, CONTROL)
+    block = store.control_rows(line, GIVEN)
     rng = keyed_rng("prediction", line, perturbation)
     return block.start + choose(rng, block.stop - block.start, n)
 
@@ -71,7 +71,7 @@ class SetSampler:
     In one epoch each pair gives ⌈n/S⌉ sets, in which each of its n cells comes once (the last
     set is filled up from the same cells); the sets of all pairs are shuffled together, and
     batch t is the t-th slice of that endless sequence. A set's controls are drawn afresh from
-    all controls of its line.
+    all given controls of its line.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ class SetSampler:
         self.sets, self.set_size, self.seed = sets, set_size, seed
         self._blocks = [store.rows(*pair) for pair in pairs]
         lines = [line for line, _ in pairs]
-        self._controls = {line: store.rows(line, CONTROL) for line in dict.fromkeys(lines)}
+        self._controls = {line: store.control_rows(line, GIVEN) for line in dict.fromkeys(lines)}
         self._line_of = lines
         sizes = np.array([block.stop - block.start for block in self._blocks])
         counts = -(-sizes // set_size)

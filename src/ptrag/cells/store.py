@@ -3,7 +3,8 @@
 An ordinary AnnData file (scanpy opens it) with three promises besides: ``X`` is
 contiguous uncompressed float32, so that it can be memory-mapped in place; rows are
 sorted by (cell line, perturbation), so that a pair is one block; ``uns["pairs"]``
-holds the offsets of these blocks. The same input gives the same bytes.
+holds the offsets of these blocks. A line's block of controls has the given ones first, then the
+yardsticks (:mod:`ptrag.cells.controls`). The same input gives the same bytes.
 """
 
 import errno
@@ -24,12 +25,23 @@ from anndata.io import read_elem, write_elem
 
 from ptrag.base.errors import PtragError, did_you_mean
 from ptrag.base.files import atomic
-from ptrag.base.names import CONTROL
+from ptrag.base.names import BATCH, CELL_LINE, CONTROL, N_CELLS, PERTURBATION
+from ptrag.cells.controls import (
+    ALL,
+    CONTROL_PART,
+    GIVEN,
+    YARDSTICK,
+    YARDSTICK_SHARE,
+    Part,
+    deal_controls,
+)
 
-FORMAT = 1
+FORMAT = 2
 SINGLE_BATCH = "batch0"
 """Batch of all cells where the source names no batches."""
-_LABELS = ("cell_line", "perturbation", "batch")
+N_GIVEN = "n_given"
+"""Column of the table of pairs: the given controls of a line, 0 for a perturbation."""
+_LABELS = (CELL_LINE, PERTURBATION, BATCH)
 _PAGE = 4096
 
 
@@ -94,7 +106,7 @@ class CellStore:
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
-        """One row per pair, controls too: cell_line, perturbation, start, stop, n_cells."""
+        """One row per pair, controls too: cell_line, perturbation, start, stop, n_cells, n_given."""
         return self._read("uns/pairs").reset_index(drop=True)
 
     @cached_property
@@ -118,13 +130,18 @@ class CellStore:
         return self._read("obs/batch/codes").astype(np.int32)
 
     def rows(self, line: str, perturbation: str) -> slice:
-        """Return the rows of one pair.
+        """Return the rows of one pair; those of controls are :meth:`control_rows`.
 
         Raises
         ------
         PtragError
             If the line or the pair was not measured.
         """
+        if perturbation == CONTROL:
+            raise ValueError("rows of controls: say which, by control_rows")
+        return self._block(line, perturbation)
+
+    def _block(self, line: str, perturbation: str) -> slice:
         try:
             return self._blocks[line, perturbation]
         except KeyError:
@@ -143,9 +160,34 @@ class CellStore:
         """Return the expression of a pair's cells, (n, n_genes) float32, a view."""
         return self.X[self.rows(line, perturbation)]
 
-    def controls(self, line: str) -> np.ndarray:
-        """Return the expression of a line's control cells, (n, n_genes) float32, a view."""
-        return self.cells(line, CONTROL)
+    def control_rows(self, line: str, part: Part) -> slice:
+        """Return the rows of a line's controls: ``given``, ``yardstick`` or ``all``.
+
+        Raises
+        ------
+        PtragError
+            If the line is not there or has no such control.
+        """
+        block, given = self._block(line, CONTROL), self._n_given[line]
+        rows = {
+            GIVEN: slice(block.start, block.start + given),
+            YARDSTICK: slice(block.start + given, block.stop),
+            ALL: block,
+        }[part]
+        if rows.start == rows.stop:
+            raise PtragError(
+                f"{self.path}: {line!r} has no {part} control ({block.stop - block.start} controls "
+                "in all); give it more, or change cells.yardstick and make the store again"
+            )
+        return rows
+
+    def controls(self, line: str, part: Part) -> np.ndarray:
+        """Return the expression of a line's controls, (n, n_genes) float32, a view."""
+        return self.X[self.control_rows(line, part)]
+
+    def control_mean(self, line: str, part: Part) -> np.ndarray:
+        """Return the mean expression of a line's controls, (n_genes,) float64."""
+        return np.asarray(self.controls(line, part)).mean(axis=0, dtype=np.float64)
 
     def mean(self, line: str, perturbation: str) -> np.ndarray:
         """Return the mean expression of a pair, (n_genes,) float64."""
@@ -161,6 +203,11 @@ class CellStore:
                 strict=True,
             )
         }  # fmt: skip
+
+    @cached_property
+    def _n_given(self) -> dict[str, int]:
+        controls = self.pairs[self.pairs[PERTURBATION] == CONTROL]
+        return dict(zip(controls[CELL_LINE], controls[N_GIVEN].astype(int), strict=True))
 
     def _read(self, key: str) -> Any:
         with h5py.File(self.path) as file:
@@ -223,7 +270,8 @@ def new_store(
         The store to write.
     obs
         Cells in the order in which they will come: ``cell_line``, ``perturbation``
-        (controls named ``control``), ``batch`` (one batch if absent), others kept.
+        (controls named ``control``), ``batch`` (one batch if absent), ``control_part`` (dealt
+        here if absent), others kept.
     genes
         Symbols of the columns.
     scale, simulated, source_sha256, config
@@ -235,7 +283,9 @@ def new_store(
         If the file cannot be written.
     """
     obs = _labelled(obs)
-    order = np.lexsort((obs["perturbation"].cat.codes, obs["cell_line"].cat.codes))
+    order = np.lexsort(
+        (obs[CONTROL_PART] == YARDSTICK, obs[PERTURBATION].cat.codes, obs[CELL_LINE].cat.codes)
+    )
     position = np.empty(len(obs), np.int64)
     position[order] = np.arange(len(obs))
     facts = {
@@ -319,28 +369,33 @@ def _check_space(path: Path, needed: int) -> None:
 def _labelled(obs: pd.DataFrame) -> pd.DataFrame:
     """``obs`` with its labels first, as categories of sorted strings."""
     obs = obs.copy(deep=False)
-    if "batch" not in obs:
-        obs["batch"] = SINGLE_BATCH
-    for column in _LABELS:
+    if BATCH not in obs:
+        obs[BATCH] = SINGLE_BATCH
+    if CONTROL_PART not in obs:
+        obs[CONTROL_PART] = deal_controls(obs, YARDSTICK_SHARE)
+    for column in (*_LABELS, CONTROL_PART):
         labels = obs[column].astype(str)
         obs[column] = pd.Categorical(labels, categories=sorted(labels.unique()))
     obs.index = obs.index.astype(str)
-    return obs[[*_LABELS, *(name for name in obs.columns if name not in _LABELS)]]
+    first = (*_LABELS, CONTROL_PART)
+    return obs[[*first, *(name for name in obs.columns if name not in first)]]
 
 
 def _pairs(obs: pd.DataFrame) -> pd.DataFrame:
     """Offsets of the blocks of sorted cells."""
-    codes = obs[["cell_line", "perturbation"]].apply(lambda labels: labels.cat.codes).to_numpy()
+    codes = obs[[CELL_LINE, PERTURBATION]].apply(lambda labels: labels.cat.codes).to_numpy()
     starts = np.flatnonzero(np.r_[True, np.any(codes[1:] != codes[:-1], axis=1)][: len(codes)])
     stops = np.r_[starts[1:], len(codes)].astype(np.int64)[: len(starts)]
     first = obs.iloc[starts]
+    given = np.concatenate([[0], np.cumsum((obs[CONTROL_PART] == GIVEN).to_numpy())])
     return pd.DataFrame(
         {
-            "cell_line": first["cell_line"].astype(str).to_numpy(dtype=object),
-            "perturbation": first["perturbation"].astype(str).to_numpy(dtype=object),
+            CELL_LINE: first[CELL_LINE].astype(str).to_numpy(dtype=object),
+            PERTURBATION: first[PERTURBATION].astype(str).to_numpy(dtype=object),
             "start": starts.astype(np.int64),
             "stop": stops,
-            "n_cells": stops - starts,
+            N_CELLS: stops - starts,
+            N_GIVEN: given[stops] - given[starts],
         },
         index=[str(i) for i in range(len(starts))],
     )

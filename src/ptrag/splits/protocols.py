@@ -24,7 +24,7 @@ import pandas as pd
 
 from ptrag.base.errors import PtragError, did_you_mean
 from ptrag.base.files import read_json, read_table, sha256, write_json, write_table
-from ptrag.base.names import CONTROL
+from ptrag.base.names import CELL_LINE, CONTROL, N_CELLS
 
 if TYPE_CHECKING:
     from ptrag.cells.store import CellStore
@@ -88,7 +88,7 @@ class Split:
 
 
 def draw_split(
-    store: "CellStore", spec: Mapping[str, Any], min_cells: int, name: str
+    store: "CellStore", spec: Mapping[str, Any], limits: Mapping[str, int], name: str
 ) -> pd.DataFrame:
     """Give every pair of a store its role.
 
@@ -102,8 +102,9 @@ def draw_split(
         JSON file {line: {val: [...], test: [...]}} ({val, test} alone under
         unseen_perturbation); ``missing``: error | drop, for a listed gene that
         cannot be held out.
-    min_cells
-        A pair with fewer cells is excluded.
+    limits
+        ``min_cells``: a pair with fewer cells is excluded; ``min_controls``: so are the pairs of
+        a line with fewer control cells.
     name
         The split's key in the configuration, for messages.
 
@@ -124,8 +125,11 @@ def draw_split(
     table = store.pairs[["cell_line", "perturbation", "n_cells"]].reset_index(drop=True)
     table = table.astype({"cell_line": str, "perturbation": str, "n_cells": int})
     treated = table["perturbation"] != CONTROL
-    small = treated & (table["n_cells"] < min_cells)
-    usable = table[treated & ~small]
+    min_cells, min_controls = limits["min_cells"], limits["min_controls"]
+    small = treated & (table[N_CELLS] < min_cells)
+    controls = table[~treated & (table[N_CELLS] >= min_controls)][CELL_LINE]
+    loose = treated & ~table[CELL_LINE].isin(controls)
+    usable = table[treated & ~small & ~loose]
     if spec.get("lists"):
         held = _listed(table[treated], usable, protocol, target, spec, where)
     else:
@@ -139,9 +143,10 @@ def draw_split(
     lost = here & table["perturbation"].isin(list(held.dropped))
     role[lost], reason[lost] = "excluded", table["perturbation"][lost].map(held.dropped)
     role[small], reason[small] = "excluded", f"fewer than {min_cells} cells"
+    role[loose], reason[loose] = "excluded", f"line has fewer than {min_controls} controls"
     role[~treated] = "control"
     table["role"], table["reason"] = role, reason
-    _check(table, where, min_cells)
+    _check(table, where, limits)
     table.attrs["dropped"] = held.dropped
     return table
 
@@ -294,10 +299,11 @@ def _read_lists(path: str | Path, target: str | None, where: str) -> Mapping[str
     return lists
 
 
-def _check(table: pd.DataFrame, where: str, min_cells: int) -> None:
+def _check(table: pd.DataFrame, where: str, limits: Mapping[str, int]) -> None:
     for role in ("train", "test"):
         if not (table["role"] == role).any():
             raise PtragError(
-                f"{where}: no {role} pair is left (pairs with fewer than {min_cells} cells are "
-                "excluded); lower cells.min_cells or change the split"
+                f"{where}: no {role} pair is left (pairs with fewer than {limits['min_cells']} "
+                f"cells and lines with fewer than {limits['min_controls']} controls are excluded); "
+                "lower cells.min_cells or cells.min_controls, or change the split"
             )

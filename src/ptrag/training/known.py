@@ -16,8 +16,8 @@ import numpy as np
 from ptrag.arms.neural.perturbations import Perturbations
 from ptrag.arms.registry import load_arm
 from ptrag.base.errors import PtragError
-from ptrag.base.names import CONTROL
 from ptrag.base.random import choose, keyed_rng
+from ptrag.cells.controls import GIVEN
 from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
 from ptrag.genes.embeddings import read_embedding
@@ -147,7 +147,7 @@ def _by_expert(
 
 
 def _controls(store: CellStore, line: str) -> np.ndarray:
-    block = store.rows(line, CONTROL)
+    block = store.control_rows(line, GIVEN)
     n = block.stop - block.start
     rng = keyed_rng("expert's controls", line)
     return store.X[block.start + np.sort(choose(rng, n, min(n, SHIFTED_CELLS)))]

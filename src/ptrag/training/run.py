@@ -20,8 +20,8 @@ from ptrag.arms.registry import load_arm
 from ptrag.base.errors import PtragError
 from ptrag.base.files import sha256, write_table
 from ptrag.base.memory import keep_freed_memory
-from ptrag.base.names import CONTROL
 from ptrag.base.random import keyed_rng
+from ptrag.cells.controls import GIVEN
 from ptrag.cells.sets import SetSampler
 from ptrag.cells.store import CellStore
 from ptrag.prediction.bundle import write_bundle
@@ -125,7 +125,7 @@ def train(
 
 def _mean_control(store: CellStore) -> np.ndarray:
     """Return the mean control profile, (G,); each line counts the same."""
-    return np.mean([store.mean(line, CONTROL) for line in store.lines], axis=0)
+    return np.mean([store.control_mean(line, GIVEN) for line in store.lines], axis=0)
 
 
 def _module(

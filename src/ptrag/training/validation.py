@@ -11,8 +11,8 @@ from ptrag.arms.neural.losses import energy_distance
 from ptrag.arms.neural.networks import Batch
 from ptrag.arms.neural.perturbations import Perturbations
 from ptrag.base.correlation import pearson
-from ptrag.base.names import CONTROL
 from ptrag.base.random import keyed_rng
+from ptrag.cells.controls import GIVEN
 from ptrag.cells.sets import Draw, validation_sets
 from ptrag.cells.store import CellStore
 from ptrag.training.data import Cells
@@ -54,7 +54,7 @@ def validation_pairs(
         if noisy:
             rng = keyed_rng("validation noise", line, name)
             noise = rng.logistic(size=(1, set_size, K)).astype(np.float32)
-        profiles = store.mean(line, name), store.mean(line, CONTROL)
+        profiles = store.mean(line, name), store.control_mean(line, GIVEN)
         shift = None if shifts is None else shifts[i : i + 1]
         result.append(ValidationPair(draw, int(numbers[i]), *profiles, noise, shift))
     return result
