@@ -4,7 +4,7 @@ One entry per *training* pair; val and test pairs never enter.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,8 @@ import pandas as pd
 from ptrag.base.errors import PtragError
 from ptrag.base.files import atomic
 from ptrag.base.moments import moments
+from ptrag.base.names import N_CELLS, PAIR, Pair
+from ptrag.base.random import keyed_rng
 from ptrag.cells.controls import GIVEN
 
 if TYPE_CHECKING:
@@ -94,6 +96,25 @@ class Responses:
             self.target,
         )
 
+    def permuted(self, seed: int) -> "Responses":
+        """Return the responses dealt anew to the perturbations of each line.
+
+        The negative control of retrieving responses: the mean of a line stays what it was, and
+        nothing that an entry says belongs to its perturbation any more. Deltas go with their
+        errors and numbers of cells, in one cycle through a random order of the line's entries, so
+        that no entry of a line with two or more keeps its own. The order is drawn from the line's
+        perturbations, not from the order of the entries.
+        """
+        giver = np.arange(len(self.entries))
+        for line in self.lines:
+            rows = self.rows(line)
+            rows = rows[np.argsort(self.perturbation_of[rows])]
+            order = keyed_rng("permuted responses", seed, line).permutation(rows)
+            giver[order] = np.roll(order, 1)
+        n_cells = self.entries[N_CELLS].to_numpy()[giver]
+        entries = self.entries.assign(**{N_CELLS: n_cells})
+        return replace(self, entries=entries, delta=self.delta[giver], se=self.se[giver])
+
     def write(self, path: str | Path) -> None:
         """Write everything to one ``.npz`` file, numbers in float64: what is read back is equal."""
         lines = self.lines
@@ -133,6 +154,11 @@ class Responses:
         except (OSError, KeyError, ValueError, EOFError, BadZipFile):
             raise PtragError(f"{path}: holds no measured responses; delete it") from None
 
+    @cached_property
+    def pairs(self) -> list[Pair]:
+        """The N pairs of the entries."""
+        return [Pair(*pair) for pair in zip(*(self.entries[key] for key in PAIR), strict=True)]
+
     @property
     def lines(self) -> list[str]:
         """Cell lines with controls, sorted; a line may have no entry."""
@@ -153,7 +179,7 @@ class Responses:
         """(N,) number of each entry's perturbation in :attr:`perturbations`."""
         return np.searchsorted(self.perturbations, self.entries["perturbation"].to_numpy(dtype=str))
 
-    @cached_property
+    @property
     def own_variance(self) -> np.ndarray:
         """(N, G) squared standard error of each entry's own cells, var_p/n_p."""
         control = np.array([self.control_se[line] for line in self.lines])

@@ -50,6 +50,7 @@ def fit(
         candidates = tuple(
             Candidate(
                 name,
+                "",
                 similarity[k],
                 positive[k] / max(positive.sum(), 1e-300),
                 mean(line, names[:k] + names[k + 1 :], np.delete(similarity, k)),
