@@ -184,12 +184,15 @@ def runs(settings: dict[str, Any]) -> Iterator[Run]:
 
 
 def arm_options(settings: dict[str, Any], arm: str) -> dict[str, Any]:
-    """Return the options of an arm; ``ptrag@shuffled`` has those of ``ptrag``."""
+    """Return the options of an arm; a negative control has those of its arm."""
     return settings["arm_options"][base_name(arm)]
 
 
 def arm_embedding(settings: dict[str, Any], arm: str) -> str | None:
-    """Return the embedding an arm reads (``text``, ``text@shuffled``), or None."""
+    """Return the embedding an arm reads (``text``, ``text@shuffled``), or None.
+
+    A ``@permuted`` arm reads the true one.
+    """
     options = arm_options(settings, arm)
     if not (options.get("use_genept") or options.get("rag")):
         return None

@@ -68,4 +68,5 @@ ARM = Arm(
     summary="Similarity-weighted mean of the deltas of the nearest perturbations by text",
     origin="nearest-neighbour regression on stage one of PT-RAG",
     fit=fit,
+    reads_responses=True,
 )
