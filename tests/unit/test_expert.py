@@ -119,9 +119,7 @@ def covariance(responses, text, variances, target, centred=False):
     return between
 
 
-def kriging(
-    responses, text, variances, target, name, keep=None, addresses=None, centred=False
-):
+def kriging(responses, text, variances, target, name, keep=None, addresses=None, centred=False):
     """Prediction, ω and variance of (name, target) from the whole kriging system."""
     keep = np.arange(len(responses.entries)) if keep is None else np.asarray(keep)
     between = covariance(addresses or responses, text, variances, target, centred)

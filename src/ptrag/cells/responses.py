@@ -16,7 +16,7 @@ import pandas as pd
 from ptrag.base.errors import PtragError
 from ptrag.base.files import atomic
 from ptrag.base.moments import moments
-from ptrag.base.names import N_CELLS, PAIR, Pair
+from ptrag.base.names import CELL_LINE, N_CELLS, PAIR, PERTURBATION, Pair
 from ptrag.base.random import keyed_rng
 from ptrag.cells.controls import GIVEN
 
@@ -115,42 +115,49 @@ class Responses:
         entries = self.entries.assign(**{N_CELLS: n_cells})
         return replace(self, entries=entries, delta=self.delta[giver], se=self.se[giver])
 
-    def write(self, path: str | Path) -> None:
-        """Write everything to one ``.npz`` file, numbers in float64: what is read back is equal."""
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return everything as arrays by name, numbers in float64; :meth:`of_arrays` undoes it."""
         lines = self.lines
+        return {
+            "genes": np.array(self.genes, dtype=str),
+            CELL_LINE: self.entries[CELL_LINE].to_numpy(dtype=str),
+            PERTURBATION: self.entries[PERTURBATION].to_numpy(dtype=str),
+            N_CELLS: self.entries[N_CELLS].to_numpy(np.int64),
+            "delta": self.delta,
+            "se": self.se,
+            "lines": np.array(lines, dtype=str),
+            "control_mean": np.array([self.control_mean[line] for line in lines]),
+            "control_se": np.array([self.control_se[line] for line in lines]),
+            "protocol": np.array(self.protocol),
+            "target": np.array(self.target or ""),
+        }
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Responses":
+        """Return the responses of :meth:`arrays`; a missing name is a KeyError."""
+        lines = arrays["lines"].tolist()
+        return cls(
+            arrays["genes"].tolist(),
+            pd.DataFrame({key: arrays[key] for key in (*PAIR, N_CELLS)}),
+            arrays["delta"],
+            arrays["se"],
+            dict(zip(lines, arrays["control_mean"], strict=True)),
+            dict(zip(lines, arrays["control_se"], strict=True)),
+            str(arrays["protocol"]),
+            str(arrays["target"]) or None,
+        )
+
+    def write(self, path: str | Path) -> None:
+        """Write everything to one ``.npz`` file: what is read back is equal."""
         with atomic(path) as part, open(part, "wb") as file:
-            np.savez(
-                file,
-                genes=np.array(self.genes, dtype=str),
-                cell_line=self.entries["cell_line"].to_numpy(dtype=str),
-                perturbation=self.entries["perturbation"].to_numpy(dtype=str),
-                n_cells=self.entries["n_cells"].to_numpy(np.int64),
-                delta=self.delta,
-                se=self.se,
-                lines=np.array(lines, dtype=str),
-                control_mean=np.array([self.control_mean[line] for line in lines]),
-                control_se=np.array([self.control_se[line] for line in lines]),
-                protocol=np.array(self.protocol),
-                target=np.array(self.target or ""),
-            )
+            np.savez(file, **self.arrays())
 
     @classmethod
     def read(cls, path: str | Path) -> "Responses":
         """Read what :meth:`write` wrote; nothing in the file is executed."""
         try:
             with np.load(path, allow_pickle=False) as file:
-                at = dict(file)
-            lines = at["lines"].tolist()
-            return cls(
-                at["genes"].tolist(),
-                pd.DataFrame({key: at[key] for key in ("cell_line", "perturbation", "n_cells")}),
-                at["delta"],
-                at["se"],
-                dict(zip(lines, at["control_mean"], strict=True)),
-                dict(zip(lines, at["control_se"], strict=True)),
-                str(at["protocol"]),
-                str(at["target"]) or None,
-            )
+                return cls.of_arrays(dict(file))
         except (OSError, KeyError, ValueError, EOFError, BadZipFile):
             raise PtragError(f"{path}: holds no measured responses; delete it") from None
 
