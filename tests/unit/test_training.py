@@ -201,7 +201,9 @@ def test_a_trained_head_starts_at_the_mean_control_a_frozen_one_at_random(home, 
     from ptrag.cells.store import CellStore
 
     store = CellStore(home / "cells.h5ad")
-    profile = torch.tensor(np.mean([store.mean(line, "control") for line in store.lines], axis=0))
+    profile = torch.tensor(
+        np.mean([store.control_mean(line, "given") for line in store.lines], axis=0)
+    )
     network = Network(MODEL | {"frozen_backbone": frozen}, Shapes(len(profile), 3, 1))
     before = network.decode.bias.clone()
     network.start_at(profile)
