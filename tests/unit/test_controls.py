@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from response_cases import draw_embedding
-from training_cases import MODEL, TRAINING
+from training_cases import make_job
 
 from ptrag.base.errors import PtragError
 from ptrag.cells.controls import GIVEN, YARDSTICK, deal_controls
@@ -150,13 +150,8 @@ def chain(folder, planted):
     ]  # fmt: skip
     predict_closed_forms(store, split, forms, 8)
     for arm in ("state_genept", "response_rag"):
-        train(
-            folder / "cells.h5ad", folder / "split.tsv", folder / "text.h5ad",
-            folder / "index" if arm == "response_rag" else None, arm,
-            OPTIONS | {"rag": arm == "response_rag"}, MODEL,
-            TRAINING | {"max_steps": 6, "match_batch": True}, 1,
-            out / arm / "bundle", out / arm / "history.tsv",
-        )  # fmt: skip
+        options = OPTIONS | {"rag": arm == "response_rag"}
+        train(make_job(folder, out / arm, arm, options, max_steps=6, match_batch=True))
         files = PredictionFiles.beside(out / arm / "predictions.h5ad")
         predict_with_bundle(load_bundle(out / arm / "bundle", "cpu"), store, split, 8, files)
     return folder

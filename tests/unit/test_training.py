@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from training_cases import MODEL, TRAINING, make_home
+from training_cases import MODEL, TRAINING, make_home, make_job
 
 from ptrag.base.errors import PtragError
 from ptrag.base.files import read_table
@@ -29,13 +29,7 @@ def home(tmp_path_factory):
 
 def run(home, folder, arm="ptrag", seed=1, **training):
     """Train an arm; return the folder of its run."""
-    options = OPTIONS[arm]
-    train(
-        home / "cells.h5ad", home / "split.tsv",
-        home / "text.h5ad" if options["use_genept"] else None,
-        home / "index" if options["rag"] else None,
-        arm, options, MODEL, TRAINING | training, seed, folder / "bundle", folder / "history.tsv",
-    )  # fmt: skip
+    train(make_job(home, folder, arm, OPTIONS[arm], seed, **training))
     return folder
 
 
