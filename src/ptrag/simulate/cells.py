@@ -95,9 +95,7 @@ def draw_cells(screen: Screen, knobs: Knobs) -> anndata.AnnData:
         drawn = draw_counts(_fractions(screen.log_base[at, state, batch] + change), rng)
         counts.append(sparse.csr_matrix(drawn, dtype=np.float32))
         names = np.array([*screen.perturbations, CONTROL])  # -1 is the last
-        obs.append(
-            {PERTURBATION: names[which], CELL_LINE: line, BATCH: _batch_names(line, batch)}
-        )
+        obs.append({PERTURBATION: names[which], CELL_LINE: line, BATCH: _batch_names(line, batch)})
     table = pd.concat([pd.DataFrame(part) for part in obs], ignore_index=True)
     table.index = [f"cell{i}" for i in range(len(table))]
     var = pd.DataFrame(index=screen.genes)

@@ -67,8 +67,8 @@ class Knobs:
             )
         if self.n_doubles and self.kind != "network":
             raise PtragError(
-                f"simulate.n_doubles: {self.n_doubles}, but kind {self.kind!r} does not say how two "
-                "knock-downs act together; use kind network, or set n_doubles to 0"
+                f"simulate.n_doubles: {self.n_doubles}, but kind {self.kind!r} does not say how "
+                "two knock-downs act together; use kind network, or set n_doubles to 0"
             )
         pairs = self.n_perturbations * (self.n_perturbations - 1) // 2
         if not 0 <= self.n_doubles <= pairs:

@@ -3,26 +3,27 @@
 The nodes are the measured and the perturbed genes. The expression x_i of a node is produced at a
 rate that its regulators j multiply, and lost at rate one:
 
-    dx_i/dt = β_i(l) · Π_j F_ij(x_j / θ_j) − x_i,    F_ij(u) = (1 + ω_ij u²) / (1 + u²) · 2 / (1 + ω_ij)
+    dx_i/dt = β_i(l) · Π_j F_ij(x_j / θ_j) − x_i
+    F_ij(u) = (1 + ω_ij u²) / (1 + u²) · 2 / (1 + ω_ij)
 
 F is the regulation function of Bintu et al. (2005) for a regulator that binds with a Hill
 coefficient of 2: it saturates at both ends; ω > 1 activates up to ω-fold, ω < 1 represses.
 It is one where the regulator is at its threshold θ_j, so that β is the basal expression.
 
 **Lines** differ in β, hence in where their regulators stand on the Hill curve, and in which edges
-are live: each with probability 1 − c/2, c = ``context_signal``.
+are live: with probability 1 − c/2, c = ``context_signal``, a node is open to the edges of a regulon.
 
 **A knock-down** clamps its gene to ``RESIDUAL`` of the expression that it has in the line; a
 double clamps two. The systematic shift is a stress that all perturbed cells of a line share: it
-multiplies β by exp(s · EFFECT · √N · û_l) for N nodes, s = ``systematic_shift``. A pair's log fold
+multiplies β by exp(s · STRESS · √N · û_l) for N nodes, s = ``systematic_shift``. A pair's log fold
 change is the difference of the logarithms of two steady states, with and without both. A cell of
 efficacy e is on the straight line between them (:mod:`ptrag.simulate.cells`).
 
 **Texts.** Every GO process term of the perturbed genes has a regulon: signed targets. What a
-perturbed gene does to a node follows the regulon of a term of its own with probability t =
+perturbed gene does to a node follows the regulon of a term of its own with probability √t, t =
 ``text_signal``; else, in equal parts, that of a term of another gene, by a permutation that knows
-no text, or a regulon that is the gene's alone. So genes that share a term share targets as far as
-t says, and genes act alike at any t. Some nodes that are never perturbed regulate as well: they
+no text, or a regulon that is the gene's alone. So two genes that share a term follow it together
+onto a share t of the nodes, and some genes act alike at any t. Some nodes that are never perturbed regulate as well: they
 pass responses on.
 
 **One steady state.** With elasticity η = ∂ log F / ∂ log u, |η_ij| is at most
@@ -40,7 +41,6 @@ from scipy import sparse
 
 from ptrag.genes.symbols import Symbols
 from ptrag.simulate.cells import (
-    EFFECT,
     RESIDUAL,
     Screen,
     add_states_and_batches,
@@ -53,11 +53,14 @@ from ptrag.simulate.panel import SECONDARY
 
 HILL = 2  # coefficient of all regulation
 DENSITY = 0.12  # share of the nodes that a regulon regulates
-KEPT = 0.8  # share of its regulon that a gene has
+KEPT = 0.9  # share of its regulon that a gene has
 ELASTICITY = (0.5, 1.5)  # range of an edge's largest elasticity; its bound is HILL
 RELAYS = 0.1  # share of the measured genes that regulate and are never perturbed
 RECURRENT = 0.2  # share of the edges between regulators that are there
 FEEDBACK = 0.7  # largest eigenvalue of the elasticities among regulators
+STRESS = (
+    0.11  # root mean square log change of β; the network about doubles it, to that of an EFFECT
+)
 TOLERANCE = 1e-12  # of the logarithm of a steady state
 
 
@@ -71,6 +74,8 @@ class Network:
         N gene symbols, sorted.
     source, target
         (E,) regulator and regulated node of every edge.
+    regulon
+        (E,) number of the regulon that an edge belongs to.
     log_fold
         (E,) log ω.
     log_threshold
@@ -80,8 +85,14 @@ class Network:
     nodes: list[str]
     source: np.ndarray
     target: np.ndarray
+    regulon: np.ndarray
     log_fold: np.ndarray
     log_threshold: np.ndarray
+
+    def draw_live(self, share: float, rng: np.random.Generator) -> np.ndarray:
+        """Draw (E,) which edges act in a line: a node is open to a regulon as a whole or not."""
+        is_open = rng.random((self.regulon.max() + 1, len(self.nodes))) < share
+        return is_open[self.regulon, self.target]
 
     def steady_states(
         self, log_basal: np.ndarray, live: np.ndarray, clamped: np.ndarray
@@ -155,8 +166,8 @@ def draw_network_screen(
     common = sparse_unit((1, len(network.nodes)), 0.5, rng)
     unperturbed, changes = [], []
     for log_basal in basal:
-        live = rng.random(len(network.source)) < 1 - knobs.context_signal / 2
-        stress = EFFECT * np.sqrt(len(network.nodes)) * line_shift(common, rng)
+        live = network.draw_live(1 - knobs.context_signal / 2, rng)
+        stress = STRESS * np.sqrt(len(network.nodes)) * line_shift(common, rng)
         control, change = _line_responses(
             network, live, log_basal, knobs.systematic_shift * stress, perturbations
         )
@@ -193,12 +204,12 @@ def draw_network(
     others = [gene for gene in genes if gene not in family]
     relays = sorted(map(str, rng.choice(others, round(RELAYS * len(others)), replace=False)))
     regulators = np.searchsorted(nodes, [*perturbed, *relays])
-    elasticity = np.concatenate(
-        [
-            _by_terms(symbols, family, len(nodes), knobs.text_signal, rng),
-            _regulons(len(relays), len(nodes), rng),
-        ]
-    )
+    regulons, followed = _by_terms(symbols, family, len(nodes), knobs.text_signal, rng)
+    regulons = np.concatenate([regulons, _regulons(len(relays), len(nodes), rng)])
+    own = len(regulons) - len(relays) + np.arange(len(relays))
+    followed = np.concatenate([followed, np.repeat(own[:, None], len(nodes), axis=1)])
+    elasticity = regulons[followed, np.arange(len(nodes))]
+    elasticity[: len(perturbed)] *= rng.random((len(perturbed), len(nodes))) < KEPT
     elasticity[np.arange(len(regulators)), regulators] = 0  # none regulates itself
     among = elasticity[:, regulators] * (rng.random((len(regulators),) * 2) < RECURRENT)
     radius = np.abs(np.linalg.eigvals(np.abs(among))).max()
@@ -207,31 +218,39 @@ def draw_network(
     log_basal = draw_basal(len(knobs.lines), len(nodes), rng)
     log_fold = 4 * np.arctanh(elasticity[source, target] / HILL)
     threshold = log_basal.mean(axis=0)
-    return Network(nodes, regulators[source], target, log_fold, threshold), log_basal
+    return Network(
+        nodes, regulators[source], target, followed[source, target], log_fold, threshold
+    ), log_basal
 
 
 def _by_terms(
     symbols: Symbols, family: dict[str, str], n_nodes: int, signal: float, rng: np.random.Generator
-) -> np.ndarray:
-    """(P, N) elasticities of the edges of the sorted perturbed genes, 0 where there is none."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the regulons of terms and of genes, and which of them a perturbed gene follows.
+
+    Returns
+    -------
+    regulons
+        (R, N) elasticities, 0 outside of each regulon.
+    followed
+        (P, N) number of the regulon that a gene (in sorted order) follows onto every node.
+    """
     perturbed = sorted(family)
     terms = sorted({term for gene in perturbed for term in symbols.genes[gene].process})
-    of_term = dict(zip(terms, _regulons(len(terms), n_nodes, rng), strict=True))
-    shared = set(family.values())
+    number, shared = {term: i for i, term in enumerate(terms)}, set(family.values())
 
-    def followed(gene: str) -> np.ndarray:
-        """(N,) the regulon of one of the gene's terms, drawn anew for every node."""
+    def of_a_term(gene: str) -> np.ndarray:
+        """(N,) one of the gene's terms, drawn anew for every node."""
         own = symbols.genes[gene].process
-        weight = np.array([1.0 if term in shared else SECONDARY for term in own])
-        drawn = rng.choice(len(own), n_nodes, p=weight / weight.sum())
-        return np.array([of_term[term] for term in own])[drawn, np.arange(n_nodes)]
+        weight = np.array([1.0 if term in shared else SECONDARY**2 for term in own])
+        return rng.choice([number[term] for term in own], n_nodes, p=weight / weight.sum())
 
-    by_text = np.array([followed(gene) for gene in perturbed])
-    by_other = np.array([followed(gene) for gene in rng.permutation(perturbed)])
-    alone = _regulons(len(perturbed), n_nodes, rng)
-    draw = rng.random(by_text.shape)
-    edges = np.where(draw < signal, by_text, np.where(draw < (1 + signal) / 2, by_other, alone))
-    return edges * (rng.random(edges.shape) < KEPT)
+    by_text = np.array([of_a_term(gene) for gene in perturbed])
+    by_other = np.array([of_a_term(gene) for gene in rng.permutation(perturbed)])
+    alone = len(terms) + np.arange(len(perturbed))[:, None]
+    draw, by_own = rng.random(by_text.shape), np.sqrt(signal)
+    followed = np.where(draw < by_own, by_text, np.where(draw < (1 + by_own) / 2, by_other, alone))
+    return _regulons(len(terms) + len(perturbed), n_nodes, rng), followed
 
 
 def _regulons(n: int, n_nodes: int, rng: np.random.Generator) -> np.ndarray:
