@@ -5,6 +5,7 @@ from ptrag.base.logs import rule_log
 with rule_log(snakemake.log[0]):
     from pathlib import Path
 
+    from ptrag.base.files import write_json
     from ptrag.cells.store import CellStore
     from ptrag.prediction.closed_form import ClosedForm, predict_closed_forms
     from ptrag.splits.protocols import read_split
@@ -12,7 +13,7 @@ with rule_log(snakemake.log[0]):
     names = snakemake.params.embedding
     embeddings = {Path(file).name: file for file in snakemake.input.embeddings}
     indices = {Path(file).parent.name: Path(file).parent for file in snakemake.input.indices}
-    predict_closed_forms(
+    audit = predict_closed_forms(
         CellStore(snakemake.input.cells),
         read_split(snakemake.input.split),
         [
@@ -35,3 +36,4 @@ with rule_log(snakemake.log[0]):
         snakemake.params.set_size,
         snakemake.input.truth or None,
     )
+    write_json(audit, snakemake.output.audit)

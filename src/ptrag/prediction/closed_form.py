@@ -22,6 +22,7 @@ from ptrag.genes.embeddings import read_embedding
 from ptrag.prediction.emission import shift_cells
 from ptrag.prediction.files import EVIDENCE, Task, new_predictions, prediction_tasks
 from ptrag.retrieval.index import read_neighbours
+from ptrag.splits.leakage import audit_responses
 from ptrag.splits.protocols import Split
 
 logger = logging.getLogger("ptrag")
@@ -57,7 +58,7 @@ def predict_closed_forms(
     cells_per_pair: int,
     set_size: int,
     truth: str | Path | None = None,
-) -> None:
+) -> dict[str, Any]:
     """Fit each arm on the training responses, predict every val and test pair, write both tables.
 
     Parameters
@@ -71,12 +72,18 @@ def predict_closed_forms(
     truth
         ``truth.h5ad`` of a simulated screen, which the arm ``oracle`` reads.
 
+    Returns
+    -------
+    audit
+        The leak audit of the responses that the arms learnt from.
+
     Raises
     ------
     PtragError
-        If an arm lacks what it needs.
+        If an arm lacks what it needs, or a response leaks.
     """
     responses = Responses.measured(store, split)
+    audit = audit_responses(split, responses.entries)
     logger.info("%d training responses of %d genes", *responses.delta.shape)
     tasks = prediction_tasks(
         store, sorted(split.pairs("val") + split.pairs("test")), cells_per_pair, set_size
@@ -97,6 +104,7 @@ def predict_closed_forms(
                 rows += evidence_rows(task, estimate, mean)
         write_table(pd.DataFrame(rows, columns=EVIDENCE), form.evidence)
         logger.info("%s: %d pairs", form.arm, len(tasks))
+    return audit
 
 
 def predicted(controls: np.ndarray, estimate: Estimate, mean: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ from ptrag.cells.store import CellStore
 from ptrag.genes.embeddings import read_embedding
 from ptrag.prediction.emission import shift_vector
 from ptrag.retrieval.index import read_neighbours
+from ptrag.splits.leakage import audit_responses
 from ptrag.splits.protocols import Split
 
 SHIFTED_CELLS = 512  # control cells of a line on which an expert's shift is worked out
@@ -116,6 +117,7 @@ def _by_expert(
     index: str | Path | None,
 ) -> Known:
     responses = Responses.measured(store, split)
+    audit_responses(split, responses.entries)
     expert = load_arm(arm).fit(
         responses, embedding and read_embedding(embedding), index and read_neighbours(index),
         options,
