@@ -11,7 +11,8 @@ coefficient of 2: it saturates at both ends; ω > 1 activates up to ω-fold, ω 
 It is one where the regulator is at its threshold θ_j, so that β is the basal expression.
 
 **Lines** differ in β, hence in where their regulators stand on the Hill curve, and in which edges
-are live: with probability 1 − c/2, c = ``context_signal``, a node is open to the edges of a regulon.
+are live: a node is open to the edges of a regulon with probability 1 − c/2, c =
+``context_signal``.
 
 **A knock-down** clamps its gene to ``RESIDUAL`` of the expression that it has in the line; a
 double clamps two. The systematic shift is a stress that all perturbed cells of a line share: it
@@ -23,8 +24,8 @@ efficacy e is on the straight line between them (:mod:`ptrag.simulate.cells`).
 perturbed gene does to a node follows the regulon of a term of its own with probability √t, t =
 ``text_signal``; else, in equal parts, that of a term of another gene, by a permutation that knows
 no text, or a regulon that is the gene's alone. So two genes that share a term follow it together
-onto a share t of the nodes, and some genes act alike at any t. Some nodes that are never perturbed regulate as well: they
-pass responses on.
+onto a share t of the nodes, and some genes act alike at any t. Some nodes that are never perturbed
+regulate as well: they pass responses on.
 
 **One steady state.** With elasticity η = ∂ log F / ∂ log u, |η_ij| is at most
 s_ij = 2 tanh(|log ω_ij| / 4). The elasticities among regulators are drawn so that the largest

@@ -256,6 +256,8 @@ def _protocol_and_target(
             )
     elif target is not None:
         raise PtragError(f"{where}: {protocol} holds out in every line; remove target {target!r}")
+    if spec.get("withheld_singles") and protocol != "unseen_double":
+        raise PtragError(f"{where}: withheld_singles belongs to unseen_double; remove it")
     if bool(spec.get("lists")) == bool(spec.get("fractions")):
         raise PtragError(f"{where}: give either `fractions` or `lists`, not both or neither")
     return protocol, target
