@@ -3,9 +3,11 @@ import hashlib
 import numpy as np
 import pandas as pd
 import pytest
+from small_screen import make_split, make_store
 
 from ptrag.base.errors import PtragError
 from ptrag.genes.embeddings import Embedding
+from ptrag.prediction.closed_form import predict_closed_forms
 from ptrag.splits.leakage import SAME_VECTOR, audit_index, audit_responses, key_hash
 from ptrag.splits.protocols import Split
 
@@ -166,3 +168,13 @@ def test_under_unseen_line_no_entry_of_the_target_line_may_be_there():
     with pytest.raises(PtragError, match="controls alone are known: b/B"):
         audit_responses(split(rows, "unseen_line", "b"), entries(("a", "A"), ("b", "B")))
     audit_responses(split(rows, "unseen_combination", "b"), entries(("a", "A"), ("b", "B")))
+
+
+def test_closed_forms_learn_from_audited_responses_alone(tmp_path):
+    store, honest = make_store(tmp_path / "cells.h5ad"), make_split()
+    report = predict_closed_forms(store, honest, [], 4, 4)
+    assert report["entries"]["n"] == len(honest.pairs("train"))
+    table = honest.table.copy()
+    table.loc[(table["perturbation"] == "F") & (table["cell_line"] == "k562"), "role"] = "train"
+    with pytest.raises(PtragError, match="no held-out perturbation is measured: F"):
+        predict_closed_forms(store, Split(table, honest.protocol, None), [], 4, 4)

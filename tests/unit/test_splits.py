@@ -8,12 +8,15 @@ from hypothesis import strategies as st
 
 from ptrag.base.errors import PtragError
 from ptrag.base.names import CONTROL
+from ptrag.config import read_schema
 from ptrag.genes.symbols import Gene, Symbols
+from ptrag.simulate.knobs import KINDS
 from ptrag.splits.identity import joined_targets, target_genes
 from ptrag.splits.protocols import (
     IN_EVERY_LINE,
     PROTOCOLS,
     ROLES,
+    RULES,
     draw_split,
     read_split,
     write_split,
@@ -396,6 +399,15 @@ def test_a_draw_counts_two_labels_of_one_gene_once():
         assert not {target_genes(n, symbols()) for n in names(table, "test")} & {
             target_genes(n, symbols()) for n in names(table, "train")
         }
+
+
+def test_the_schema_knows_every_protocol_and_rule(root):
+    schema = read_schema(root / "workflow/schemas/config.schema.yaml")["$defs"]
+    split = schema["split"]["properties"]
+    assert set(split["protocol"]["enum"]) == set(PROTOCOLS)
+    assert all(default in split[rule]["enum"] for rule, default in RULES.items())
+    kinds = schema["dataset"]["properties"]["simulate"]["properties"]["kind"]["enum"]
+    assert kinds == list(KINDS)
 
 
 def test_the_rules_on_leaks_are_kept_with_the_split(tmp_path):

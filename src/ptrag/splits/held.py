@@ -7,6 +7,7 @@ of one gene are held out together.
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,12 +16,9 @@ import pandas as pd
 
 from ptrag.base.errors import PtragError, did_you_mean
 from ptrag.base.files import read_json
-from ptrag.base.names import CELL_LINE, PERTURBATION
+from ptrag.base.names import CELL_LINE, PERTURBATION, TARGETS
 from ptrag.genes.symbols import Symbols
 from ptrag.splits.identity import joined_targets
-
-TARGETS = "targets"
-"""Column of current symbols of a pair's target genes, sorted and joined by ``+``."""
 
 logger = logging.getLogger("ptrag")
 
@@ -48,7 +46,7 @@ class Candidates:
     Attributes
     ----------
     measured, usable
-        Perturbed pairs, and those with enough cells and controls; with :data:`TARGETS`.
+        Perturbed pairs, and those with enough cells and controls; with ``targets``.
     protocol, target
         Those of the split.
     where
@@ -70,9 +68,15 @@ class Candidates:
             return pd.Series(True, index=pairs.index)
         return pairs[CELL_LINE].eq(self.target)
 
+    @cached_property
     def elsewhere(self) -> set[str]:
-        """Return the target genes of what is usable in lines in which nothing is held out."""
+        """Target genes of what is usable in lines in which nothing is held out."""
         return set(self.usable[TARGETS][~self.here(self.usable)])
+
+    @cached_property
+    def measured_here(self) -> set[str]:
+        """Target genes of what is measured in lines in which perturbations are held out."""
+        return set(self.measured[TARGETS][self.here(self.measured)])
 
     def eligible(self) -> list[str]:
         """Return one label of every perturbation that may be held out, sorted.
@@ -82,7 +86,7 @@ class Candidates:
         """
         usable = self.usable[self.here(self.usable)]
         if self.target is not None:
-            usable = usable[usable[TARGETS].isin(self.elsewhere())]
+            usable = usable[usable[TARGETS].isin(self.elsewhere)]
         elif self.protocol == "unseen_double":
             usable = usable[usable[TARGETS].str.contains("+", regex=False)]
         return sorted(usable.sort_values(PERTURBATION).drop_duplicates(TARGETS)[PERTURBATION])
@@ -154,9 +158,9 @@ class Candidates:
 
     def _obstacle(self, targets: str) -> str:
         """Say why a listed perturbation cannot be held out; empty where it can."""
-        if targets not in set(self.measured[TARGETS][self.here(self.measured)]):
+        if targets not in self.measured_here:
             return "listed but not in the data" + (f" of {self.target}" if self.target else "")
-        if self.target is not None and targets not in self.elsewhere():
+        if self.target is not None and targets not in self.elsewhere:
             return "listed but trained on in no other line"
         if self.protocol == "unseen_double" and "+" not in targets:
             return "listed but of one gene alone"

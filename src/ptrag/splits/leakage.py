@@ -125,7 +125,7 @@ def audit_responses(split: Split, entries: pd.DataFrame) -> dict[str, Any]:
 
 def _held_out(split: Split, names: Iterable[str], how: str) -> dict[str, set[str]]:
     """Names that are a perturbation held out in every line, or contain one."""
-    closed = [split.targets(name) for name in split.held_out_perturbations]
+    closed = {split.targets(name) for name in split.held_out_perturbations}
     genes = {name: split.targets(name) for name in names if name != CONTROL}
     containing = {name for name, own in genes.items() if any(other < own for other in closed)}
     return {

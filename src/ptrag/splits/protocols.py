@@ -28,12 +28,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from ptrag.base.errors import PtragError, did_you_mean
 from ptrag.base.files import read_json, read_table, sha256, write_json, write_table
-from ptrag.base.names import CELL_LINE, CONTROL, N_CELLS, PAIR, PERTURBATION, REASON, ROLE
-from ptrag.splits.held import TARGETS, Candidates, Held, withheld_genes
+from ptrag.base.names import (
+    CELL_LINE,
+    CONTROL,
+    N_CELLS,
+    PAIR,
+    PERTURBATION,
+    REASON,
+    ROLE,
+    SINGLES,
+    TARGETS,
+)
+from ptrag.splits.held import Candidates, Held, withheld_genes
 from ptrag.splits.identity import joined_targets, target_genes
 
 if TYPE_CHECKING:
@@ -48,9 +59,6 @@ IN_EVERY_LINE = ("unseen_perturbation", "unseen_double")
 
 PROTOCOLS = (*IN_ONE_LINE, *IN_EVERY_LINE)
 ROLES = ("train", "val", "test", "control", "excluded")
-SINGLES = "singles"
-"""Column: of how many genes of a double the single is trained on; missing for one gene."""
-
 COLUMNS = [*PAIR, N_CELLS, ROLE, REASON, TARGETS, SINGLES]
 RULES = {"doubles": "exclude", "same_vector": "error"}
 """What a split says of leaks by default: of perturbations that contain a held-out one, and of a
@@ -170,24 +178,17 @@ def draw_split(
     control = table[PERTURBATION] == CONTROL
     table.loc[control, [ROLE, TARGETS]] = "control", ""
 
-    small = ~control & (table[N_CELLS] < limits["min_cells"])
-    with_controls = table[CELL_LINE][control & (table[N_CELLS] >= limits["min_controls"])]
-    loose = ~control & ~table[CELL_LINE].isin(with_controls)
-    usable = table[~control & ~small & ~loose]
+    unusable = _unusable(table, limits)
+    usable = table[~control & ~np.logical_or.reduce([*unusable.values()])]
     candidates = Candidates(table[~control], usable, protocol, target, where, symbols)
     if spec.get("lists"):
         held = candidates.listed(spec["lists"], spec.get("missing", "error"))
     else:
         held = candidates.drawn(spec["fractions"], spec.get("seed", 0))
     _assign(table, held, candidates)
-    _exclude(table, small, f"fewer than {limits['min_cells']} cells")
-    _exclude(table, loose, f"line has fewer than {limits['min_controls']} controls")
-    if protocol in IN_EVERY_LINE and spec.get("doubles", RULES["doubles"]) == "exclude":
-        _exclude(table, _containing(table, held), "contains a held-out perturbation")
-    if share := spec.get("withheld_singles"):
-        withheld = withheld_genes(held, share, spec.get("seed", 0))
-        single = table[TARGETS].isin(withheld) & (table[ROLE] == "train")
-        _exclude(table, single, "single of a held-out double, withheld")
+    for reason, rows in unusable.items():
+        _exclude(table, rows, reason)
+    _close(table, held, spec)
     table[SINGLES] = _singles(table)
     _check(table, where, limits)
     table.attrs["dropped"] = held.dropped
@@ -263,6 +264,18 @@ def _protocol_and_target(
     return protocol, target
 
 
+def _unusable(table: pd.DataFrame, limits: Mapping[str, int]) -> dict[str, pd.Series]:
+    """Perturbed pairs that no role may have, by reason."""
+    few, controls = limits["min_cells"], limits["min_controls"]
+    control = table[PERTURBATION] == CONTROL
+    with_controls = table[CELL_LINE][control & (table[N_CELLS] >= controls)]
+    return {
+        f"fewer than {few} cells": ~control & (table[N_CELLS] < few),
+        f"line has fewer than {controls} controls": ~control
+        & ~table[CELL_LINE].isin(with_controls),
+    }
+
+
 def _assign(table: pd.DataFrame, held: Held, candidates: Candidates) -> None:
     """Set the roles of what is held out, and of what cannot be and may not be trained on."""
     here = candidates.here(table) & (table[ROLE] == "train")
@@ -273,9 +286,20 @@ def _assign(table: pd.DataFrame, held: Held, candidates: Candidates) -> None:
         _exclude(table, here & (table[TARGETS] == targets), reason)
     if candidates.protocol == "unseen_line":
         rest = here & (table[ROLE] == "train")
-        alone = rest & ~table[TARGETS].isin(candidates.elsewhere())
+        alone = rest & ~table[TARGETS].isin(candidates.elsewhere)
         _exclude(table, alone, "trained on in no other line")
         _exclude(table, rest & ~alone, "not listed")
+
+
+def _close(table: pd.DataFrame, held: Held, spec: Mapping[str, Any]) -> None:
+    """Take out of training what would tell of perturbations that are held out in every line."""
+    in_every_line = spec["protocol"] in IN_EVERY_LINE
+    if in_every_line and spec.get("doubles", RULES["doubles"]) == "exclude":
+        _exclude(table, _containing(table, held), "contains a held-out perturbation")
+    if share := spec.get("withheld_singles"):
+        withheld = withheld_genes(held, share, spec.get("seed", 0))
+        single = table[TARGETS].isin(withheld) & (table[ROLE] == "train")
+        _exclude(table, single, "single of a held-out double, withheld")
 
 
 def _exclude(table: pd.DataFrame, rows: pd.Series, reason: str) -> None:
@@ -284,10 +308,13 @@ def _exclude(table: pd.DataFrame, rows: pd.Series, reason: str) -> None:
 
 def _containing(table: pd.DataFrame, held: Held) -> pd.Series:
     """Whether each pair would be trained on and perturbs all of a held-out one's genes and more."""
-    closed = [frozenset(targets.split("+")) for targets in held.val | held.test]
-    genes = table[TARGETS].map(lambda targets: frozenset(targets.split("+")))
-    contains = genes.map(lambda own: any(other < own for other in closed))
-    return contains & (table[ROLE] == "train")
+    closed = [set(targets.split("+")) for targets in held.val | held.test]
+    containing = {
+        targets
+        for targets in set(table[TARGETS])
+        if any(genes < set(targets.split("+")) for genes in closed)
+    }
+    return table[TARGETS].isin(containing) & (table[ROLE] == "train")
 
 
 def _singles(table: pd.DataFrame) -> pd.Series:
