@@ -1,7 +1,7 @@
 """Compute what all arms of a split are scored with.
 
-PCA is fitted on training and control cells; DEGs come from real cells against the same
-line's controls. Nothing is fitted on the cells being scored.
+PCA is fitted on training cells and given controls; DEGs come from real cells against the same
+line's yardstick controls. Nothing is fitted on the cells being scored.
 """
 
 from ptrag.base.logs import rule_log

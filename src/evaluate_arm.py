@@ -12,16 +12,24 @@ with rule_log(snakemake.log[0]):
     from ptrag.evaluation.intervals import write_intervals
     from ptrag.splits.protocols import read_split
 
-    shared = (
-        CellStore(snakemake.input.cells),
-        read_split(snakemake.input.split),
-        snakemake.input.reference,
-        snakemake.input.predictions,
-    )
+    store, split = CellStore(snakemake.input.cells), read_split(snakemake.input.split)
+    reference, profiles = snakemake.input.reference, snakemake.input.profiles
     evaluation = snakemake.params.evaluation
-    evaluate(*shared, evaluation, snakemake.output.metrics, snakemake.threads)
+    evaluate(
+        store,
+        split,
+        reference,
+        profiles,
+        snakemake.input.predictions,
+        evaluation,
+        snakemake.output.metrics,
+        snakemake.threads,
+    )
     write_intervals(
-        *shared,
+        store,
+        split,
+        reference,
+        profiles,
         snakemake.input.evidence,
         evaluation,
         snakemake.output.intervals,

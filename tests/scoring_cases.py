@@ -1,10 +1,14 @@
 """A small screen with known responses, its split, and predictions of it, for tests of scoring."""
 
+from pathlib import Path
+from typing import NamedTuple
+
+import anndata
 import numpy as np
 import pandas as pd
 
+from ptrag.cells.controls import GIVEN
 from ptrag.cells.store import CellStore, write_store
-from ptrag.prediction.files import new_predictions, prediction_tasks
 from ptrag.splits.protocols import draw_split, read_split, write_split
 
 LINES = ("a", "b")
@@ -50,11 +54,41 @@ def make_split(folder, store, seed=1, min_cells=5):
     return read_split(folder / "split.tsv")
 
 
-def write_predictions(path, store, split, predict, cells_per_pair=32):
-    """Write predictions in which ``predict(line, perturbation, controls)`` gives the cells."""
-    pairs = [*split.pairs("val"), *split.pairs("test")]
-    tasks = prediction_tasks(store, pairs, cells_per_pair, 32)
-    with new_predictions(path, store, tasks, arm="x", seed=0) as write:
-        for task in tasks:
-            write(predict(task.cell_line, task.perturbation, store.X[task.rows]))
-    return path
+class Written(NamedTuple):
+    """The two files of a run."""
+
+    profiles: Path
+    predictions: Path
+
+
+def write_predictions(path, store, split, predict, n_cells=32):
+    """Write both outputs of a run and return their paths.
+
+    ``predict(line, perturbation, controls)`` gives the cells of a pair from ``n_cells`` given
+    controls, or (profile, cells); the profile is the mean of the cells where it gives none.
+    """
+    pairs = sorted(split.pairs("val") + split.pairs("test"))
+    profiles, blocks = [], []
+    for number, (line, name) in enumerate(pairs):
+        given = np.asarray(store.controls(line, GIVEN))
+        drawn = np.random.default_rng(number).integers(len(given), size=n_cells)
+        output = predict(line, name, given[drawn])
+        profile, cells = (
+            output if isinstance(output, tuple) else (output.mean(axis=0, dtype=float), output)
+        )
+        profiles.append(profile)
+        blocks.append(np.asarray(cells, np.float32))
+    labels = [pair for pair, cells in zip(pairs, blocks, strict=True) for _ in cells]
+    path = Path(path)
+    written = Written(path.with_suffix(".profiles.h5ad"), path.with_suffix(".predictions.h5ad"))
+    write_h5ad(written.profiles, np.array(profiles, float), pairs, store)
+    write_h5ad(written.predictions, np.concatenate(blocks), labels, store)
+    return written
+
+
+def write_h5ad(path, X, labels, store):
+    """Write rows with their (cell line, perturbation), genes and scale of the store."""
+    obs = pd.DataFrame(labels, columns=["cell_line", "perturbation"])
+    obs.index = obs.index.astype(str)
+    cells = anndata.AnnData(X, obs, pd.DataFrame(index=store.genes), uns={"scale": store.scale})
+    cells.write_h5ad(path)
