@@ -246,7 +246,10 @@ def _origins(predicted: _Side, store: CellStore, reference: Reference) -> dict[s
         for rows, block in predicted.blocks():
             for line, blocks in own.items():
                 blocks.append(block[line_of[rows] == line][:, columns])
-    origins = {line: Controls.of(store.controls(line, ALL)) for line in reference.lines}
+    origins = {
+        name: Controls(line.every_control, store.controls(name, ALL))
+        for name, line in reference.lines.items()
+    }
     for line, blocks in own.items():
         origins[line] = Controls.of(np.concatenate(blocks))
         if origins[line].moments.n < FEWEST_CONTROLS:
