@@ -79,8 +79,8 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
         "some, its deltas are measured from them. Every (cell line, perturbation) of PREDICTED is "
         "scored against the same one in REAL: profiles, deltas, distributions in a PCA of the "
         "control cells, differential expression against the line's controls, and discrimination "
-        "among the perturbations of a line. Files on other scales, missing genes or unknown labels are "
-        "errors, not numbers.",
+        "among the perturbations of a line. Files on other scales, missing genes or unknown "
+        "labels are errors, not numbers.",
         epilog="example: ptrag evaluate real.h5ad predicted.h5ad --perturbation gene "
         "--cell-line cell_type --control non-targeting --out metrics.tsv",
     )

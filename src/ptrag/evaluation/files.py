@@ -96,7 +96,7 @@ def evaluate_files(
     with TemporaryDirectory(prefix="ptrag-") as folder:
         scratch = Path(folder)
         store = _store(sides[0], scratch / "real.h5ad")
-        _predictions(sides[1], store, scratch / "predicted.h5ad")
+        own = _predictions(sides[1], store, scratch / "predicted.h5ad")
         _check_scales(*sides)
         split = _split(sides[1], store)
         build_reference(
@@ -104,7 +104,7 @@ def evaluate_files(
         )
         reference = read_reference(scratch / "reference.h5", store, split)
         predictions = Predictions(scratch / "predicted.h5ad", store, profiles=None)
-        table = score_predictions(reference, predictions, _origins(sides[1], store, reference))
+        table = score_predictions(reference, predictions, _origins(own, reference, sides[1].path))
     write_table(table, out)
     return table
 
@@ -227,36 +227,37 @@ def _store(real: _Side, path: Path) -> CellStore:
     return CellStore(path)
 
 
-def _predictions(predicted: _Side, store: CellStore, path: Path) -> None:
+def _predictions(predicted: _Side, store: CellStore, path: Path) -> dict[str, np.ndarray]:
+    """Write the predicted cells; return the file's own control cells, (n, G), of each line."""
     columns = pd.Index(predicted.genes).get_indexer(store.genes)
-    labels = predicted.labels.iloc[predicted.treated].astype("category").reset_index(drop=True)
-    labels.index = labels.index.astype(str)
-    with written_in_blocks(path, labels, store.genes, {"scale": store.scale}) as write:
+    treated = predicted.labels.iloc[predicted.treated].astype("category").reset_index(drop=True)
+    treated.index = treated.index.astype(str)
+    own: dict[str, list[np.ndarray]] = {}
+    with written_in_blocks(path, treated, store.genes, {"scale": store.scale}) as write:
         for rows, block in predicted.blocks():
-            write(block[np.isin(rows, predicted.treated)][:, columns])
+            labels = predicted.labels.iloc[rows]
+            is_control = (labels[PERTURBATION] == CONTROL).to_numpy()
+            write(block[~is_control][:, columns])
+            for line, numbers in labels[CELL_LINE][is_control].groupby(labels[CELL_LINE]):
+                own.setdefault(line, []).append(block[numbers.index - rows[0]][:, columns])
+    return {line: np.concatenate(blocks) for line, blocks in own.items()}
 
 
-def _origins(predicted: _Side, store: CellStore, reference: Reference) -> dict[str, Controls]:
+def _origins(
+    own: Mapping[str, np.ndarray], reference: Reference, predicted: Path
+) -> dict[str, Controls]:
     """Return the controls that each line's predictions are measured from."""
-    is_control = predicted.labels[PERTURBATION] == CONTROL
-    line_of = predicted.labels[CELL_LINE].where(is_control, "").to_numpy()
-    own: dict[str, list[np.ndarray]] = {line: [] for line in reference.lines if line in line_of}
-    if own:
-        columns = pd.Index(predicted.genes).get_indexer(store.genes)
-        for rows, block in predicted.blocks():
-            for line, blocks in own.items():
-                blocks.append(block[line_of[rows] == line][:, columns])
-    origins = {
-        name: Controls(line.every_control, store.controls(name, ALL))
-        for name, line in reference.lines.items()
-    }
-    for line, blocks in own.items():
-        origins[line] = Controls.of(np.concatenate(blocks))
-        if origins[line].moments.n < FEWEST_CONTROLS:
+    origins = {}
+    for name, line in reference.lines.items():
+        if name not in own:
+            origins[name] = Controls(line.every_control, reference.store.controls(name, ALL))
+        elif len(own[name]) < FEWEST_CONTROLS:
             raise PtragError(
-                f"{predicted.path}: one control cell in {line!r}; give at least "
-                f"{FEWEST_CONTROLS}, or none to measure from all controls of the real file"
+                f"{predicted}: one control cell in {name!r}; give at least {FEWEST_CONTROLS}, or "
+                "none to measure from all controls of the real file"
             )
+        else:
+            origins[name] = Controls.of(own[name])
     return origins
 
 
