@@ -12,24 +12,22 @@ with rule_log(snakemake.log[0]):
     from ptrag.evaluation.intervals import write_intervals
     from ptrag.splits.protocols import read_split
 
-    store, split = CellStore(snakemake.input.cells), read_split(snakemake.input.split)
-    reference, profiles = snakemake.input.reference, snakemake.input.profiles
+    run = (
+        CellStore(snakemake.input.cells),
+        read_split(snakemake.input.split),
+        snakemake.input.reference,
+        snakemake.input.profiles,
+    )
     evaluation = snakemake.params.evaluation
     evaluate(
-        store,
-        split,
-        reference,
-        profiles,
+        *run,
         snakemake.input.predictions,
         evaluation,
         snakemake.output.metrics,
         snakemake.threads,
     )
     write_intervals(
-        store,
-        split,
-        reference,
-        profiles,
+        *run,
         snakemake.input.evidence,
         evaluation,
         snakemake.output.intervals,

@@ -7,8 +7,11 @@ import anndata
 import numpy as np
 import pandas as pd
 
+from ptrag.base.files import read_table
 from ptrag.cells.controls import GIVEN
 from ptrag.cells.store import CellStore, write_store
+from ptrag.evaluation.evaluate import evaluate
+from ptrag.evaluation.reference import build_reference
 from ptrag.splits.protocols import draw_split, read_split, write_split
 
 LINES = ("a", "b")
@@ -92,3 +95,26 @@ def write_h5ad(path, X, labels, store):
     obs.index = obs.index.astype(str)
     cells = anndata.AnnData(X, obs, pd.DataFrame(index=store.genes), uns={"scale": store.scale})
     cells.write_h5ad(path)
+
+
+def scored_screen(folder):
+    """Make store, split and reference; return folder, store, split and true shifts."""
+    store, shifts = make_store(folder)
+    split = make_split(folder, store)
+    build_reference(store, split, SETTINGS, folder / "reference.h5", floor_cells=32)
+    return folder, store, split, shifts
+
+
+def score(screen, predict, name="p", **more):
+    """Write predictions of a screen, score them, read the table."""
+    folder, store, split, _ = screen
+    written = write_predictions(folder / name, store, split, predict, **more)
+    out = folder / f"{name}.tsv"
+    evaluate(store, split, folder / "reference.h5", *written, SETTINGS, out)
+    return read_table(out)
+
+
+def shifted(screen):
+    """Given controls moved by most of the true shift."""
+    shifts = screen[3]
+    return lambda line, p, x: np.maximum(x + 0.7 * shifts[line, p], 0).astype(np.float32)

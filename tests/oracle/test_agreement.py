@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 agreement = pytest.importorskip("agreement", reason="needs gge-eval and cell-eval")
+screens = pytest.importorskip("screens")
 pytestmark = pytest.mark.oracle
 
 
@@ -11,9 +12,9 @@ pytestmark = pytest.mark.oracle
 def rows(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("screen")
     if request.param < 2:
-        return list(agreement.rows(agreement.SIMULATED[request.param](folder)))
+        return list(agreement.rows(screens.SIMULATED[request.param](folder)))
     source = request.getfixturevalue("real_data") / "papalexi.h5ad"
-    return list(agreement.rows(agreement.REAL[request.param - 2](folder, source)))
+    return list(agreement.rows(screens.REAL[request.param - 2](folder, source)))
 
 
 def test_values_agree_or_differ_for_a_stated_reason(rows):

@@ -112,18 +112,11 @@ def write_intervals(
         width=2 * half_width.mean(axis=1),
         support=support(pairs, read_table(evidence), known.precision.entries),
     )
-    test = table[table[ROLE] == "test"]
+    of_test = table.loc[table[ROLE] == "test", "coverage"]
     logger.info(
-        "%d test pairs: %.3f of the deltas lie in their intervals",
-        len(test),
-        test["coverage"].mean(),
+        "%d test pairs: %.3f of the deltas lie in their intervals", len(of_test), of_test.mean()
     )
     write_table(table[COLUMNS], out_tsv)
-    var = pd.DataFrame(
-        {"noise": known.precision.noise, "signal": known.precision.signal,
-         "gene_class": classes, "q": q},
-        index=pd.Index(store.genes, dtype=object),
-    )  # fmt: skip
     facts = {
         "level": float(evaluation["coverage"]),
         "n_perturbations": int(pairs[PERTURBATION][validation].nunique()),
@@ -131,8 +124,13 @@ def write_intervals(
         "scale": store.scale,
         "simulated": store.simulated,
     }
+    genes = pd.DataFrame(
+        {"noise": known.precision.noise, "signal": known.precision.signal, "gene_class": classes,
+         "q": q},
+        index=pd.Index(store.genes, dtype=object),
+    )  # fmt: skip
     layers = {"observed": observed, "half_width": half_width}
-    _write(table[[*PAIR, ROLE, N_CELLS]], var, predicted, layers, facts, out_h5ad)
+    _write(table[[*PAIR, ROLE, N_CELLS]], genes, predicted, layers, facts, out_h5ad)
 
 
 def _deltas(
