@@ -74,7 +74,8 @@ def write_predictions(path, store, split, predict, n_cells=32):
     profiles, blocks = [], []
     for number, (line, name) in enumerate(pairs):
         given = np.asarray(store.controls(line, GIVEN))
-        drawn = np.random.default_rng(number).integers(len(given), size=n_cells)
+        rng = np.random.default_rng(number)
+        drawn = rng.choice(len(given), n_cells, replace=n_cells > len(given))
         output = predict(line, name, given[drawn])
         profile, cells = (
             output if isinstance(output, tuple) else (output.mean(axis=0, dtype=float), output)
