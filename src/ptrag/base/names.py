@@ -17,6 +17,12 @@ N_CELLS = "n_cells"
 ROLE = "role"
 REASON = "reason"
 
+METRIC = "metric"
+VALUE = "value"
+FLOOR = "floor"
+CEILING = "ceiling"
+N_PREDICTED = "n_predicted"
+
 PAIR = [CELL_LINE, PERTURBATION]
 """The two columns that name a pair, in every table of pairs."""
 
