@@ -23,6 +23,9 @@ rule fit_closed_forms:
             "results/{{dataset}}/{{split}}/{arm}/seed0/predictions.h5ad",
             arm=CLOSED_FORMS,
         ),
+        profiles=expand(
+            "results/{{dataset}}/{{split}}/{arm}/seed0/profiles.h5ad", arm=CLOSED_FORMS
+        ),
         evidence=expand(
             "results/{{dataset}}/{{split}}/{arm}/seed0/evidence.tsv", arm=CLOSED_FORMS
         ),
@@ -123,7 +126,8 @@ rule predict_arm:
         bundle="results/{dataset}/{split}/{arm}/seed{seed}/bundle/bundle.json",
         weights="results/{dataset}/{split}/{arm}/seed{seed}/bundle/weights.safetensors",
     output:
-        predictions="results/{dataset}/{split}/{arm}/seed{seed}/predictions.h5ad",
+        profiles="results/{dataset}/{split}/{arm}/seed{seed}/profiles.h5ad",
+        cells="results/{dataset}/{split}/{arm}/seed{seed}/predictions.h5ad",
         evidence="results/{dataset}/{split}/{arm}/seed{seed}/evidence.tsv",
     log:
         "results/{dataset}/{split}/{arm}/seed{seed}/logs/predict_arm.log",

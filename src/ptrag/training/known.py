@@ -16,16 +16,12 @@ import numpy as np
 from ptrag.arms.neural.perturbations import Perturbations
 from ptrag.arms.registry import load_arm
 from ptrag.base.errors import PtragError
-from ptrag.base.random import choose, keyed_rng
-from ptrag.cells.controls import GIVEN
 from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
 from ptrag.genes.embeddings import read_embedding
-from ptrag.prediction.emission import shift_vector
+from ptrag.prediction.prediction import GivenControls
 from ptrag.retrieval.index import read_neighbours
 from ptrag.splits.protocols import Split
-
-SHIFTED_CELLS = 512  # control cells of a line on which an expert's shift is worked out
 
 Pair = tuple[str, str]
 
@@ -132,11 +128,11 @@ def _by_expert(
     known = Perturbations.expected(
         [*pairs["train"], *pairs["val"]], np.concatenate([*deltas.values()])
     )
-    controls = {line: _controls(store, line) for line in store.lines}
+    movers = {line: GivenControls.of_store(store, line).mover for line in store.lines}
     shifts = {
         role: np.array(
             [
-                shift_vector(controls[line], delta)
+                movers[line].shift(delta)
                 for (line, _), delta in zip(pairs[role], deltas[role], strict=True)
             ],
             np.float32,
@@ -144,10 +140,3 @@ def _by_expert(
         for role in pairs
     }
     return Known(known, pairs, numbers, shifts, responses)
-
-
-def _controls(store: CellStore, line: str) -> np.ndarray:
-    block = store.control_rows(line, GIVEN)
-    n = block.stop - block.start
-    rng = keyed_rng("expert's controls", line)
-    return store.X[block.start + np.sort(choose(rng, n, min(n, SHIFTED_CELLS)))]
