@@ -41,8 +41,9 @@ class Score:
     n_pairs, n_missing, n_left_out
         Pairs with a value; without one, since the real cells leave it undefined; left out for
         every arm, since some arm did not predict them.
-    n_seeds
-        Seeds, averaged within pairs.
+    n_seeds, improving
+        Seeds, averaged within pairs; whether the training of one of them has not reached its
+        plateau (:mod:`ptrag.comparison.plateau`).
     mean, low, high
         Mean over pairs with its interval.
     scaled, scaled_low, scaled_high
@@ -61,6 +62,7 @@ class Score:
     n_missing: int
     n_left_out: int
     n_seeds: int
+    improving: bool
     mean: float
     low: float
     high: float
@@ -111,11 +113,12 @@ def compare(
         of_split = compare_split(table, evaluation, improving, split_half)
         scores += of_split[0]
         contrasts += of_split[1]
-    write_table(_table(scores, Score), comparison_tsv)
-    write_table(_table(contrasts, Contrast), contrasts_tsv)
+    write_table(as_table(scores, Score), comparison_tsv)
+    write_table(as_table(contrasts, Contrast), contrasts_tsv)
 
 
-def _table(rows: list[Any], of: type) -> pd.DataFrame:
+def as_table(rows: list[Any], of: type) -> pd.DataFrame:
+    """Return the rows as a table with the columns of :class:`Score` or ``Contrast``."""
     return pd.DataFrame(rows, columns=[field.name for field in fields(of)])
 
 
@@ -148,11 +151,12 @@ def compare_split(
             scale = Scale(METRICS[metric], values, of_pairs[defined], evaluation)
             counts = len(of_pairs), scores.n_left_out.get(role, 0)
             rows += [
-                _score((scores.split, arm, role), counts, sample, arm, scale) for arm in values
+                _score((scores.split, arm, role), counts, sample, arm, scale, arm in improving)
+                for arm in values
             ]
             if split_half:
                 name = scores.split, SPLIT_HALF, role
-                rows.append(_score(name, counts, scale.sample, REPLICATE, scale))
+                rows.append(_score(name, counts, scale.sample, REPLICATE, scale, False))
             if role == scores.scored_role:
                 contrasts += contrast_rows(pairs, sample, scale, scores.split, improving)
     return rows, contrasts
@@ -160,13 +164,14 @@ def compare_split(
 
 def _score(
     name: tuple[str, str, str], counts: tuple[int, int], sample: Sample, key: Hashable,
-    scale: Scale,
+    scale: Scale, improving: bool,
 ) -> Score:  # fmt: skip
     """Return the row of (split, arm, role), which ``sample`` knows under ``key``."""
     (split, arm, role), (pairs, left_out) = name, counts
     mean, scaled, trust, metric = sample.mean(key), scale.scaled(key), scale.trust, scale.metric
     return Score(
         split, arm, metric.family, metric.name, role, sample.n, pairs - sample.n, left_out,
-        sample.seeds(key), mean.value, mean.low, mean.high, scaled.value, scaled.low, scaled.high,
-        trust.floor, trust.replicate, trust.dynamic_range, trust.separation, trust.trusted,
+        sample.seeds(key), improving, mean.value, mean.low, mean.high, scaled.value, scaled.low,
+        scaled.high, trust.floor, trust.replicate, trust.dynamic_range, trust.separation,
+        trust.trusted,
     )  # fmt: skip

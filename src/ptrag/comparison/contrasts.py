@@ -15,7 +15,7 @@ import numpy as np
 from ptrag.arms.registry import base_name
 from ptrag.comparison.power import reach
 from ptrag.comparison.scale import Scale
-from ptrag.comparison.statistics import ROUNDING, Estimate, Sample, holm, sign_flip_p
+from ptrag.comparison.statistics import Estimate, Sample, holm, sign_flip_p
 from ptrag.config import EACH_BASELINE, EACH_MODEL, OWN_CONTROLS
 
 BASELINES = ("control", "perturbation_mean", "line_mean", "additive", "ridge", "knn")
@@ -154,8 +154,7 @@ def contrast_rows(
     rows = []
     for (arm, against), differences, p, holm_p in zip(pairs, sums.T, ps, holm(ps), strict=True):
         estimate = sample.difference(arm, against)
-        size = abs(sample.means[arm] * sample.n) + abs(sample.means[against] * sample.n)
-        same = bool((np.abs(differences) <= ROUNDING * size).all())
+        same = not differences.any()
         barred = "" if scale.trust.trusted else UNTRUSTED
         if not barred and {arm, against} & improving:
             barred = IMPROVING

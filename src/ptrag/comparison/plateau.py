@@ -6,7 +6,7 @@ checkpoint: a loss that still falls belongs to a model that is not finished.
 The rule, for the values v_0 (untrained), v_1, …, v_n of one run: smooth by the mean of each
 value and its two predecessors (fewer at the start; the value alone where n < 8). The *patience*
 is the last quarter of the validations, at least two. The run is still improving where the lowest
-smoothed value within the patience is below the lowest one before it by more than 2 % of the whole
+smoothed value within the patience is below the lowest one before it by more than 1 % of the whole
 fall, from v_0 to the lowest, and by more than 0.2 % of the lowest itself. Runs of fewer than four
 validations cannot be judged and count as still improving.
 """
@@ -25,7 +25,7 @@ FEWEST = 4
 SMOOTHED_FROM = 8
 WINDOW = 3
 PATIENCE = 0.25
-OF_FALL = 0.02
+OF_FALL = 0.01
 OF_VALUE = 0.002
 
 

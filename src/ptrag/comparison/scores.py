@@ -118,5 +118,5 @@ def _read(path: str | Path) -> pd.DataFrame:
 
 def _wide(table: pd.DataFrame, column: str, index: pd.MultiIndex, metrics: list[str]) -> np.ndarray:
     """Return one column as (pairs, metrics), in the order of ``index`` and ``metrics``."""
-    wide = table.pivot(index=PAIR, columns=METRIC, values=column)
+    wide = table.pivot(index=PAIR, columns=METRIC, values=column)  # noqa: PD010 - a key twice is an error
     return wide.reindex(index=index, columns=metrics).to_numpy(np.float64)

@@ -32,7 +32,7 @@ FLIPS = 9_999
 """Choices of signs that are drawn where there are more clusters."""
 
 ROUNDING = 1e-9
-"""Relative distance within which two permuted means count as equal."""
+"""Relative distance within which two sums count as equal."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,12 @@ class Sample:
         )
 
     def cluster_differences(self, name: Hashable, against: Hashable) -> np.ndarray:
-        """Return S_c, (C,): the summed difference of each cluster, seeds averaged."""
-        return self._sums[name].mean(axis=1) - self._sums[against].mean(axis=1)
+        """Return S_c, (C,): the summed difference of each cluster, seeds averaged.
+
+        A difference that is rounding alone is zero.
+        """
+        a, b = (self._sums[arm].mean(axis=1) for arm in (name, against))
+        return np.where(np.abs(a - b) > ROUNDING * (np.abs(a) + np.abs(b)), a - b, 0.0)
 
     def ratio(
         self, above: tuple[float, np.ndarray], below: tuple[float, np.ndarray], name: Hashable
@@ -157,9 +161,11 @@ class Sample:
         if self.C < 2:
             return np.nan
         arms = [name] if against is None else [name, against]
-        summed = self._sums[name].mean(axis=1)
-        if against is not None:
-            summed = summed - self._sums[against].mean(axis=1)
+        summed = (
+            self._sums[name].mean(axis=1)
+            if against is None
+            else self.cluster_differences(name, against)
+        )
         rest = summed - summed.sum() / self.n * self.sizes
         of_clusters = self.C / (self.C - 1) * float(rest @ rest) / self.n**2
         total, over = of_clusters, of_clusters**2 / (self.C - 1)
@@ -171,9 +177,15 @@ class Sample:
         return total**2 / over if over > 0 else float(self.C - 1)
 
 
+def _by_seed(values: np.ndarray) -> np.ndarray:
+    """(n,) or (n, S) values as (n, S) float64."""
+    values = np.asarray(values, np.float64)
+    return values[:, None] if values.ndim == 1 else values
+
+
 def _cluster_sums(values: np.ndarray, codes: np.ndarray, C: int) -> np.ndarray:
     """Sum (n, S) or (n,) values within clusters: (C, S) float64."""
-    values = np.asarray(values, np.float64).reshape(len(codes), -1)
+    values = _by_seed(values)
     return np.stack([np.bincount(codes, column, C) for column in values.T], axis=1)
 
 
