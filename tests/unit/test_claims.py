@@ -137,8 +137,8 @@ def test_arms_with_the_same_scores_have_no_detectable_difference():
     evaluation = EVALUATION | {"contrasts": [["response_rag", "response_expert"]]}
     (contrast,) = claimed(scores, evaluation).contrasts
     assert contrast.power == "same" and np.isnan(contrast.detectable) and contrast.p == 1
-    wide = pd.DataFrame({arm: array[:, 0, 0] for arm, array in scores.values.items()})
-    assert same_scores(wide) == [["response_expert", "response_rag"]]
+    tables = {arm: pd.DataFrame(array[:, :, 0]) for arm, array in scores.values.items()}
+    assert same_scores(pd.concat(tables, names=["arm"])) == [["response_expert", "response_rag"]]
 
 
 def test_the_gap_to_the_oracle():

@@ -278,17 +278,17 @@ class SplitClaims:
         return float((mean[arm] - mean[baseline]) / gap)
 
 
-def same_scores(values: pd.DataFrame) -> list[list[str]]:
+def same_scores(scores: pd.DataFrame) -> list[list[str]]:
     """Return the groups of arms that score exactly the same on every pair and metric.
 
     Parameters
     ----------
-    values
-        (pair, metric) × arms.
+    scores
+        Index arm and pair, one column per metric.
     """
     groups: dict[bytes, list[str]] = {}
-    for arm in values.columns:
-        groups.setdefault(values[arm].to_numpy(np.float64).tobytes(), []).append(arm)
+    for arm, of_arm in scores.groupby(level="arm", sort=False):
+        groups.setdefault(of_arm.to_numpy(np.float64).tobytes(), []).append(str(arm))
     return [arms for arms in groups.values() if len(arms) > 1]
 
 

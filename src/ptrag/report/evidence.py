@@ -1,7 +1,8 @@
 """Tables of what was retrieved, what weight it got and what it did."""
 
+from ptrag.base.names import PAIR
 from ptrag.report.arms import ArmView
-from ptrag.report.gather import PAIR, Results, SplitView
+from ptrag.report.gather import Results, SplitView
 from ptrag.report.numbers import number
 from ptrag.report.tables import Cell, Table, number_cell, share, text_cell
 
