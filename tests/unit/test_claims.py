@@ -3,10 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from comparison_cases import EVALUATION, baselines, claimed, planted
 
 from ptrag.comparison.claims import same_scores
 from ptrag.comparison.contrasts import BASELINES, IMPROVING, UNTRUSTED, pairings
+from ptrag.metrics.registry import METRICS
 
 
 def test_better_than_every_baseline_beats_the_simple_baselines():
@@ -159,6 +161,23 @@ def test_words_of_the_configuration_are_spelt_out():
         ("ptrag", "control"), ("ptrag", "ridge"), ("ptrag", "knn"), ("ptrag", "ptrag@shuffled"),
         ("knn", "knn@random"),
     ]  # fmt: skip
+
+
+def test_an_error_worse_on_100_of_120_perturbations_is_not_called_better():
+    """The mean is a little better, by 20 perturbations; on the other 100 the arm is worse."""
+    rng = np.random.default_rng(12)
+    scores = planted({"line_mean": 0.5, "ptrag": 0.5}, n=120, metrics=("mse",))
+    difference = np.concatenate([rng.uniform(0.01, 0.03, 100), -rng.uniform(0.05, 0.25, 20)])
+    scores.values["ptrag"][:, 0, 0] = scores.values["line_mean"][:, 0, 0] + difference
+    (contrast,) = claimed(scores).contrasts
+    assert contrast.difference == pytest.approx(difference.mean()) and contrast.difference < 0
+    assert contrast.better == "neither" and contrast.holm_p > 0.05
+
+
+def test_every_metric_that_may_be_primary_is_one(root):
+    schema = yaml.safe_load((root / "workflow/schemas/config.schema.yaml").read_text())
+    allowed = schema["$defs"]["evaluation"]["properties"]["primary"]["items"]["enum"]
+    assert set(allowed) <= set(METRICS)
 
 
 def test_equal_arms_are_rarely_said_to_beat_anything():

@@ -7,16 +7,8 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from ptrag.comparison.statistics import (
-    EXACT,
-    FLIPS,
-    Sample,
-    bootstrap_mean_interval,
-    holm,
-    paired_comparison,
-    sign_flip_p,
-    smallest_p,
-)
+from ptrag.comparison.permutation import EXACT, FLIPS, holm, sign_flip_p, smallest_p
+from ptrag.comparison.statistics import Sample, bootstrap_mean_interval, paired_comparison
 
 
 def brute_force_p(values, clusters):

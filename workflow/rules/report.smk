@@ -23,9 +23,8 @@ def reported_files(wildcards):
             name.replace(".h5ad", ".coverage.tsv") for name in embedding_file(run.arm)
         )
     for run in TRAINED:
-        files.update(
-            multiext(f"{home}/{run.path}/", "history.tsv", "bundle/bundle.json")
-        )
+        files.add(f"{home}/{run.path}/history.tsv")
+        files.add(f"{home}/{run.path}/bundle/bundle.json")
     return sorted(files)
 
 

@@ -13,9 +13,10 @@ from typing import Literal
 import numpy as np
 
 from ptrag.arms.registry import base_name
+from ptrag.comparison.permutation import holm, sign_flip_p
 from ptrag.comparison.power import reach
 from ptrag.comparison.scale import Scale
-from ptrag.comparison.statistics import Estimate, Sample, holm, sign_flip_p
+from ptrag.comparison.statistics import Estimate, Sample
 from ptrag.config import EACH_BASELINE, EACH_MODEL, OWN_CONTROLS
 
 BASELINES = ("control", "perturbation_mean", "line_mean", "additive", "ridge", "knn")

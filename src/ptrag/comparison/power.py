@@ -20,7 +20,8 @@ from typing import Literal
 
 from scipy.special import ndtri, stdtrit
 
-from ptrag.comparison.statistics import Estimate, smallest_p
+from ptrag.comparison.permutation import smallest_p
+from ptrag.comparison.statistics import Estimate
 
 PROBABILITY = 0.8
 """Of calling a difference that is as large as ``detectable``."""

@@ -3,16 +3,13 @@
 The statistic is the mean over pairs of a metric, or of the difference of two arms, seeds averaged
 within a pair. The pairs of one perturbation in several lines are not independent: they are one
 cluster. With S_c the sum of the differences over the n_c pairs of cluster c, the difference is
-D = Σ S_c / Σ n_c. Its interval and its p-value are both of this D:
+D = Σ S_c / Σ n_c. Its interval is a bootstrap: clusters are drawn with replacement, and so are the
+seeds of every arm that has several (crossed, as in Owen, Ann. Appl. Stat. 1 (2007), 386-411). It
+always contains D. The p-value is that of the same D (:mod:`ptrag.comparison.permutation`), so that
+the difference, an interval that excludes zero and a small p-value always point the same way.
 
-interval
-    Bootstrap. Clusters are drawn with replacement, and so are the seeds of every arm that has
-    several (crossed, as in Owen, Ann. Appl. Stat. 1 (2007), 386-411). It always contains D.
-p-value
-    Sign-flip permutation of whole clusters: the share of all choices of signs s_c = ±1 with
-    |Σ s_c S_c| ≥ |Σ S_c|.
-
-So the difference, an interval that excludes zero and a small p-value always point the same way.
+With two seeds that differ more than the perturbations do, an interval of 95 % covers about 90 %:
+two values say little of their own spread.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -24,15 +21,7 @@ import pandas as pd
 from scipy.special import ndtr, ndtri, stdtrit
 
 from ptrag.base.random import keyed_rng
-
-EXACT = 14
-"""Clusters up to which all signs are enumerated."""
-
-FLIPS = 9_999
-"""Choices of signs that are drawn where there are more clusters."""
-
-ROUNDING = 1e-9
-"""Relative distance within which two sums count as equal."""
+from ptrag.comparison.permutation import ROUNDING, sign_flip_p
 
 
 @dataclass(frozen=True)
@@ -240,64 +229,6 @@ def _seed_draws(name: str, seeds: int, resamples: int) -> np.ndarray:
         seeds, np.full(seeds, 1 / seeds), resamples
     )
     return 1 / seeds + (counts - 1) / seeds * np.sqrt(seeds / (seeds - 1))
-
-
-def sign_flip_p(sums: np.ndarray) -> np.ndarray:
-    """Two-sided p of Σ S_c under independent signs of the clusters.
-
-    Up to :data:`EXACT` clusters all 2^C choices of signs are enumerated; above,
-    p = (1 + b) / (1 + m) for b of m = :data:`FLIPS` drawn choices that reach as far (Phipson and
-    Smyth, Stat. Appl. Genet. Mol. Biol. 9 (2010), 39).
-
-    Parameters
-    ----------
-    sums
-        (C, K) summed difference of each cluster, for K tests.
-
-    Returns
-    -------
-    p
-        (K,); 1 where every sum is zero, NaN for no cluster.
-    """
-    C, K = sums.shape
-    if not C:
-        return np.full(K, np.nan)
-    signs, exact = _signs(C)
-    observed = np.abs(sums.sum(axis=0)) - ROUNDING * np.abs(sums).sum(axis=0)
-    reached = np.zeros(K)
-    for start in range(0, len(signs), 1024):
-        flipped = np.abs(signs[start : start + 1024].astype(np.float64) @ sums)
-        reached += (flipped >= observed).sum(axis=0)
-    return reached / len(signs) if exact else (1 + reached) / (1 + len(signs))
-
-
-@lru_cache(maxsize=2)
-def _signs(clusters: int) -> tuple[np.ndarray, bool]:
-    """(choices, clusters) of ±1, and whether these are all; a choice stands for its mirror."""
-    if clusters <= EXACT:
-        bits = np.arange(2 ** (clusters - 1))[:, None] >> np.arange(clusters) & 1
-        return (1 - 2 * bits).astype(np.int8), True
-    rng = keyed_rng("sign flips", clusters)
-    return (1 - 2 * rng.integers(0, 2, (FLIPS, clusters))).astype(np.int8), False
-
-
-def smallest_p(clusters: int) -> float:
-    """Return the smallest p that :func:`sign_flip_p` can reach: 2^(1 − C), or 1 / (1 + m)."""
-    return 2.0 ** (1 - clusters) if clusters <= EXACT else 1 / (1 + FLIPS)
-
-
-def holm(p: np.ndarray) -> np.ndarray:
-    """Holm's adjusted p-values max_{j ≤ i} min(1, (n − j + 1) p_(j)); NaN stays NaN.
-
-    Holm, Scand. J. Stat. 6 (1979), 65-70.
-    """
-    p = np.asarray(p, np.float64)
-    adjusted = np.full(len(p), np.nan)
-    tested = np.flatnonzero(~np.isnan(p))
-    order = tested[np.argsort(p[tested], kind="stable")]
-    factors = len(order) - np.arange(len(order))
-    adjusted[order] = np.maximum.accumulate(np.minimum(p[order] * factors, 1.0))
-    return adjusted
 
 
 def bootstrap_mean_interval(

@@ -124,7 +124,6 @@ class Results:
     arms: dict[str, ArmView]
     splits: dict[str, SplitView]
     comparison: pd.DataFrame
-    contrasts: pd.DataFrame
     coverage: dict[str, pd.DataFrame]
 
     @property
@@ -182,7 +181,6 @@ def gather(home: Path, runs: Iterable[tuple[str, str, int]], settings: dict[str,
             for split in dict.fromkeys(run.split for run in runs)
         },
         comparison=comparison,
-        contrasts=contrasts,
         coverage={
             name: read_table(present(home / "embeddings" / f"{name}.coverage.tsv"), dtype=str)
             for name in dict.fromkeys(arm_embedding(settings, arm) for arm in seeds)

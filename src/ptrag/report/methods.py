@@ -5,9 +5,9 @@ from typing import Any
 import yaml
 
 from ptrag.comparison.contrasts import BASELINES
+from ptrag.comparison.permutation import EXACT, FLIPS
 from ptrag.comparison.plateau import FEWEST, OF_FALL, OF_VALUE, PATIENCE, WINDOW
-from ptrag.comparison.power import PROBABILITY
-from ptrag.comparison.statistics import EXACT, FLIPS
+from ptrag.comparison.power import PROBABILITY, WIDE
 from ptrag.evaluation.bounds import REPEATS
 from ptrag.evaluation.intervals import CLASSES
 from ptrag.report.gather import Results, Training
@@ -88,9 +88,8 @@ def _retrieval(results: Results) -> str:
     top = f"at most K = {listed(map(str, k))} " if k else "the "
     return (
         f"Perturbations are embedded by {source}; what happens to one without a vector: "
-        f"{s['embeddings']['missing']}. "
-        f"Candidates are {top}nearest training perturbations by cosine similarity, found by exact "
-        "search, the perturbation itself left out."
+        f"{s['embeddings']['missing']}. Candidates are {top}nearest training perturbations by "
+        "cosine similarity, found by exact search, the perturbation itself left out."
     )
 
 
@@ -129,23 +128,23 @@ def _training(runs: list[Training]) -> str:
         f"{listed(dict.fromkeys(run.arm for run in runs))}: backbone of {model['layers']} "
         f"{attention} Llama blocks, hidden size {model['hidden']}, {model['heads']} heads × "
         f"{model['head_size']}, SwiGLU {model['feed_forward']}, dropout "
-        f"{model['dropout']}.{frozen} Batches of {training['sets']} sets × "
-        f"{training['set_size']} cells, Adam with learning rate {training['learning_rate']} "
+        f"{model['dropout']}.{frozen} Batches of {training['sets']} sets × {training['set_size']} "
+        f"cells, Adam with learning rate {training['learning_rate']} "
         f"({'constant' if published else training['schedule']}), gradients clipped at "
         f"{training['gradient_clip']}, up to {training['max_steps']} steps, validated every "
-        f"{training['validate_every']}; {taken} ({at}). "
-        f"Seeds: {listed(dict.fromkeys(run.seed for run in runs))}."
+        f"{training['validate_every']}; {taken} ({at}). Seeds: "
+        f"{listed(dict.fromkeys(run.seed for run in runs))}."
     )
 
 
 def _prediction(prediction: dict[str, Any]) -> str:
     return (
         "An arm predicts two things of a pair: its profile, the predicted mean, and "
-        f"{prediction['cells_per_pair']} cells (rounded up to whole sets), each from a "
-        "given control cell of the same line; the control cells are the same for all arms. "
-        "Metrics of means read the profile, metrics of distributions and of DEGs read the cells as "
-        "the arm makes them. The effect of a candidate is the L2 norm of the change of the predicted profile "
-        "when it is left out, with the same noise."
+        f"{prediction['cells_per_pair']} cells (rounded up to whole sets), each from a given "
+        "control cell of the same line; the control cells are the same for all arms. Metrics of "
+        "means read the profile, metrics of distributions and of DEGs read the cells as the arm "
+        "makes them. The effect of a candidate is the L2 norm of the change of the predicted "
+        "profile when it is left out, with the same noise."
     )
 
 
@@ -157,19 +156,19 @@ def _evaluation(evaluation: dict[str, Any]) -> str:
         "Metrics are computed per pair in float64 on the log1p scale; the perturbed gene is "
         f"{target} metrics of deltas. Observed deltas are real profiles less the mean of the "
         "yardstick controls of the line, predicted deltas are predicted profiles less that of the "
-        "given controls, so that no noise of a control mean stands on both sides. Distances are in "
-        f"a PCA with {evaluation['n_pcs']} components fitted on training and control cells, never "
-        "on the cells that are scored. DEGs: real cells against yardstick controls of the same "
-        f"line, {evaluation['deg_test']} test, Benjamini–Hochberg {evaluation['deg_alpha']}, "
+        "given controls, so that no noise of a control mean stands on both sides. Distances are "
+        f"in a PCA with {evaluation['n_pcs']} components fitted on training and control cells, "
+        "never on the cells that are scored. DEGs: real cells against yardstick controls of the "
+        f"same line, {evaluation['deg_test']} test, Benjamini–Hochberg {evaluation['deg_alpha']}, "
         f"{most} in the metrics on DEGs. The 0–1 scale of a metric is 0 at the mean baseline "
         "(controls moved by the mean training delta of their line) and 1 at a replicate of the "
-        "experiment (one random half of the pair's real cells as the prediction of the other, mean of "
-        f"{REPEATS} splits). It is one ratio of means over all pairs of a split. A half has half "
-        "the cells: where the metric is a correlation the replicate is corrected by Spearman and "
-        "Brown, 2r / (1 + r); for other metrics it is a cautious one. A metric is trusted "
-        "where the interval of the difference of replicate and mean baseline excludes zero; else "
-        "it has no scale, and no claim rests on it. Dynamic range: that difference over its "
-        "standard deviation over perturbations."
+        "experiment (one random half of the pair's real cells as the prediction of the other, "
+        f"mean of {REPEATS} splits). It is one ratio of means over all pairs of a split. A half "
+        "has half the cells: where the metric is a correlation the replicate is corrected by "
+        "Spearman and Brown, 2r / (1 + r); for other metrics it is a cautious one. A metric is "
+        "trusted where the interval of the difference of replicate and mean baseline excludes "
+        "zero; else it has no scale, and no claim rests on it. Dynamic range: that difference "
+        "over its standard deviation over perturbations."
     )
 
 
@@ -181,8 +180,8 @@ def _intervals(evaluation: dict[str, Any]) -> str:
         "|error| / scale over the validation pairs of the arm and seed, its level calibrated by "
         f"leaving perturbations out, separately for {CLASSES} classes of genes by signal over "
         "noise. Validation pairs also chose the checkpoint of trained arms, so coverage is "
-        "measured on test pairs. Support: share of a candidate in the effect of all evidence × its "
-        "similarity (1 for the same perturbation in another line) × the share of its measured "
+        "measured on test pairs. Support: share of a candidate in the effect of all evidence × "
+        "its similarity (1 for the same perturbation in another line) × the share of its measured "
         "response that is not sampling noise, summed over candidates."
     )
 
@@ -195,20 +194,20 @@ def _comparison(evaluation: dict[str, Any]) -> str:
         "predicted. The statistic is the mean paired difference over pairs. Its interval is a "
         f"{level} bootstrap with {evaluation['bootstrap']} resamples of perturbations and of the "
         "seeds of each arm, percentiles expanded for few of either. Its p-value is that of a "
-        "sign-flip permutation of whole perturbations, two-sided: all signs up to "
-        f"{EXACT} perturbations, {FLIPS:,} draws above. Holm adjusts over the contrasts of one "
-        "split and metric. An arm is called better only where the interval excludes zero and Holm "
-        f"p is below {1 - evaluation['confidence']:.3g}. A model beats the simple baselines where "
-        f"it is better than every one of {listed(BASELINES)} that ran, each tested; no baseline is "
-        f"picked. Claims rest on the primary metrics, named before anything ran ({primary}), "
-        "as far as they are trusted; the first of these decides. Nothing is claimed about a "
-        f"trained arm whose validation loss still falls: smoothed over {WINDOW} validations, "
-        f"its lowest value in the last {100 * PATIENCE:g} % of them is below the lowest before by more than "
+        f"sign-flip permutation of whole perturbations, two-sided: all signs up to {EXACT} "
+        f"perturbations, {FLIPS:,} draws above. Holm adjusts over the contrasts of one split and "
+        "metric. An arm is called better only where the interval excludes zero and Holm p is "
+        f"below {1 - evaluation['confidence']:.3g}. A model beats the simple baselines where it is "
+        f"better than every one of {listed(BASELINES)} that ran, each tested; no baseline is "
+        f"picked. Claims rest on the primary metrics, named before anything ran ({primary}), as "
+        "far as they are trusted; the first of these decides. Nothing is claimed about a trained "
+        f"arm whose validation loss still falls: smoothed over {WINDOW} validations, its lowest "
+        f"value in the last {100 * PATIENCE:g} % of them is below the lowest before by more than "
         f"{100 * OF_FALL:g} % of the whole fall and {100 * OF_VALUE:g} % of the value, or there "
         f"are fewer than {FEWEST} validations. The detectable difference is the smallest true one "
-        f"that the same rule, at the first step of Holm, calls with a probability of "
-        f"{100 * PROBABILITY:g} %; power is low where it is more than a tenth of the way from mean "
-        "baseline to replicate, and there is none where the smallest p that the permutations can "
-        "reach is not below the level after Holm. A split without test pairs is compared on its "
-        "validation pairs."
+        "that the same rule, at the first step of Holm, calls with a probability of "
+        f"{100 * PROBABILITY:g} %; power is low where it is more than {100 * WIDE:g} % of the way "
+        "from mean baseline to replicate, and there is none where the smallest p that the "
+        "permutations can reach is not below the level after Holm. A split without test pairs is "
+        "compared on its validation pairs."
     )

@@ -12,7 +12,8 @@ from ptrag.comparison.claims import (
     same_scores,
 )
 from ptrag.comparison.contrasts import Contrast
-from ptrag.comparison.statistics import smallest_p
+from ptrag.comparison.permutation import smallest_p
+from ptrag.comparison.power import WIDE
 from ptrag.report.gather import Results, SplitView
 from ptrag.report.numbers import (
     counted,
@@ -266,7 +267,9 @@ def power(contrast: Contrast) -> str:
         f"{contrasts})"
     )
     if contrast.power == "low":
-        sentence += "; that is more than a tenth of the way from mean baseline to replicate"
+        sentence += (
+            f"; that is more than {100 * WIDE:g} % of the way from mean baseline to replicate"
+        )
     return sentence
 
 
