@@ -247,11 +247,12 @@ def test_methods_say_what_each_bundle_says(page):
     """The paper's arms take their last weights, the others the best checkpoint."""
     start = page.words.rindex("Training")
     text = page.words[start : page.words.index("Prediction", start)]
-    published, best = sorted(text.split("backbone of")[1:], key=lambda part: "best" in part)
-    assert "the last weights are used, whatever their validation, as published" in published
+    arms = ["state_genept", "ptrag and ptrag@shuffled", "response_rag and response_rag@shuffled"]
+    parts = [text[text.index(f"{names}: backbone of") :] for names in arms]
+    best, last, expert = (part.partition("Seeds:")[0] for part in parts)
     assert "the checkpoint with the best validation energy is used (steps 18 to 19)" in best
-    assert "ptrag and ptrag@shuffled: backbone of" in text
-    assert "state_genept, response_rag and response_rag@shuffled: backbone of" in text
+    assert "the last weights are used, whatever their validation, as published" in last
+    assert "a checkpoint replaces the expert alone only where its gain" in expert
 
 
 def test_deltas_come_from_the_two_halves_of_the_controls(tmp_path):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from training_cases import MODEL, TRAINING, make_home
+from training_cases import make_home, make_job
 
 from ptrag.arms.registry import load_arm
 from ptrag.base.errors import PtragError
@@ -42,11 +42,7 @@ def trained(home, tmp_path_factory):
 
     def at(rate):
         out = tmp_path_factory.mktemp("run")
-        train(
-            home / "cells.h5ad", home / "split.tsv", home / "text.h5ad", home / "index",
-            "response_rag", OPTIONS, MODEL, TRAINING | {"learning_rate": rate}, 1,
-            out / "bundle", out / "history.tsv",
-        )  # fmt: skip
+        train(make_job(home, out, "response_rag", OPTIONS, learning_rate=rate))
         return load_bundle(out / "bundle")
 
     return {rate: at(rate) for rate in (1e-30, 0.01)}
@@ -137,3 +133,9 @@ def test_it_has_a_word_on_a_perturbation_nobody_measured_and_says_so(store, spli
 def test_an_unknown_line_is_named(store, split, trained):
     with pytest.raises(PtragError, match="cell line 'z': unknown"):
         trained[0.01].predict(replace(GivenControls.of_store(store, "a"), line="z"), "G1")
+
+
+def test_the_published_schedule_does_not_open_the_gate_of_an_expert(home, tmp_path):
+    """Whatever training did last: the untrained weights stay where validation gains nothing."""
+    train(make_job(home, tmp_path, "response_rag", OPTIONS, learning_rate=3.0, published=True))
+    assert load_bundle(tmp_path / "bundle").about["step"] == 0

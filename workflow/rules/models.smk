@@ -79,8 +79,8 @@ rule train_arm:
     params:
         code=code("train_arm", arm=True),
         options=lambda wildcards: arm_options(SETTINGS, wildcards.arm),
-        model=SETTINGS["model"],
-        training=SETTINGS["training"],
+        model=lambda wildcards: arm_settings(SETTINGS, wildcards.arm, "model"),
+        training=lambda wildcards: arm_settings(SETTINGS, wildcards.arm, "training"),
     script:
         "../../src/train_arm.py"
 
@@ -110,8 +110,8 @@ rule search_hyperparameters:
     params:
         code=code("search_hyperparameters", arm=True),
         options=lambda wildcards: arm_options(SETTINGS, wildcards.arm),
-        model=SETTINGS["model"],
-        training=SETTINGS["training"],
+        model=lambda wildcards: arm_settings(SETTINGS, wildcards.arm, "model"),
+        training=lambda wildcards: arm_settings(SETTINGS, wildcards.arm, "training"),
         search=SETTINGS["search"],
     script:
         "../../src/search_hyperparameters.py"

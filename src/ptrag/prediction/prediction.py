@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from ptrag.base.names import CELL_LINE, PERTURBATION
-from ptrag.base.random import choose, keyed_rng
 from ptrag.cells.controls import GIVEN
+from ptrag.cells.sets import drawn_controls
 from ptrag.cells.store import CellStore
 from ptrag.prediction.emission import Mover
 
@@ -87,7 +87,7 @@ class GivenControls:
         """
         if n_cells is None:
             return np.arange(len(self.cells))
-        return choose(keyed_rng("prediction", self.line, perturbation), len(self.cells), n_cells)
+        return drawn_controls(self.line, perturbation, len(self.cells), n_cells)
 
 
 class Prediction(NamedTuple):

@@ -98,17 +98,19 @@ def _trainings(results: Results) -> str:
     groups: dict[str, list[Training]] = {}
     for split in results.splits.values():
         for run in split.trainings:
-            groups.setdefault(repr((run.model, run.training)), []).append(run)
+            alike = run.model, run.training, results.arms[run.arm].weighs
+            groups.setdefault(repr(alike), []).append(run)
     if not groups:
         return "No arm was trained."
     return " ".join([
-        *(_training(runs) for runs in groups.values()),
+        *(_training(runs, results.arms[runs[0].arm].weighs) for runs in groups.values()),
         "Loss: energy distance, mean‖x−y‖ − ½ mean‖x−x′‖ − ½ mean‖y−y′‖, plus λ × mean gate "
         "for the arms with a sparsity term.",
     ])  # fmt: skip
 
 
-def _training(runs: list[Training]) -> str:
+def _training(runs: list[Training], has_expert: bool) -> str:
+    """Describe runs that were trained alike; some refine the prediction of an expert."""
     model, training = runs[0].model, runs[0].training
     attention = "causal" if model["causal"] else "bidirectional"
     frozen = (
@@ -118,11 +120,15 @@ def _training(runs: list[Training]) -> str:
     )
     published = training.get("published", False)
     steps = sorted({run.step for run in runs})
-    taken = (
-        "the last weights are used, whatever their validation, as published"
-        if published
-        else f"the checkpoint with the best validation {training['monitor']} is used"
-    )
+    if has_expert:
+        taken = (
+            f"a checkpoint replaces the expert alone only where its gain in validation "
+            f"{training['monitor']} is above its standard error and no validation metric is worse"
+        )
+    elif published:
+        taken = "the last weights are used, whatever their validation, as published"
+    else:
+        taken = f"the checkpoint with the best validation {training['monitor']} is used"
     at = f"step {steps[0]}" if len(steps) == 1 else f"steps {steps[0]} to {steps[-1]}"
     return (
         f"{listed(dict.fromkeys(run.arm for run in runs))}: backbone of {model['layers']} "

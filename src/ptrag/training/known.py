@@ -8,8 +8,6 @@ own cells never serve it.
 
 import logging
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,6 +20,7 @@ from ptrag.genes.embeddings import read_embedding
 from ptrag.prediction.prediction import GivenControls
 from ptrag.retrieval.index import read_neighbours
 from ptrag.splits.protocols import Split
+from ptrag.training.job import TrainingJob
 
 Pair = tuple[str, str]
 
@@ -54,14 +53,7 @@ class Known:
     responses: Responses | None = None
 
 
-def know(
-    arm: str,
-    options: dict[str, Any],
-    store: CellStore,
-    split: Split,
-    embedding: str | Path | None,
-    index: str | Path | None,
-) -> Known:
+def know(job: TrainingJob, store: CellStore, split: Split) -> Known:
     """Return what an arm is told.
 
     Raises
@@ -69,22 +61,25 @@ def know(
     PtragError
         If the arm's options ask for a file that is not given, or no pair is left.
     """
-    if options.get("use_genept") and embedding is None:
-        raise PtragError(f"arm {arm!r}: use_genept is true but there is no embedding; name one")
-    if options.get("rag") and index is None:
-        raise PtragError(f"arm {arm!r}: rag is true but there is no index; build one")
-    if load_arm(arm).fit is not None:
-        return _by_expert(arm, options, store, split, embedding, index)
+    options = job.options
+    if options.get("use_genept") and job.embedding is None:
+        raise PtragError(f"arm {job.arm!r}: use_genept is true but there is no embedding; name one")
+    if options.get("rag") and job.index is None:
+        raise PtragError(f"arm {job.arm!r}: rag is true but there is no index; build one")
+    if load_arm(job.arm).fit is not None:
+        return _by_expert(job, store, split)
     if not options.get("use_genept"):
         known = Perturbations.one_hot(store.perturbations, split.perturbations("train"))
     elif not options.get("rag"):
-        known = Perturbations.embedded(read_embedding(embedding))
+        known = Perturbations.embedded(read_embedding(job.embedding))
     else:
         known = Perturbations.embedded(
-            read_embedding(embedding), read_neighbours(index), options["topk_rag"]
+            read_embedding(job.embedding), read_neighbours(job.index), options["topk_rag"]
         )
-    pairs = {role: _kept(arm, split, role, known) for role in ("train", "val")}
-    numbers = {role: np.array([known.number(p) for _, p in its]) for role, its in pairs.items()}
+    pairs = {role: _kept(job.arm, split, role, known) for role in ("train", "val")}
+    numbers = {
+        role: np.array([known.number(p) for _, p in of_role]) for role, of_role in pairs.items()
+    }
     return Known(known, pairs, numbers)
 
 
@@ -103,22 +98,15 @@ def _kept(arm: str, split: Split, role: str, known: Perturbations) -> list[Pair]
     return kept
 
 
-def _by_expert(
-    arm: str,
-    options: dict[str, Any],
-    store: CellStore,
-    split: Split,
-    embedding: str | Path | None,
-    index: str | Path | None,
-) -> Known:
+def _by_expert(job: TrainingJob, store: CellStore, split: Split) -> Known:
     responses = Responses.measured(store, split)
-    expert = load_arm(arm).fit(
-        responses, embedding and read_embedding(embedding), index and read_neighbours(index),
-        options,
+    expert = load_arm(job.arm).fit(
+        responses, job.embedding and read_embedding(job.embedding),
+        job.index and read_neighbours(job.index), job.options,
     )  # fmt: skip
     pairs = {role: split.pairs(role) for role in ("train", "val")}
     if not pairs["val"]:
-        raise PtragError(f"{arm}: the split has no val pair; change its fractions or lists")
+        raise PtragError(f"{job.arm}: the split has no val pair; change its fractions or lists")
     deltas = {
         "train": expert.leave_one_out(),
         "val": np.array([expert(*pair).delta for pair in pairs["val"]]),
