@@ -14,7 +14,7 @@ import pandas as pd
 
 from ptrag.base.errors import PtragError
 from ptrag.base.files import read_json, read_table
-from ptrag.base.names import CONTROL, METRIC, N_CELLS, PAIR, PERTURBATION, ROLE, Run
+from ptrag.base.names import CELL_LINE, CONTROL, METRIC, N_CELLS, PAIR, PERTURBATION, ROLE, Run
 from ptrag.cells.controls import YARDSTICK
 from ptrag.cells.store import CellStore
 from ptrag.comparison.claims import SplitClaims
@@ -238,7 +238,7 @@ class _Reader:
             target=about.get("target"),
             dropped=about.get("dropped") or {},
             role=table.scored_role,
-            counts=pd.crosstab(roles["cell_line"], roles[ROLE]),
+            counts=pd.crosstab(roles[CELL_LINE], roles[ROLE]),
             scores=_mean_scores(table, scored, index),
             floor=floor,
             ceiling=ceiling,
@@ -287,7 +287,7 @@ class _Reader:
         )
         return pd.DataFrame(
             {
-                "n_cells": [int(n_cells.loc[key]) for key in index],
+                N_CELLS: [int(n_cells.loc[key]) for key in index],
                 "effect_size": [float(np.linalg.norm(delta)) for delta in deltas],
                 "similarity": [nearest.get(name, np.nan) for _, name in index],
             },

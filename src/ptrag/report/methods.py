@@ -43,14 +43,14 @@ def _cells(results: Results) -> str:
         "all": "all of the source",
     }[cells["genes"]]
     scale = results.settings["source"].get("scale", "counts")
-    made = (
+    normalised = (
         "Counts were normalised to 10,000 per cell over all genes of the source and log1p "
         "transformed."
         if scale == "counts"
         else "The source is on the log1p scale already and was taken as it is."
     )
     return (
-        f"{made} {facts['genes']} genes were kept: {genes}. Pairs with fewer than "
+        f"{normalised} {facts['genes']} genes were kept: {genes}. Pairs with fewer than "
         f"{cells['min_cells']} cells were excluded."
     )
 

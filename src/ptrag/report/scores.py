@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ptrag.base.names import PAIR, Pair
+from ptrag.base.names import N_CELLS, PAIR, Pair
 from ptrag.comparison.claims import AgainstBaselines
 from ptrag.comparison.contrasts import Contrast
 from ptrag.report.gather import Results, SplitView
@@ -206,7 +206,7 @@ def all_pairs(split: SplitView, metric: str, arms: Sequence[str], supported: str
     wide = split.wide(metric)
     metric_words, places = words(metric), decimals(wide.to_numpy().ravel())
     facts = [
-        ("n_cells", "Cells", "", 0), ("effect_size", "Effect size", "L2 norm of the real delta", 2),
+        (N_CELLS, "Cells", "", 0), ("effect_size", "Effect size", "L2 norm of the real delta", 2),
         ("similarity", "Nearest", "text similarity of the nearest candidate", 3),
     ]  # fmt: skip
     table = Table(

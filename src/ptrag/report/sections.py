@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ptrag.arms.registry import base_name
-from ptrag.base.names import Pair
+from ptrag.base.names import N_CELLS, Pair
 from ptrag.comparison.plateau import MONITORED
 from ptrag.report import evidence, plots, scores
 from ptrag.report.arms import ArmView
@@ -122,7 +122,7 @@ def strata(results: Results, split: SplitView) -> list[str]:
     wide, arms = split.wide(metric.name), main_arms(results, split)
     ends = pd.DataFrame({"floor": split.floor[metric.name], "ceiling": split.ceiling[metric.name]})
     factors = [
-        ("n_cells", "cells of the pair"),
+        (N_CELLS, "cells of the pair"),
         ("effect_size", "effect size, ‖observed delta‖"),
         ("similarity", "similarity of nearest candidate"),
     ]
@@ -205,7 +205,7 @@ def pair_details(results: Results, split: SplitView) -> Iterator[dict[str, Any]]
         facts = split.pairs.loc[pair]
         yield {
             "title": f"{pair[1]} in {pair[0]}",
-            "n_cells": int(facts["n_cells"]),
+            N_CELLS: int(facts[N_CELLS]),
             "effect_size": float(facts["effect_size"]),
             "similarity": float(facts["similarity"]),
             "scores": scores.pair_scores(split, pair, shown, metrics),

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ptrag.base.names import PERTURBATION
 from ptrag.comparison.claims import (
     AgainstBaselines,
     AgainstControl,
@@ -176,7 +177,7 @@ def _short(claims: SplitClaims) -> str:
         return ""
     hardest = leader.hardest
     if claims.outcome in ("untrusted", "undecidable"):
-        perturbations = counted(hardest.n_perturbations, "perturbation")
+        perturbations = counted(hardest.n_perturbations, PERTURBATION)
         return f"{perturbations}, {counted(hardest.n_contrasts, 'contrast')}"
     if claims.outcome == "baseline":
         return f"{label}, {claims.winning_baseline} before {leader.arm}"
@@ -248,7 +249,7 @@ def _row(claims: SplitClaims, standing: AgainstBaselines) -> Row:
 
 def power(contrast: Contrast) -> str:
     """Say what an undecided contrast could have shown, by the rule that decides."""
-    perturbations = counted(contrast.n_perturbations, "perturbation")
+    perturbations = counted(contrast.n_perturbations, PERTURBATION)
     contrasts = counted(contrast.n_contrasts, "contrast")
     if contrast.power == "same":
         return f"{contrast.arm} and {contrast.against} have the same score on every pair"
