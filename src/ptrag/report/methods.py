@@ -6,7 +6,7 @@ import yaml
 
 from ptrag.comparison.contrasts import BASELINES
 from ptrag.comparison.permutation import EXACT, FLIPS
-from ptrag.comparison.plateau import FEWEST, OF_FALL, OF_VALUE, PATIENCE, WINDOW
+from ptrag.comparison.plateau import FEWEST, PATIENCE, TOLERANCE, WINDOW
 from ptrag.comparison.power import PROBABILITY, WIDE
 from ptrag.evaluation.bounds import REPEATS
 from ptrag.evaluation.intervals import CLASSES
@@ -209,11 +209,10 @@ def _comparison(evaluation: dict[str, Any]) -> str:
         "far as they are trusted; the first of these decides. Nothing is claimed about a trained "
         f"arm whose validation loss still falls: smoothed over {WINDOW} validations, its lowest "
         f"value in the last {100 * PATIENCE:g} % of them is below the lowest before by more than "
-        f"{100 * OF_FALL:g} % of the whole fall and {100 * OF_VALUE:g} % of the value, or there "
-        f"are fewer than {FEWEST} validations. The detectable difference is the smallest true one "
-        "that the same rule, at the first step of Holm, calls with a probability of "
-        f"{100 * PROBABILITY:g} %; power is low where it is more than {100 * WIDE:g} % of the way "
-        "from mean baseline to replicate, and there is none where the smallest p that the "
-        "permutations can reach is not below the level after Holm. A split without test pairs is "
-        "compared on its validation pairs."
+        f"{100 * TOLERANCE:g} % of itself, or there are fewer than {FEWEST} validations. The "
+        "detectable difference is the smallest true one that the same rule, at the first step of "
+        f"Holm, calls with a probability of {100 * PROBABILITY:g} %; power is low where it is more "
+        f"than {100 * WIDE:g} % of the way from mean baseline to replicate, and there is none "
+        "where the smallest p that the permutations can reach is not below the level after Holm. "
+        "A split without test pairs is compared on its validation pairs."
     )
