@@ -16,6 +16,11 @@ BATCH = "batch"
 N_CELLS = "n_cells"
 ROLE = "role"
 REASON = "reason"
+TARGETS = "targets"
+"""Current symbols of a pair's target genes, sorted and joined by ``+``."""
+
+SINGLES = "singles"
+"""Of how many genes of a double the single is trained on; missing for one gene."""
 
 METRIC = "metric"
 VALUE = "value"
