@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from comparison_cases import EVALUATION, baselines, claimed, planted
+from comparison_cases import EVALUATION, SIX, baselines, claimed, planted
 
 from ptrag.comparison.claims import same_scores
-from ptrag.comparison.contrasts import BASELINES, IMPROVING, UNTRUSTED, pairings
+from ptrag.comparison.contrasts import IMPROVING, UNTRUSTED, kind_of, pairings
 from ptrag.metrics.registry import METRICS
 
 
@@ -15,7 +15,7 @@ def test_better_than_every_baseline_beats_the_simple_baselines():
     claims = claimed(planted(baselines() | {"ptrag": 0.5}))
     assert claims.outcome == "model"
     (winner,) = claims.winners
-    assert set(winner.beaten) == set(BASELINES) and winner.n_baselines == 6
+    assert set(winner.beaten) == set(SIX) and winner.n_baselines == 6
     assert winner.hardest.better == "arm" and winner.hardest.difference == pytest.approx(0.2, 0.3)
 
 
@@ -23,7 +23,7 @@ def test_all_but_one_is_not_all():
     claims = claimed(planted(baselines(additive=0.5) | {"ptrag": 0.5}))
     assert claims.outcome == "open"
     standing = claims.standings[0]
-    assert set(standing.beaten) == set(BASELINES) - {"additive"}
+    assert set(standing.beaten) == set(SIX) - {"additive"}
     assert standing.undecided == ("additive",) and standing.standing == "undecided"
     assert standing.hardest.against == "additive"
 
@@ -152,6 +152,12 @@ def test_the_gap_to_the_oracle():
 def test_nothing_is_claimed_without_a_model_or_a_baseline():
     assert claimed(planted({"ptrag": 0.5})).outcome == "none"
     assert claimed(planted(baselines())).outcome == "none"
+
+
+def test_kinds_of_arms():
+    assert kind_of("additive_singles") == kind_of("knn") == "baseline"
+    assert kind_of("oracle") == "ceiling" and kind_of("knn@shuffled") == "negative control"
+    assert kind_of("response_expert") == "model"
 
 
 def test_words_of_the_configuration_are_spelt_out():

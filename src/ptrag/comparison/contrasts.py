@@ -19,7 +19,9 @@ from ptrag.comparison.scale import Scale
 from ptrag.comparison.statistics import Estimate, Sample
 from ptrag.config import EACH_BASELINE, EACH_MODEL, OWN_CONTROLS
 
-BASELINES = ("control", "perturbation_mean", "line_mean", "additive", "ridge", "knn")
+BASELINES = (
+    "control", "perturbation_mean", "line_mean", "additive", "additive_singles", "ridge", "knn",
+)  # fmt: skip
 """The simple baselines: what a model has to beat."""
 
 CEILINGS = ("oracle", "split_half")

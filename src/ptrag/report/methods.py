@@ -13,6 +13,18 @@ from ptrag.evaluation.intervals import CLASSES
 from ptrag.report.gather import Results, Training
 from ptrag.report.numbers import counted, listed
 
+HELD_OUT = {
+    "unseen_combination": "val and test perturbations are held out in {} only, and each is trained "
+    "on in at least one other line",
+    "unseen_perturbation": "val and test perturbations are held out in every line, and are never "
+    "candidates of a retrieval",
+    "unseen_line": "of {} controls alone are known, but for a few validation pairs, and each of "
+    "its perturbations is trained on in another line",
+    "unseen_double": "val and test doubles are held out in every line, with all that contains "
+    "them, and are never candidates of a retrieval",
+}
+"""What each protocol holds out; {} is the target line."""
+
 
 def methods(results: Results) -> list[tuple[str, str]]:
     """Return (heading, paragraph) of each part of the method, in the order of the workflow."""
@@ -58,11 +70,7 @@ def _cells(results: Results) -> str:
 def _splits(results: Results) -> str:
     parts = []
     for split in results.splits.values():
-        if split.protocol == "unseen_combination":
-            held = f"are held out in {split.target} only and trained on in at least one other line"
-        else:
-            held = "are held out in every line, and are never candidates of a retrieval"
-        parts.append(f"{split.name}: val and test perturbations {held}.")
+        parts.append(f"{split.name}: {HELD_OUT[split.protocol].format(split.target)}.")
         if split.dropped:
             parts.append(f"{counted(len(split.dropped), 'listed perturbation')} dropped.")
     return " ".join(
