@@ -42,6 +42,12 @@ def test_a_baseline_better_than_every_model_wins():
     assert {standing.standing for standing in claims.standings} == {"worse"}
 
 
+def test_a_baseline_does_not_win_over_a_model_that_was_not_tested():
+    evaluation = EVALUATION | {"contrasts": [["ptrag", "baselines"]]}
+    scores = planted(baselines(ridge=0.6) | {"ptrag": 0.3, "state": 0.35})
+    assert claimed(scores, evaluation).outcome == "open"
+
+
 def test_two_baselines_that_each_beat_one_model_do_not_win():
     scores = planted(baselines(ridge=0.5, knn=0.45) | {"ptrag": 0.3, "state": 0.5})
     assert claimed(scores).outcome == "open"

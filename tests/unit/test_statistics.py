@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from ptrag.comparison.contrasts import better
 from ptrag.comparison.permutation import EXACT, FLIPS, holm, sign_flip_p, smallest_p
 from ptrag.comparison.statistics import Sample, bootstrap_mean_interval, paired_comparison
 
@@ -148,22 +149,27 @@ def heavy_tails(rng):
 
 def test_effect_interval_and_p_never_disagree_in_sign():
     """Heavy tails: a signed-rank test and a mean often point different ways there."""
-    rng, clear, ranks_disagree = np.random.default_rng(9), 0, 0
+    rng, decided, ranks_disagree = np.random.default_rng(9), 0, 0
     for _ in range(600):
         values, clusters = heavy_tails(rng)
-        result = paired_comparison(values, np.zeros(len(values)), clusters, 400, 0.9)
-        if np.isfinite(result.low):
-            assert result.low <= result.difference <= result.high
-        # the p-value's own direction: the one-sided tests of the same statistic
-        sums = np.bincount(clusters, values)
-        if result.p < 0.1:
-            clear += 1
-            assert np.sign(sums.sum()) == np.sign(result.difference)
-            assert not (result.low > 0 and result.difference < 0)
-            assert not (result.high < 0 and result.difference > 0)
-        ranks = stats.wilcoxon(values).statistic
-        ranks_disagree += (np.median(values) > 0) != (result.difference > 0) and ranks > 0
-    assert clear > 50 and ranks_disagree > 50  # the cases are as hard as they are meant to be
+        sample = Sample({"a": values, "b": np.zeros(len(values))}, clusters, 400, 0.8)
+        estimate, sums = sample.difference("a", "b"), sample.cluster_differences("a", "b")
+        p = sign_flip_p(sums[:, None])[0]
+        if np.isfinite(estimate.low):
+            assert estimate.low <= estimate.value <= estimate.high
+        if len(sums) <= 10:  # all of p is on the side of the difference, and its mirror image
+            signs = np.array(list(product([1, -1], repeat=len(sums))))
+            side = (np.sign(estimate.value) * (signs @ sums) >= abs(sums.sum()) * (1 - 1e-9)).mean()
+            assert p == pytest.approx(2 * side)
+        for higher in (True, False):
+            decision = better(estimate, p, 0.2, higher)
+            if decision != "neither":
+                decided += 1
+                assert (decision == "arm") == ((values.mean() > 0) == higher)
+                assert np.sign(estimate.low) == np.sign(estimate.high) == np.sign(values.mean())
+        up = stats.wilcoxon(values, alternative="greater").pvalue < 0.5
+        ranks_disagree += up != (values.mean() > 0)
+    assert decided > 100 and ranks_disagree > 50  # the cases are as hard as they are meant to be
 
 
 def test_an_error_worse_on_100_of_120_perturbations_is_not_better():

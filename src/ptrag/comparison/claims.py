@@ -201,10 +201,13 @@ class SplitClaims:
 
     @property
     def winning_baseline(self) -> str | None:
-        """The simple baseline of best mean among those that are better than every model."""
-        ran = self.means(self.metric, "baseline").index
-        lost = [set(standing.lost) for standing in self.standings]
-        return next((name for name in ran if lost and all(name in names for names in lost)), None)
+        """The simple baseline of best mean among those that are better than every model that ran."""
+        lost = {standing.arm: standing.lost for standing in self.standings}
+        models = self.means(self.metric, "model").index
+        for name in self.means(self.metric, "baseline").index:
+            if len(models) and all(name in lost.get(model, ()) for model in models):
+                return str(name)
+        return None
 
     @property
     def leader(self) -> AgainstBaselines | None:
