@@ -201,7 +201,7 @@ class SplitClaims:
 
     @property
     def winning_baseline(self) -> str | None:
-        """The simple baseline of best mean among those that are better than every model that ran."""
+        """The simple baseline of best mean among those better than every model that ran."""
         lost = {standing.arm: standing.lost for standing in self.standings}
         models = self.means(self.metric, "model").index
         for name in self.means(self.metric, "baseline").index:
