@@ -8,7 +8,7 @@ EVALUATION = {
 SCORING = {
     key: value
     for key, value in EVALUATION.items()
-    if key not in ("bootstrap", "confidence", "contrasts")
+    if key not in ("bootstrap", "confidence", "primary", "contrasts")
 }
 
 
@@ -76,6 +76,9 @@ rule compare_arms:
         metrics=[
             f"results/{SETTINGS['dataset']}/{run.path}/metrics.tsv" for run in RUNS
         ],
+        histories=[
+            f"results/{SETTINGS['dataset']}/{run.path}/history.tsv" for run in TRAINED
+        ],
     output:
         comparison=report(
             "results/{dataset}/comparison.tsv",
@@ -98,6 +101,7 @@ rule compare_arms:
     params:
         code=code("compare_arms"),
         runs=[(run.split, run.arm, run.seed) for run in RUNS],
+        trained=[(run.split, run.arm) for run in TRAINED],
         split_half="split_half" in SETTINGS["arms"],
         evaluation=EVALUATION,
     script:

@@ -22,6 +22,12 @@ TARGETS = "targets"
 SINGLES = "singles"
 """Of how many genes of a double the single is trained on; missing for one gene."""
 
+METRIC = "metric"
+VALUE = "value"
+FLOOR = "floor"
+CEILING = "ceiling"
+N_PREDICTED = "n_predicted"
+
 PAIR = [CELL_LINE, PERTURBATION]
 """The two columns that name a pair, in every table of pairs."""
 
