@@ -5,14 +5,17 @@ from ptrag.base.logs import rule_log
 with rule_log(snakemake.log[0]):
     from pathlib import Path
 
+    from ptrag.base.files import write_json
     from ptrag.cells.store import CellStore
     from ptrag.prediction.closed_form import ClosedForm, predict_closed_forms
+    from ptrag.prediction.files import PredictionFiles
+    from ptrag.prediction.prediction import predicted_cells
     from ptrag.splits.protocols import read_split
 
     names = snakemake.params.embedding
     embeddings = {Path(file).name: file for file in snakemake.input.embeddings}
     indices = {Path(file).parent.name: Path(file).parent for file in snakemake.input.indices}
-    predict_closed_forms(
+    audit = predict_closed_forms(
         CellStore(snakemake.input.cells),
         read_split(snakemake.input.split),
         [
@@ -21,17 +24,13 @@ with rule_log(snakemake.log[0]):
                 options,
                 embeddings.get(f"{names[arm]}.h5ad"),
                 indices.get(names[arm]) if options.get("rag") else None,
-                predictions,
-                evidence,
+                PredictionFiles.beside(predictions),
             )
-            for (arm, options), predictions, evidence in zip(
-                snakemake.params.arms.items(),
-                snakemake.output.predictions,
-                snakemake.output.evidence,
-                strict=True,
+            for (arm, options), predictions in zip(
+                snakemake.params.arms.items(), snakemake.output.predictions, strict=True
             )
         ],
-        snakemake.params.prediction["cells_per_pair"],
-        snakemake.params.set_size,
+        predicted_cells(snakemake.params.prediction["cells_per_pair"], snakemake.params.set_size),
         snakemake.input.truth or None,
     )
+    write_json(audit, snakemake.output.audit)

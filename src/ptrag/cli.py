@@ -53,7 +53,11 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "--cell-line", default="", metavar="LINE", help="line of the controls (for response_rag)"
     )
-    predict.add_argument("--out", type=Path, required=True, help="h5ad to write")
+    predict.add_argument(
+        "--cells", type=int, metavar="N",
+        help="cells of each perturbation (default: one for each control)",
+    )  # fmt: skip
+    predict.add_argument("--out", type=Path, required=True, help="h5ad of predicted cells to write")
     predict.set_defaults(run=_predict)
 
     _add_evaluate(commands)
@@ -75,12 +79,12 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
         help="score predicted cells of any model against real cells: two h5ad files",
         description="Score predicted cells of any model against real ones. Both files hold log1p "
         "expression in X (counts normalised to one total per cell, then log1p), gene symbols as "
-        "var names and the same obs columns. REAL holds the control cells too; control cells in "
-        "PREDICTED are not used. Every (cell line, perturbation) of PREDICTED is scored against "
-        "the same one in REAL: profiles, deltas, distributions in a PCA of the control cells, "
-        "differential expression against the line's controls, and discrimination among the "
-        "perturbations of a line. Files on other scales, missing genes or unknown labels are "
-        "errors, not numbers.",
+        "var names and the same obs columns. REAL holds the control cells too; where PREDICTED has "
+        "some, its deltas are measured from them. Every (cell line, perturbation) of PREDICTED is "
+        "scored against the same one in REAL: profiles, deltas, distributions in a PCA of the "
+        "control cells, differential expression against the line's controls, and discrimination "
+        "among the perturbations of a line. Files on other scales, missing genes or unknown "
+        "labels are errors, not numbers.",
         epilog="example: ptrag evaluate real.h5ad predicted.h5ad --perturbation gene "
         "--cell-line cell_type --control non-targeting --out metrics.tsv",
     )
@@ -141,11 +145,17 @@ def _arms(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from ptrag.prediction.predict import predict_file
+    from ptrag.prediction.own_controls import predict_file
 
-    predict_file(
-        options.bundle, options.controls, options.perturbations, options.out, options.cell_line
+    files = predict_file(
+        options.bundle,
+        options.controls,
+        options.perturbations,
+        options.out,
+        options.cell_line,
+        options.cells,
     )
+    print(f"predicted cells: {files.cells}\nprofiles: {files.profiles}\nevidence: {files.evidence}")
     return 0
 
 

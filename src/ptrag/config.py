@@ -6,32 +6,20 @@ set's own ``settings:``, and ``override:`` (for the command line).
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ptrag.arms.registry import base_name, embedding_control, load_arm
 from ptrag.base.errors import PtragError, did_you_mean
+from ptrag.base.names import Run
 
-EACH_BASELINE = "baselines"  # in `evaluation.contrasts`: every simple baseline that runs
+#: Words of `evaluation.contrasts`: every model, every simple baseline, an arm's own negative
+#: controls, as far as they run.
+EACH_MODEL, EACH_BASELINE, OWN_CONTROLS = "models", "baselines", "controls"
 SECTIONS = (
     "arms", "seeds", "cells", "embedding", "embeddings", "model", "training", "prediction",
     "evaluation", "search", "arm_options", "resources",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, order=True)
-class Run:
-    """One arm on one split with one seed: a folder of results."""
-
-    split: str
-    arm: str
-    seed: int
-
-    @property
-    def path(self) -> str:
-        """The run's folder, relative to that of its data set."""
-        return f"{self.split}/{self.arm}/seed{self.seed}"
 
 
 def validate(config: dict[str, Any], schema: dict[str, Any], source: str = "config.yaml") -> None:
@@ -149,9 +137,10 @@ def _typed(value: Any) -> Any:
 
 def _check_arms(settings: dict[str, Any], source: str) -> None:
     contrasts = [
-        arm
-        for pair in settings["evaluation"].get("contrasts", [])
-        for arm in (pair[:1] if pair[1] == EACH_BASELINE else pair)
+        name
+        for arm, against in settings["evaluation"]["contrasts"]
+        for name, words in ((arm, (EACH_MODEL,)), (against, (EACH_BASELINE, OWN_CONTROLS)))
+        if name not in words
     ]
     searched = settings["search"]["arm"]
     if searched and load_arm(searched).family != "neural":
@@ -163,6 +152,11 @@ def _check_arms(settings: dict[str, Any], source: str) -> None:
                 f"{source}: arms: {arm!r} has no entry in `arm_options:`; "
                 + did_you_mean(base_name(arm), settings["arm_options"])
             )
+    if ceilings := [arm for arm in contrasts if load_arm(arm).family == "ceiling"]:
+        raise PtragError(
+            f"{source}: evaluation.contrasts: {ceilings[0]!r} predicts nothing that could be "
+            "compared; leave it out"
+        )
     missing = sorted(set(contrasts) - set(settings["arms"]))
     if missing:
         raise PtragError(
@@ -183,9 +177,19 @@ def runs(settings: dict[str, Any]) -> Iterator[Run]:
                 yield Run(split, arm, seed)
 
 
+ARMS_OWN = ("model", "training")
+"""Sections of which an arm's entry of ``arm_options`` may change keys for itself."""
+
+
 def arm_options(settings: dict[str, Any], arm: str) -> dict[str, Any]:
     """Return the options of an arm; a negative control has those of its arm."""
-    return settings["arm_options"][base_name(arm)]
+    entry = settings["arm_options"][base_name(arm)]
+    return {key: value for key, value in entry.items() if key not in ARMS_OWN}
+
+
+def arm_settings(settings: dict[str, Any], arm: str, section: str) -> dict[str, Any]:
+    """Return section ``model`` or ``training`` as an arm has it: its own keys over the shared."""
+    return merge(settings[section], settings["arm_options"][base_name(arm)].get(section, {}))
 
 
 def arm_embedding(settings: dict[str, Any], arm: str) -> str | None:

@@ -26,7 +26,7 @@ from ptrag.base.files import sha256
 from ptrag.cells.controls import CONTROL_PART, GIVEN, deal_controls
 from ptrag.cells.matrix import Block
 from ptrag.cells.source import Source, open_source
-from ptrag.cells.store import new_store, writing
+from ptrag.cells.store_writer import new_store, writing
 
 TARGET = 1e4
 """Counts of a cell after normalisation, before log1p."""

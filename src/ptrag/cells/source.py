@@ -19,7 +19,7 @@ from anndata.io import read_elem
 from ptrag.base.errors import PtragError, did_you_mean
 from ptrag.base.names import CONTROL
 from ptrag.cells.matrix import Csc, Matrix, open_matrix, reading
-from ptrag.cells.store import SINGLE_BATCH
+from ptrag.cells.store_writer import SINGLE_BATCH
 
 _CHUNK_CACHE = 32 << 20  # bytes, so that a chunk that two blocks share is unpacked once
 
