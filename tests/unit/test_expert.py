@@ -18,6 +18,7 @@ from ptrag.arms.catalogue import (
 from ptrag.arms.expert.components import Components
 from ptrag.arms.expert.entries import Entries
 from ptrag.arms.expert.expert import NO_ENTRY, NO_GAIN, UNKNOWN, Expert, fit_expert
+from ptrag.arms.expert.level import Level
 from ptrag.arms.expert.posterior import Kernel, Posterior, Precision, Variances
 from ptrag.arms.expert.sparse import shrunken
 from ptrag.arms.expert.stacking import Stack
@@ -58,7 +59,8 @@ def make(protocol="unseen_combination", weights=MIXTURE, components=False, slope
         slope = np.random.default_rng(2).uniform(0.5, 1.5, len(slope))
     return Expert(
         responses, text, neighbours, 4, shrunken(responses), variances, directions,
-        fit_penalty(responses, text), Stack(dict(weights), slope),
+        fit_penalty(responses, text),
+        Level.fitted(responses) if slopes else Level.plain(responses), Stack(dict(weights), slope),
     )  # fmt: skip
 
 
@@ -78,8 +80,9 @@ def less(expert, rows):
 
 
 def weighing(expert, weights):
-    """The same expert with other weights and slopes of one."""
-    return replace(expert, stack=Stack(weights, np.ones(len(expert.responses.genes))))
+    """The same expert with other weights, slopes of one and means for levels."""
+    stack = Stack(weights, np.ones(len(expert.responses.genes)))
+    return replace(expert, stack=stack, level=Level.plain(expert.responses))
 
 
 def posterior(expert, line, name="text_process"):
@@ -294,7 +297,8 @@ def test_a_reported_deletion_is_what_recomputation_gives(trained, components):
             beyond = 0.7 * (by_component(expert, "b", name, keep, addresses=responses) - mean)
             for member in ("additive", "knn"):
                 beyond += weights[member] * (weighing(rest, {member: 1.0})("b", name).delta - mean)
-            expected = mean + slopes * beyond
+            level = replace(rest, stack=Stack({}, slopes))("b", name).delta
+            expected = level + slopes * beyond
             np.testing.assert_allclose(candidate.without, expected, rtol=1e-6, atol=1e-8)
 
 

@@ -10,7 +10,7 @@ from ptrag.arms.expert.sparse import WIDTHS, Prior, shrunken
 
 
 def test_the_factor_is_the_posterior_mean_by_integration():
-    weights = np.array([0.5, 0, 0.1, 0.2, 0, 0.15, 0.05, 0])
+    weights = np.array([0.5, 0, 0.1, 0.2, 0, 0.15, 0.05, 0, 0, 0])
     prior = Prior(weights)
 
     def density(theta):
@@ -23,10 +23,13 @@ def test_the_factor_is_the_posterior_mean_by_integration():
         mass, _ = quad(lambda t, z=z: density(t) * norm.pdf(z - t), -60, 60, **limits)
         expected = above / (mass + weights[0] * norm.pdf(z))
         assert prior(np.array([z**2]))[0] * z == pytest.approx(expected, rel=1e-6)
+        square, _ = quad(lambda t, z=z: t**2 * density(t) * norm.pdf(z - t), -60, 60, **limits)
+        variance = square / (mass + weights[0] * norm.pdf(z)) - expected**2
+        assert prior.variance(np.array([z**2]))[0] == pytest.approx(variance, rel=1e-5)
 
 
 def test_the_factor_rises_from_noise_to_certainty():
-    prior = Prior(np.array([0.9, 0, 0, 0, 0.05, 0.05, 0, 0]))
+    prior = Prior(np.array([0.9, 0, 0, 0, 0.05, 0.05, 0, 0, 0, 0]))
     factor = prior(np.array([0.0, 1.0, 4.0, 9.0, 100.0]))
     assert (np.diff(factor) > 0).all()
     assert factor[0] < 0.05

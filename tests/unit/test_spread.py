@@ -48,11 +48,11 @@ def test_no_prediction_says_nothing_of_the_sign():
     assert false_sign_rate(np.array([-2.0]), np.ones(1))[0] == pytest.approx(norm.cdf(-2))
 
 
-def test_a_little_known_pair_and_noisy_controls_widen_the_spread():
+def test_a_little_known_pair_and_an_uncertain_level_widen_the_spread():
     spread = Spread(np.array([0.2, 0.4]), 0.1, 2.0)
-    beyond, control = np.array([1.0, 0.0]), np.array([0.3, 0.0])
+    beyond, level = np.array([1.0, 0.0]), np.array([0.09, 0.0])
     expected = np.sqrt([1.5 * 0.2 + 0.1 + 0.09, 1.5 * 0.4])
-    np.testing.assert_allclose(spread.sd(beyond, 3.0, control), expected)
+    np.testing.assert_allclose(spread.sd(beyond, 3.0, level), expected)
 
 
 def test_residuals_within_their_noise_leave_some_spread():

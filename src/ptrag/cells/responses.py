@@ -70,7 +70,7 @@ class Responses:
             delta[i] = treated.mean - untreated.mean
             se[i] = np.sqrt(variance / treated.n + untreated.variance / untreated.n)
             sizes.append(treated.n)
-        entries = pd.DataFrame(pairs, columns=["cell_line", "perturbation"]).assign(n_cells=sizes)
+        entries = pd.DataFrame(pairs, columns=PAIR).assign(**{N_CELLS: sizes})
         return cls(
             store.genes,
             entries,
@@ -174,17 +174,17 @@ class Responses:
     @cached_property
     def perturbations(self) -> list[str]:
         """Perturbations with an entry, sorted."""
-        return sorted(set(self.entries["perturbation"]))
+        return sorted(set(self.entries[PERTURBATION]))
 
     @cached_property
     def line_of(self) -> np.ndarray:
         """(N,) number of each entry's line in :attr:`lines`."""
-        return np.searchsorted(self.lines, self.entries["cell_line"].to_numpy(dtype=str))
+        return np.searchsorted(self.lines, self.entries[CELL_LINE].to_numpy(dtype=str))
 
     @cached_property
     def perturbation_of(self) -> np.ndarray:
         """(N,) number of each entry's perturbation in :attr:`perturbations`."""
-        return np.searchsorted(self.perturbations, self.entries["perturbation"].to_numpy(dtype=str))
+        return np.searchsorted(self.perturbations, self.entries[PERTURBATION].to_numpy(dtype=str))
 
     @property
     def own_variance(self) -> np.ndarray:
@@ -201,14 +201,14 @@ class Responses:
             centred[rows] -= centred[rows].mean(axis=0)
         return centred
 
+    def columns(self, perturbation: str) -> np.ndarray:
+        """Return the columns of a perturbation's genes, as far as they are measured."""
+        genes = [self._column[gene] for gene in perturbation.split("+") if gene in self._column]
+        return np.array(genes, dtype=int)
+
     @cached_property
-    def targets(self) -> list[np.ndarray]:
-        """For each entry the columns of its perturbed genes, as far as they are measured."""
-        column = {gene: i for i, gene in enumerate(self.genes)}
-        return [
-            np.array([column[gene] for gene in name.split("+") if gene in column], dtype=int)
-            for name in self.entries["perturbation"]
-        ]
+    def _column(self) -> dict[str, int]:
+        return {gene: i for i, gene in enumerate(self.genes)}
 
     def number(self, perturbation: str) -> int:
         """Return a perturbation's number in :attr:`perturbations`, -1 if it has no entry."""

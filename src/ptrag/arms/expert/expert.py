@@ -1,8 +1,9 @@
 """The closed-form expert: measured responses, weighted by what leave-one-out finds they are worth.
 
-    δ̂_g(p, t) = m_g(t) + a_g Σ_m w_m (δ̂_mg(p, t) − m_g(t))
+    δ̂_g(p, t) = θ̂_g(t) + a_g Σ_m w_m (δ̂_mg(p, t) − m_g(t))
 
-with m(t) the mean of the line's entries and δ̂_m the members:
+with θ̂ the line's level (:mod:`ptrag.arms.expert.level`), m the mean of its entries, and δ̂_m the
+members:
 
     perturbation_mean, additive, ridge, knn     the simple arms (:mod:`ptrag.arms.simple`)
     process             a Gaussian process on measured deltas (:mod:`ptrag.arms.expert.posterior`)
@@ -14,13 +15,13 @@ and the slopes a are fitted to *exact* leave-one-out predictions of what the pro
 under ``unseen_combination`` an entry of the target line, under ``unseen_perturbation`` all entries
 of a perturbation. Little data must not be over-fitted: from the line's mean, the members are added
 step by step (simple before processes, responses before texts), each step only as far as it is
-confirmed (:mod:`ptrag.arms.expert.stacking`). With w 1 for a simple member and slopes of 1 the
-expert is that arm, without weights it is ``line_mean``.
+confirmed (:mod:`ptrag.arms.expert.stacking`). With w 1 for a simple member, slopes of 1
+and the line's mean for its level the expert is that arm, without weights it is ``line_mean``.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ import numpy as np
 from ptrag.arms.estimate import Candidate, Estimate
 from ptrag.arms.expert.components import Components
 from ptrag.arms.expert.entries import Entries
+from ptrag.arms.expert.level import Level
 from ptrag.arms.expert.members import Mixture, Process, Simple
 from ptrag.arms.expert.posterior import Variances
 from ptrag.arms.expert.sparse import shrunken
@@ -35,6 +37,7 @@ from ptrag.arms.expert.spread import Spread
 from ptrag.arms.expert.stacking import LeftOut, Stack, fit_stack
 from ptrag.arms.expert.variances import fit_variances, fitted_lines, held_out
 from ptrag.arms.simple import coefficients as simple
+from ptrag.arms.simple.line_means import LineMeans, left_out_line_means
 from ptrag.arms.simple.ridge import Regression, fit_penalty
 from ptrag.cells.responses import Responses
 from ptrag.genes.embeddings import Embedding
@@ -48,9 +51,9 @@ STEPS = (
 PROCESSES = ("process", "sparse_process", "text_process")
 DEVIATIONS = "sparse_process"  # mixes deviations from the line's mean; the others, deltas
 
-UNKNOWN = "no measured response and no text: line_mean"
-NO_ENTRY = "no training pair in the line: mean of all lines"
-NO_GAIN = "leave-one-out finds no gain over line_mean"
+UNKNOWN = "no measured response and no text: the level of the line"
+NO_ENTRY = "no training pair in the line: its level is that of other lines"
+NO_GAIN = "leave-one-out finds no gain over the level of the line"
 
 
 @dataclass
@@ -71,6 +74,8 @@ class Expert:
         are solved.
     penalty
         Of the regression.
+    level
+        What all perturbations of a line share.
     stack
         Weights of the members of :data:`STEPS`, a missing one is zero, and slopes.
     spread
@@ -85,6 +90,7 @@ class Expert:
     variances: dict[str, Variances]
     components: Components
     penalty: float
+    level: Level
     stack: Stack
     spread: Spread | None = None
     _members: dict[str, Simple | Process] = field(default_factory=dict, init=False, repr=False)
@@ -93,19 +99,18 @@ class Expert:
         """Predict a pair; its own entry, if it was trained on, does not serve it."""
         keep = np.ones(len(self.responses.entries), bool)
         keep[self.responses.rows(line, perturbation)] = False
-        mean = self.member("line_mean").mixture(line, perturbation, keep)
+        number = self.responses.lines.index(line)
+        shared = _Shared(self, number, self._means.without(np.flatnonzero(~keep)), keep)
         parts = {}
         if self._known(perturbation, keep):
             for name in self.stack.weights:
                 parts[name] = self.member(name).mixture(line, perturbation, keep)
-        delta = self._stacked(mean.delta, {name: part.delta for name, part in parts.items()})
-        candidates = self._candidates(perturbation, mean, parts)
-        return Estimate(
-            delta,
-            candidates if parts else (),
-            self._note(line, perturbation, keep),
-            self._sd(line, delta - mean.delta, parts),
-        )
+        said = {name: part.delta for name, part in parts.items()}
+        beyond = self._beyond(shared.mean, said)
+        delta = shared.level + beyond
+        candidates = self._candidates(perturbation, shared, parts) if parts else ()
+        sd = self._sd(number, beyond, parts)
+        return Estimate(delta, candidates, self._note(line, perturbation, keep), sd)
 
     def leave_one_out(self) -> np.ndarray:
         """(N, G) delta of every entry, predicted without what the protocol would hold out.
@@ -115,16 +120,17 @@ class Expert:
         them.
         """
         groups = held_out(self.responses, self.responses.lines)
-        mean = simple.left_out_line_means(self.responses, groups)
+        mean = left_out_line_means(self.responses, groups)
         said = {name: self.member(name).left_out(groups) for name in self.stack.weights}
-        total, known = self._stacked(mean, said), []
+        beyond, known = self._beyond(mean, said), []
         keep = np.ones(len(self.responses.entries), bool)
         for group in groups:
             keep[group] = False
             known += [self._known(self.responses.pairs[i].perturbation, keep) for i in group]
             keep[group] = True
-        predicted = np.empty_like(total)
-        predicted[np.concatenate(groups)] = np.where(np.array(known)[:, None], total, mean)
+        beyond[~np.array(known)] = 0.0
+        predicted = np.empty_like(beyond)
+        predicted[np.concatenate(groups)] = self.level.left_out(self.responses, groups) + beyond
         return predicted
 
     def left_out(self, name: str, groups: Sequence[np.ndarray], mean: np.ndarray) -> np.ndarray:
@@ -142,6 +148,10 @@ class Expert:
         """Free the memory of the members that are not named; they can be made again."""
         self._members = {name: its for name, its in self._members.items() if name in names}
 
+    @cached_property
+    def _means(self) -> LineMeans:
+        return LineMeans.of_all(self.responses)
+
     @property
     def leading(self) -> str | None:
         """The process with the largest weight, which says how well a pair is known."""
@@ -157,7 +167,6 @@ class Expert:
             measured = Entries.measured(responses)
             return Process(measured, self.text, self.variances[name], self.components)
         coefficients = {
-            "line_mean": lambda line, _, keep: simple.line_mean(responses, line, keep),
             "perturbation_mean": partial(simple.perturbation_mean, responses),
             "additive": partial(simple.additive, responses),
             "ridge": Regression(responses, self.text, self.penalty).coefficients,
@@ -175,31 +184,33 @@ class Expert:
     def _known(self, perturbation: str, keep: np.ndarray) -> bool:
         return perturbation in self.text or self.responses.measures(perturbation, keep)
 
-    def _stacked(self, mean: np.ndarray, said: Mapping[str, np.ndarray]) -> np.ndarray:
-        """(…, G) the mixture of what members say, and of the line's mean."""
+    def _beyond(self, mean: np.ndarray, said: Mapping[str, np.ndarray]) -> np.ndarray:
+        """(…, G) what the mixture of members says beyond the line's mean."""
         beyond = np.zeros_like(mean)
-        for name, its in said.items():
-            beyond += self.stack.weights[name] * (its if name == DEVIATIONS else its - mean)
-        return mean + self.stack.slopes * beyond
+        for name, delta in said.items():
+            beyond += self.stack.weights[name] * (delta if name == DEVIATIONS else delta - mean)
+        return self.stack.slopes * beyond
 
     def _candidates(
-        self, perturbation: str, mean: Mixture, parts: Mapping[str, Mixture]
+        self, perturbation: str, shared: "_Shared", parts: Mapping[str, Mixture]
     ) -> tuple[Candidate, ...]:
         """Return the entries of largest |ω|, and what δ̂ would be had each not been retrieved."""
-        omega, slope = mean.omega.copy(), self.stack.slopes.mean()
+        omega, slope = shared.omega(self.level), self.stack.slopes.mean()
+        mean = shared.omega(Level.plain(self.responses))
         for name, part in parts.items():
-            base = 0.0 if name == DEVIATIONS else mean.omega
+            base = 0.0 if name == DEVIATIONS else mean
             omega += slope * self.stack.weights[name] * (part.omega - base)
         candidates = []
         for j in np.argsort(-np.abs(omega), kind="stable")[: self.k]:
             if omega[j] == 0:
                 break
+            rest = shared.without(j)
             without = {name: part.without(j) for name, part in parts.items()}
             pair = self.responses.pairs[j]
             similarity = self.text.cosine([perturbation], [pair.perturbation])[0, 0]
-            rest = self._stacked(mean.without(j), without)
+            delta = rest.level + self._beyond(rest.mean, without)
             candidates.append(
-                Candidate(pair.perturbation, pair.cell_line, similarity, omega[j], rest)
+                Candidate(pair.perturbation, pair.cell_line, similarity, omega[j], delta)
             )
         return tuple(candidates)
 
@@ -208,7 +219,7 @@ class Expert:
             return None
         leading = parts.get(self.leading)
         variance = leading.variance if leading else self.spread.usual
-        return self.spread.sd(beyond, variance, self.responses.control_se[line])
+        return self.spread.sd(beyond, variance, self.level.variance[line])
 
     def _note(self, line: str, perturbation: str, keep: np.ndarray) -> str:
         if not self._known(perturbation, keep):
@@ -216,6 +227,24 @@ class Expert:
         if not keep[self.responses.rows(line)].any():
             return NO_ENTRY
         return "" if self.stack.weights else NO_GAIN
+
+
+class _Shared:
+    """What all perturbations of a line share, from the entries to keep."""
+
+    def __init__(self, expert: Expert, line: int, means: LineMeans, keep: np.ndarray) -> None:
+        self._expert, self._line, self._means, self._keep = expert, line, means, keep
+        self.mean, self.level = means.mean(line), expert.level.of(line, means)
+
+    def omega(self, level: Level) -> np.ndarray:
+        """(N,) coefficients of the entries in a level."""
+        return level.omega(self._line, self._expert.responses, self._keep)
+
+    def without(self, entry: int) -> "_Shared":
+        """Return what would be shared, had one entry not been retrieved."""
+        keep = self._keep.copy()
+        keep[entry] = False
+        return _Shared(self._expert, self._line, self._means.without([entry]), keep)
 
 
 def fit_expert(
@@ -246,7 +275,7 @@ def fit_expert(
     }
     expert = Expert(
         responses, text, neighbours, options["topk_rag"], sparse, variances,
-        Components.of(responses), fit_penalty(responses, text),
+        Components.of(responses), fit_penalty(responses, text), Level.fitted(responses),
         Stack({}, np.ones(len(responses.genes))),
     )  # fmt: skip
     fit_mixture(expert)
@@ -258,7 +287,7 @@ def fit_mixture(expert: Expert) -> None:
     responses = expert.responses
     groups = held_out(responses, fitted_lines(responses))
     rows = np.concatenate(groups)
-    mean = simple.left_out_line_means(responses, groups)
+    mean = left_out_line_means(responses, groups)
     steps = [
         [name for name in step if name not in PROCESSES or name in expert.variances]
         for step in STEPS

@@ -18,6 +18,7 @@ import pandas as pd
 from ptrag.arms.expert.components import Components
 from ptrag.arms.expert.entries import Entries
 from ptrag.arms.expert.expert import Expert
+from ptrag.arms.expert.level import Level
 from ptrag.arms.expert.posterior import Variances
 from ptrag.arms.expert.spread import Spread
 from ptrag.arms.expert.stacking import Stack
@@ -44,11 +45,13 @@ def write_expert(expert: Expert, path: str | Path) -> None:
             "share": components.share,
         }
         | {f"directions{i}": rows for i, rows in enumerate(components.directions)},
+        "level": {"trust": expert.level.trust, "variance": expert.level.variance},
         "stack": {"slopes": expert.stack.slopes},
     }
     about = {
         "k": expert.k,
         "penalty": float(expert.penalty),
+        "carried": expert.level.carried,
         "neighbours": expert.neighbours.k,
         "groups": len(components.directions),
         "variances": {name: _floats(asdict(of)) for name, of in expert.variances.items()},
@@ -103,6 +106,7 @@ def _expert(arrays: Mapping[str, np.ndarray]) -> Expert:
             components["share"],
         ),
         penalty=about["penalty"],
+        level=Level(about["carried"], **parts["level"]),
         stack=Stack(about["weights"], parts["stack"]["slopes"]),
         spread=Spread(spread["gene"], **about["spread"]) if spread else None,
     )

@@ -22,7 +22,8 @@ from ptrag.arms.expert.entries import Entries
 from ptrag.base.names import N_CELLS
 from ptrag.cells.responses import Responses
 
-WIDTHS = np.array([0.0, 0.0625, 0.25, 1.0, 4.0, 16.0, 64.0, 256.0])  # τ²
+WIDTHS = np.array([0.0, *(4.0**k for k in range(-2, 7))])  # τ²
+FACTORS = WIDTHS / (1 + WIDTHS)
 SAMPLE = 1_000_000  # values that the weights are fitted to, at most
 ROUNDS = 200
 SETTLED = 1e-6  # largest change of a weight in the last round
@@ -73,8 +74,18 @@ class Prior:
 
     def __call__(self, squares: np.ndarray) -> np.ndarray:
         """Return the factor g of z², of the same shape."""
+        return self._share(squares) @ FACTORS
+
+    def variance(self, squares: np.ndarray) -> np.ndarray:
+        """Return the posterior variance of θ, in units of s², of the shape of z²."""
+        share = self._share(squares)
+        mean = share @ FACTORS
+        return share @ FACTORS + squares * (share @ FACTORS**2 - mean**2)
+
+    def _share(self, squares: np.ndarray) -> np.ndarray:
+        """(…, K) r_k of z²."""
         share = self.weights * _likelihood(squares)
-        return share @ (WIDTHS / (1 + WIDTHS)) / share.sum(axis=-1)
+        return share / share.sum(axis=-1, keepdims=True)
 
 
 def _likelihood(squares: np.ndarray) -> np.ndarray:

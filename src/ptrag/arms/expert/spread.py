@@ -7,10 +7,9 @@ line's mean, squared: bold predictions err more.
 
     Var(δ_g − δ̂_g) = α h v_g + β x_g² + c_g²,
 
-with α, β ≥ 0 by least squares over entries and genes, and c_g the standard error of the line's
-given controls, from which all its deltas are measured. v_g is a gene's mean squared residual less
-noise, shrunk towards the mean over genes by its standard error. A standard error of residuals
-instead of their variance would be too narrow: nothing here shrinks with the number of entries.
+with α, β ≥ 0 by least squares over entries and genes, and c_g² the variance of the line's level
+(:mod:`ptrag.arms.expert.level`), which no leaving out can show. v_g is a gene's mean squared
+residual less noise, shrunk towards the mean over genes by its standard error.
 
 With a normal distribution of that width the local false-sign rate, the probability that the gene
 does not move to the predicted side, is Φ(−|δ̂_g| / σ_g), and the gene moves as predicted with
@@ -73,7 +72,7 @@ class Spread:
         alpha = max(alpha, LEAST)
         return cls(alpha * gene.reshape(n_genes), float(growth), usual)
 
-    def sd(self, beyond: np.ndarray, variance: float, control_se: np.ndarray) -> np.ndarray:
+    def sd(self, beyond: np.ndarray, variance: float, level: np.ndarray) -> np.ndarray:
         """(G,) standard deviation of a pair's true delta about the prediction.
 
         Parameters
@@ -82,11 +81,11 @@ class Spread:
             (G,) predicted delta less the line's mean.
         variance
             Of the process for this pair.
-        control_se
-            (G,) standard error of the line's given controls.
+        level
+            (G,) variance of the line's level.
         """
         known = variance / self.usual if self.usual > 0 else 1.0
-        return np.sqrt(known * self.gene + self.growth * beyond**2 + control_se**2)
+        return np.sqrt(known * self.gene + self.growth * beyond**2 + level)
 
 
 def false_sign_rate(delta: np.ndarray, sd: np.ndarray) -> np.ndarray:

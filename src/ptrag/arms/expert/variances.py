@@ -18,7 +18,7 @@ from scipy.optimize import minimize
 
 from ptrag.arms.expert.entries import Entries
 from ptrag.arms.expert.posterior import Kernel, Posterior, Variances
-from ptrag.arms.simple.coefficients import left_out_line_means
+from ptrag.arms.simple.line_means import left_out_line_means
 from ptrag.cells.responses import Responses
 from ptrag.retrieval.similarity import TextSimilarity
 

@@ -3,8 +3,6 @@
 Each takes a mask of the entries it may use, so that leaving one out is asking again without it.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from ptrag.cells.responses import Responses
@@ -29,27 +27,6 @@ def line_mean(responses: Responses, line: str, keep: np.ndarray) -> np.ndarray:
     """
     here = keep & _in_line(responses, line)
     return _equal(here if here.any() else keep)
-
-
-def left_out_line_means(responses: Responses, groups: Sequence[np.ndarray]) -> np.ndarray:
-    """(n, G) :func:`line_mean` for the entries of ``groups``, each without its group.
-
-    By taking from sums: what ``line_mean`` gives with a mask that leaves out the group.
-    """
-    n_lines = len(responses.lines)
-    totals = np.zeros((n_lines, len(responses.genes)))
-    np.add.at(totals, responses.line_of, responses.delta)
-    counts = np.bincount(responses.line_of, minlength=n_lines)
-    means = []
-    for group in groups:
-        delta, of = responses.delta[group], responses.line_of[group]
-        for line in of:
-            here = of == line
-            total, count = totals[line] - delta[here].sum(axis=0), counts[line] - here.sum()
-            if count == 0:  # the line has no other entry: all that are kept
-                total, count = totals.sum(axis=0) - delta.sum(axis=0), counts.sum() - len(group)
-            means.append(total / max(count, 1))
-    return np.array(means)
 
 
 def perturbation_mean(
