@@ -12,7 +12,7 @@ def draw(seed, sparse, n=300, n_genes=200):
     moving = rng.random((n, n_genes)) < (0.1 if sparse else 1.0)
     truth = np.where(moving, rng.normal(size=moving.shape), 0.0)
     predicted = truth * rng.random(truth.shape) + 0.3 * rng.normal(size=truth.shape)
-    sd = np.full(truth.shape, 0.7)
+    sd = np.full(truth.shape, np.std(truth - predicted))
     error = rng.uniform(0.2, 0.5, truth.shape)
     measured = truth + error * rng.normal(size=truth.shape)
     return truth, predicted, sd, measured, error
@@ -30,7 +30,8 @@ def test_realised_rates_are_at_most_the_nominal_ones(sparse):
         if sure.any():
             assert wrong[sure].mean() <= nominal
     assert (rate <= 0.3).mean() > (0.001 if sparse else 0.3)  # it does say something
-    assert wrong.mean() == pytest.approx(rate.mean(), abs=0.08)
+    if not sparse:
+        assert wrong.mean() == pytest.approx(rate.mean(), abs=0.05)
 
 
 def test_a_normal_distribution_would_be_wrong_where_responses_are_sparse():
