@@ -31,6 +31,7 @@ def fit(
 
     from ptrag.arms.estimate import Estimate
     from ptrag.base.errors import PtragError
+    from ptrag.base.names import PAIR
 
     path = options.get("truth")
     if not path:
@@ -41,14 +42,8 @@ def fit(
     if missing := sorted(set(responses.genes) - set(data.var_names)):
         raise PtragError(f"{path}: has no gene {missing[0]!r}; simulate the screen again")
     genes = data.var_names.get_indexer(responses.genes)
-    row = {
-        pair: i
-        for i, pair in enumerate(
-            zip(
-                data.obs["cell_line"].astype(str), data.obs["perturbation"].astype(str), strict=True
-            )
-        )
-    }
+    pairs = data.obs[PAIR].astype(str).itertuples(index=False, name=None)
+    row = {pair: i for i, pair in enumerate(pairs)}
     truth = np.asarray(data.X, np.float64)[:, genes]
 
     def predict(line: str, perturbation: str) -> Estimate:
