@@ -20,8 +20,8 @@ fifths), and nothing jumps: c is continuous in the data. James and Stein's posit
 
 **Slopes.** Genes differ in how far their response carries over: a_g is a random effect about 1
 (about what is best for all genes alike, which the weights have settled), shrunk by its own standard
-error, with the variance between genes by the method of moments; the step from slope one to these is then
-taken by the same rule.
+error, with the variance between genes by the method of moments; the step from slope one to these is
+then taken by the same rule.
 
 Origin: stacking, Wolpert (1992), Breiman (1996); James & Stein (1961); random effects by moments,
 DerSimonian & Laird (1986).
