@@ -82,9 +82,7 @@ rule build_cells:
                 "simulated",
             )
         },
-        cells={
-            key: SETTINGS["cells"][key] for key in ("genes", "n_genes", "yardstick")
-        },
+        cells={key: SETTINGS["cells"][key] for key in ("genes", "n_genes", "yardstick")},
     script:
         "../../src/build_cells.py"
 

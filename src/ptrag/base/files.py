@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ptrag.base.errors import PtragError
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -30,7 +32,15 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 def sha256(path: str | Path) -> str:
-    """Return the SHA-256 of a file as hex digits, read in chunks."""
+    """Return the SHA-256 of a file as hex digits, read in chunks.
+
+    Of a folder (a zarr) it is that of the sorted names and checksums of all files in it.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = sorted(part for part in path.rglob("*") if part.is_file())
+        lines = [f"{part.relative_to(path).as_posix()} {sha256(part)}" for part in files]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
@@ -60,5 +70,14 @@ def write_json(content: Any, path: str | Path) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(Path(path).read_text())
+    """Read a JSON file, with or without a byte order mark.
+
+    Raises
+    ------
+    PtragError
+        If it is no JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise PtragError(f"{path}: is no JSON ({error}); mend the file") from None
