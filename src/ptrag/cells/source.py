@@ -310,7 +310,7 @@ def _obsm_genes(
     if len(columns) != matrix.shape[1]:
         raise PtragError(
             f"{file.path}: matrix: the {matrix.shape[1]} columns of {matrix.key} have no names; "
-            f"mark as many genes in var['highly_variable'] ({int(chosen.sum())} of {len(index)} now) or "
-            f"name them in uns/{named}"
+            f"mark as many genes in var['highly_variable'] ({int(chosen.sum())} of {len(index)} "
+            f"now) or name them in uns/{named}"
         )
     return columns
