@@ -219,14 +219,17 @@ def _labelled(
 
 
 def _perturbations(labels: pd.Series, names: Names, twins: str, where: str) -> dict[str, Named]:
-    """Return the name of every label, most frequent label first."""
+    """Return the name of every label; what is no gene has the spelling of most cells."""
     result: dict[str, Named] = {}
+    own_spelling: dict[str, str] = {}
     spellings: dict[str, dict[str, None]] = defaultdict(dict)
-    for label in labels.value_counts().index:
+    for label in labels.value_counts().index:  # most frequent first
         try:
-            result[label] = names.perturbation(label)
-            if result[label].name != CONTROL:
-                spellings[result[label].name][names.raw(label)] = None
+            named = names.perturbation(label)
+            name = own_spelling.setdefault(named.name.casefold(), named.name)
+            result[label] = named._replace(name=name)
+            if name != CONTROL:
+                spellings[name][names.raw(label)] = None
         except PtragError as error:
             raise PtragError(f"{where}: {error}") from None
     several = {name: list(raw) for name, raw in spellings.items() if len(raw) > 1}

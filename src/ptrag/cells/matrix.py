@@ -9,7 +9,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -250,7 +250,6 @@ def open_matrix(path: Path, key: str, node: Node, scratch: Path) -> Matrix | Non
         A folder for a temporary file of up to 12 bytes per stored value, needed by
         matrices compressed by columns alone.
     """
-    _need_filters(path, node)
     if isinstance(node, h5py.Dataset | zarr.Array):
         return Dense(path, key, node) if node.ndim == 2 and node.dtype.kind in "fiub" else None
     layout = node.attrs.get("encoding-type") or node.attrs.get("h5sparse_format")
@@ -262,26 +261,6 @@ def open_matrix(path: Path, key: str, node: Node, scratch: Path) -> Matrix | Non
         case "dataframe":
             return Columns(path, key, node)
     return TenX(path, key, node) if "barcodes" in node else None
-
-
-def _need_filters(path: Path, node: Node) -> None:
-    """Make HDF5 able to unpack a matrix: zstd, blosc and others come with hdf5plugin."""
-    parts = list(node.values()) if isinstance(node, h5py.Group) else [node]
-    for part in parts:
-        if not isinstance(part, h5py.Dataset):
-            continue
-        layout = part.id.get_create_plist()
-        for code, _, _, name in map(layout.get_filter, range(layout.get_nfilters())):
-            if h5py.h5z.filter_avail(code):
-                continue
-            with suppress(ImportError):
-                import hdf5plugin  # noqa: F401 - registers its filters
-            if not h5py.h5z.filter_avail(code):
-                shown = name.decode(errors="replace").split(";")[0] or f"number {code}"
-                raise PtragError(
-                    f"{path}: is compressed by the HDF5 filter '{shown}', which is not installed; "
-                    "pip install hdf5plugin, or write the file again with compression='gzip'"
-                )
 
 
 @contextmanager

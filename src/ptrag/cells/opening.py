@@ -7,7 +7,7 @@ an h5mu, and 10x h5. Names in one line what it cannot read. Expression is never 
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +78,7 @@ class OpenFile:
             f"{room}/{name}" for room in ("layers", "obsm") for name in self.group.get(room, ())
         ]
         raw = self.group.get("raw")
-        return [*keys, "raw/X"] if raw is not None and "X" in raw else keys
+        return [*keys, "raw/X"] if hasattr(raw, "keys") and "X" in raw else keys
 
     def node(self, key: str) -> Node:
         """Return a matrix's node.
@@ -143,6 +143,7 @@ def open_cells(path: str | Path) -> Iterator[OpenFile]:
         file = h5py.File(path, "r", rdcc_nbytes=_CHUNK_CACHE)
     with file:
         with reading(path):
+            _need_filters(path, file)
             opened = _opened(path, file)
         yield opened
 
@@ -160,6 +161,36 @@ def _refuse_others(path: Path) -> None:
             raise PtragError(f"{path}: {reason}")
     kind = "is empty" if not start else "is no h5ad (HDF5) file"
     raise PtragError(f"{path}: {kind}; check `file`, or fetch it again")
+
+
+def _need_filters(path: Path, file: h5py.File) -> None:
+    """Make HDF5 able to unpack a file: zstd, blosc and others come with hdf5plugin.
+
+    Raises
+    ------
+    PtragError
+        That names a filter which is not installed.
+    """
+    unknown: dict[int, str] = {}
+
+    def look(name: str, node: Node) -> None:
+        if not isinstance(node, h5py.Dataset):
+            return
+        layout = node.id.get_create_plist()
+        for code, _, _, label in map(layout.get_filter, range(layout.get_nfilters())):
+            if not h5py.h5z.filter_avail(code):
+                unknown[code] = label.decode(errors="replace").split(";")[0] or f"number {code}"
+
+    file.visititems(look)
+    if unknown:
+        with suppress(ImportError):
+            import hdf5plugin  # noqa: F401 - registers its filters
+    for code, label in unknown.items():
+        if not h5py.h5z.filter_avail(code):
+            raise PtragError(
+                f"{path}: is compressed by the HDF5 filter '{label}', which is not installed; "
+                "pip install hdf5plugin, or write the file again with compression='gzip'"
+            )
 
 
 def _open_zarr(path: Path) -> Iterator[OpenFile]:

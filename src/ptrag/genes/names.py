@@ -180,11 +180,15 @@ class Names:
         return Named(text, UNKNOWN)
 
     def identity(self, perturbation: str) -> str:
-        """Return the name of a perturbation, or its tidied self where it cannot be read as one."""
+        """Return what two names of one perturbation have in common, to compare them by.
+
+        Its name without case, since what is no gene of the table has no spelling of its own; or
+        its tidied self where it cannot be read as a perturbation.
+        """
         try:
-            return self.perturbation(perturbation).name
+            return self.perturbation(perturbation).name.casefold()
         except PtragError:
-            return tidy(perturbation)
+            return tidy(perturbation).casefold()
 
     def match(self, asked: Iterable[str], known: Iterable[str]) -> dict[str, str]:
         """Find what a list asks for among known perturbations, by identity.
@@ -202,14 +206,16 @@ class Names:
         return {name: match for name, match in names.items() if match is not None}
 
     def possible_genes(self, perturbation: str) -> frozenset[str]:
-        """Return every gene that a perturbation may mean: of an ambiguous part, all its bearers.
+        """Return every gene that a perturbation may mean, without case: of an ambiguous part, all
+        its bearers.
 
         For audits: two perturbations without a common possible gene are surely different.
         """
         genes: set[str] = set()
-        for part in self.identity(perturbation).split("+"):
+        for part in tidy(perturbation).split("+"):
             named = self.gene(part)
-            genes |= set(self.symbols.bearers(part)) if named.how == AMBIGUOUS else {named.name}
+            bearers = self.symbols.bearers(named.name) if named.how == AMBIGUOUS else [named.name]
+            genes.update(name.casefold() for name in bearers)
         return frozenset(genes)
 
     def _inside(self, text: str) -> str | None:
