@@ -17,7 +17,7 @@ from ptrag.cells.store import CellStore, new_store
 from ptrag.training.data import Steps
 
 PAIRS, CELLS = 256, 64  # measured pairs and the cells of each
-CONTROLS = 4096
+CONTROLS = 8192  # half of them given
 KNOWN, FEATURES = 2000, 1536  # perturbations with a vector, and its size, as GenePT's
 
 

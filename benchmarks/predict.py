@@ -9,9 +9,10 @@ from child import child, timed
 from made import Sizes, network, perturbations
 
 from ptrag.arms.neural.networks import Batch
-from ptrag.base.names import CONTROL
+from ptrag.cells.controls import GIVEN
 from ptrag.cells.store import CellStore
-from ptrag.prediction.predictor import Predictor
+from ptrag.prediction.network import NetworkPredictor
+from ptrag.prediction.prediction import GivenControls
 
 
 def case(
@@ -23,17 +24,19 @@ def case(
     at, there = Sizes(*sizes), CellStore(Path(store))
     known = perturbations(at.candidates)
     made = network("ptrag", at, len(there.batches))
-    controls = there.controls(there.lines[0])
-    rows = np.arange(cells) % len(controls)
+    controls = GivenControls.of_store(there, there.lines[0])
+    rows = np.arange(cells) % len(controls.cells)
     if form == "ours":
         about = {
             "genes": there.genes, "lines": there.lines, "batches": there.batches, "seed": 0,
             "training": {"set_size": at.set_size},
         }  # fmt: skip
-        predictor = Predictor(made, known, about, torch.device(device))
+        predictor = NetworkPredictor(made, known, about, torch.device(device))
+        query = predictor._looked_up(known.number("P0001"))
 
         def work() -> None:
-            predictor.predict_cells(np.asarray(controls[rows]), "P0001")
+            with torch.inference_mode():  # what `predict` does, without profile and evidence
+                predictor._run(controls, rows, query, ("gates",))
     else:
         work = one_set_at_a_time(made, there, known, rows, at.set_size)
     return timed(work, repeats, device) | {"cells": cells}
@@ -44,7 +47,7 @@ def one_set_at_a_time(made: Any, store: CellStore, known: Any, rows: np.ndarray,
     from direct import DirectNetwork, read
 
     made = DirectNetwork(made).eval()
-    first = store.rows(store.lines[0], CONTROL).start
+    first = store.control_rows(store.lines[0], GIVEN).start
     distinct, query, candidates = known.look_up(np.array([1]))
     features = torch.from_numpy(known.features[distinct])
     query, candidates = torch.from_numpy(query), torch.from_numpy(candidates)

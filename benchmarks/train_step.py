@@ -13,12 +13,19 @@ from torch.utils.data import default_convert
 from ptrag.arms.neural.networks import Network
 from ptrag.base.memory import keep_freed_memory
 from ptrag.cells.store import CellStore
+from ptrag.training.job import TrainingJob
 from ptrag.training.module import TrainingModule
 
-TRAINING = {
-    "learning_rate": 1e-3, "schedule": "constant", "published": True, "max_steps": 10**6,
-}  # fmt: skip
-CLIP, SPARSITY = 10.0, 0.1
+NOWHERE = Path("nowhere")
+JOB = TrainingJob(
+    arm="ptrag", seed=0, cells=NOWHERE, split=NOWHERE, embedding=None, index=None,
+    options={"gumbel_sparsity_loss": True, "gumbel_sparsity_weight": 0.1}, model={},
+    training={
+        "learning_rate": 1e-3, "schedule": "constant", "published": True, "max_steps": 10**6,
+    },
+    bundle=NOWHERE, history=NOWHERE,
+)  # fmt: skip
+CLIP = 10.0
 
 
 def ours(
@@ -30,7 +37,7 @@ def ours(
     precision: str,
 ) -> tuple[Any, Any]:
     """Return the package's step, and the part of it that only gets data."""
-    module = TrainingModule(made, store, features, TRAINING, SPARSITY, seed=0).to(device)
+    module = TrainingModule(JOB, made, store, features).to(device)
     module.on_fit_start()
     optimizer = module.configure_optimizers()
     numbers = iter(range(10**6))
@@ -79,7 +86,7 @@ def direct(
         batch, observed = data()
         predicted = made(batch)
         loss = energy_distance(predicted.cells, observed).mean()
-        finish(loss + SPARSITY * predicted.gates.mean(), optimizer, made)
+        finish(loss + JOB.sparsity * predicted.gates.mean(), optimizer, made)
 
     return step, data
 

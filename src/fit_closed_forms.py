@@ -7,6 +7,8 @@ with rule_log(snakemake.log[0]):
 
     from ptrag.cells.store import CellStore
     from ptrag.prediction.closed_form import ClosedForm, predict_closed_forms
+    from ptrag.prediction.files import PredictionFiles
+    from ptrag.prediction.prediction import predicted_cells
     from ptrag.splits.protocols import read_split
 
     names = snakemake.params.embedding
@@ -21,17 +23,12 @@ with rule_log(snakemake.log[0]):
                 options,
                 embeddings.get(f"{names[arm]}.h5ad"),
                 indices.get(names[arm]) if options.get("rag") else None,
-                predictions,
-                evidence,
+                PredictionFiles.beside(predictions),
             )
-            for (arm, options), predictions, evidence in zip(
-                snakemake.params.arms.items(),
-                snakemake.output.predictions,
-                snakemake.output.evidence,
-                strict=True,
+            for (arm, options), predictions in zip(
+                snakemake.params.arms.items(), snakemake.output.predictions, strict=True
             )
         ],
-        snakemake.params.prediction["cells_per_pair"],
-        snakemake.params.set_size,
+        predicted_cells(snakemake.params.prediction["cells_per_pair"], snakemake.params.set_size),
         snakemake.input.truth or None,
     )

@@ -10,14 +10,16 @@ with rule_log(snakemake.log[0]):
 
     from ptrag.cells.store import CellStore
     from ptrag.prediction.bundle import load_bundle
-    from ptrag.prediction.predict import predict_neural
+    from ptrag.prediction.files import PredictionFiles
+    from ptrag.prediction.network import predict_with_bundle
     from ptrag.splits.protocols import read_split
 
-    predict_neural(
+    predict_with_bundle(
         load_bundle(Path(snakemake.input.bundle).parent),
         CellStore(snakemake.input.cells),
         read_split(snakemake.input.split),
-        snakemake.params.prediction,
-        snakemake.output.predictions,
-        snakemake.output.evidence,
+        snakemake.params.prediction["cells_per_pair"],
+        PredictionFiles(
+            snakemake.output.profiles, snakemake.output.cells, snakemake.output.evidence
+        ),
     )

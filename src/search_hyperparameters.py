@@ -5,19 +5,15 @@ from ptrag.base.logs import rule_log
 with rule_log(snakemake.log[0]):
     from pathlib import Path
 
+    from ptrag.training.job import TrainingJob
     from ptrag.training.search import search
 
-    embedding, index = (list(snakemake.input.get(key, [])) for key in ("embedding", "index"))
+    table = Path(snakemake.output.table)
     search(
-        {
-            "cells": snakemake.input.cells,
-            "split": snakemake.input.split,
-            "embedding": embedding[0] if embedding else None,
-            "index": Path(index[0]).parent if index else None,
-        },
-        snakemake.wildcards.arm,
-        {key: snakemake.params[key] for key in ("options", "model", "training")},
+        TrainingJob.of_rule(
+            snakemake, seed=0, bundle=table.with_suffix(""), history=table.with_suffix("")
+        ),
         snakemake.params.search,
-        snakemake.output.table,
+        table,
         snakemake.output.best,
     )

@@ -9,19 +9,14 @@ from ptrag.base.logs import rule_log
 with rule_log(snakemake.log[0]):
     from pathlib import Path
 
+    from ptrag.training.job import TrainingJob
     from ptrag.training.run import train
 
-    embedding, index = (list(snakemake.input.get(key, [])) for key in ("embedding", "index"))
     train(
-        snakemake.input.cells,
-        snakemake.input.split,
-        embedding[0] if embedding else None,
-        Path(index[0]).parent if index else None,
-        snakemake.wildcards.arm,
-        snakemake.params.options,
-        snakemake.params.model,
-        snakemake.params.training,
-        int(snakemake.wildcards.seed),
-        Path(snakemake.output.bundle).parent,
-        snakemake.output.history,
+        TrainingJob.of_rule(
+            snakemake,
+            seed=int(snakemake.wildcards.seed),
+            bundle=Path(snakemake.output.bundle).parent,
+            history=Path(snakemake.output.history),
+        )
     )

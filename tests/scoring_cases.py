@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 
 from ptrag.cells.store import CellStore, write_store
-from ptrag.prediction.files import new_predictions, prediction_tasks
 from ptrag.splits.protocols import draw_split, read_split, write_split
 
 LINES = ("a", "b")
@@ -48,13 +47,3 @@ def make_split(folder, store, seed=1, min_cells=5):
         folder / "split.tsv",
     )
     return read_split(folder / "split.tsv")
-
-
-def write_predictions(path, store, split, predict, cells_per_pair=32):
-    """Write predictions in which ``predict(line, perturbation, controls)`` gives the cells."""
-    pairs = [*split.pairs("val"), *split.pairs("test")]
-    tasks = prediction_tasks(store, pairs, cells_per_pair, 32)
-    with new_predictions(path, store, tasks, arm="x", seed=0) as write:
-        for task in tasks:
-            write(predict(task.cell_line, task.perturbation, store.X[task.rows]))
-    return path

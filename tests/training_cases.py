@@ -6,6 +6,7 @@ from scoring_cases import make_split, make_store
 
 from ptrag.genes.embeddings import Embedding, write_embedding
 from ptrag.retrieval.index import build_index
+from ptrag.training.job import TrainingJob
 
 MODEL = {
     "hidden": 12, "layers": 1, "heads": 2, "head_size": 4, "feed_forward": 16, "causal": True,
@@ -31,3 +32,14 @@ def make_home(folder, *, n_cells=12, n_controls=30):
     write_embedding(embedding, folder / "text.h5ad")
     build_index(embedding, split, 4, folder / "index")
     return folder
+
+
+def make_job(home, folder, arm, options, seed=1, **training):
+    """The job of an arm on what :func:`make_home` wrote, with its run in ``folder``."""
+    return TrainingJob(
+        arm=arm, seed=seed, cells=home / "cells.h5ad", split=home / "split.tsv",
+        embedding=home / "text.h5ad" if options.get("use_genept") else None,
+        index=home / "index" if options.get("rag") else None,
+        options=options, model=MODEL, training=TRAINING | training,
+        bundle=folder / "bundle", history=folder / "history.tsv",
+    )  # fmt: skip

@@ -53,7 +53,11 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "--cell-line", default="", metavar="LINE", help="line of the controls (for response_rag)"
     )
-    predict.add_argument("--out", type=Path, required=True, help="h5ad to write")
+    predict.add_argument(
+        "--cells", type=int, metavar="N",
+        help="cells of each perturbation (default: one for each control)",
+    )  # fmt: skip
+    predict.add_argument("--out", type=Path, required=True, help="h5ad of predicted cells to write")
     predict.set_defaults(run=_predict)
 
     _add_evaluate(commands)
@@ -141,11 +145,17 @@ def _arms(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from ptrag.prediction.predict import predict_file
+    from ptrag.prediction.own_controls import predict_file
 
-    predict_file(
-        options.bundle, options.controls, options.perturbations, options.out, options.cell_line
+    files = predict_file(
+        options.bundle,
+        options.controls,
+        options.perturbations,
+        options.out,
+        options.cell_line,
+        options.cells,
     )
+    print(f"predicted cells: {files.cells}\nprofiles: {files.profiles}\nevidence: {files.evidence}")
     return 0
 
 

@@ -6,32 +6,18 @@ set's own ``settings:``, and ``override:`` (for the command line).
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ptrag.arms.registry import base_name, embedding_control, load_arm
 from ptrag.base.errors import PtragError, did_you_mean
+from ptrag.base.names import Run
 
 EACH_BASELINE = "baselines"  # in `evaluation.contrasts`: every simple baseline that runs
 SECTIONS = (
     "arms", "seeds", "cells", "embedding", "embeddings", "model", "training", "prediction",
     "evaluation", "search", "arm_options", "resources",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, order=True)
-class Run:
-    """One arm on one split with one seed: a folder of results."""
-
-    split: str
-    arm: str
-    seed: int
-
-    @property
-    def path(self) -> str:
-        """The run's folder, relative to that of its data set."""
-        return f"{self.split}/{self.arm}/seed{self.seed}"
 
 
 def validate(config: dict[str, Any], schema: dict[str, Any], source: str = "config.yaml") -> None:
@@ -183,9 +169,19 @@ def runs(settings: dict[str, Any]) -> Iterator[Run]:
                 yield Run(split, arm, seed)
 
 
+ARMS_OWN = ("model", "training")
+"""Sections of which an arm's entry of ``arm_options`` may change keys for itself."""
+
+
 def arm_options(settings: dict[str, Any], arm: str) -> dict[str, Any]:
     """Return the options of an arm; ``ptrag@shuffled`` has those of ``ptrag``."""
-    return settings["arm_options"][base_name(arm)]
+    entry = settings["arm_options"][base_name(arm)]
+    return {key: value for key, value in entry.items() if key not in ARMS_OWN}
+
+
+def arm_settings(settings: dict[str, Any], arm: str, section: str) -> dict[str, Any]:
+    """Return section ``model`` or ``training`` as an arm has it: its own keys over the shared."""
+    return merge(settings[section], settings["arm_options"][base_name(arm)].get(section, {}))
 
 
 def arm_embedding(settings: dict[str, Any], arm: str) -> str | None:

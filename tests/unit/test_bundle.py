@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 
 import numpy as np
@@ -13,17 +14,19 @@ from ptrag.base.errors import PtragError
 from ptrag.base.files import sha256
 from ptrag.cells.store import CellStore
 from ptrag.prediction.bundle import load_bundle, write_bundle
+from ptrag.prediction.prediction import GivenControls
 
 
 @pytest.mark.parametrize("arm", list(OPTIONS))
 def test_a_bundle_is_enough_by_itself(arm, tmp_path):
     made = make_bundle(tmp_path / "made", arm)
-    controls = np.random.default_rng(0).random((9, G), dtype=np.float32)
-    before = load_bundle(made, "cpu").predict_cells(controls, "A")
+    cells = np.random.default_rng(0).random((9, G), dtype=np.float32)
+    given = GivenControls("", cells, [f"c{i}" for i in range(9)])
+    before = load_bundle(made, "cpu").predict(given, "A").cells
     moved = shutil.move(made, tmp_path / "elsewhere")
     shutil.rmtree(tmp_path / "made")
     predictor = load_bundle(moved, "cpu")
-    np.testing.assert_array_equal(predictor.predict_cells(controls, "A"), before)
+    np.testing.assert_array_equal(predictor.predict(given, "A").cells, before)
     assert predictor.genes == [f"G{i}" for i in range(G)]
     assert predictor.about["scale"] == "log1p"
     assert predictor.about["simulated"] is True
@@ -126,3 +129,13 @@ def test_what_is_no_bundle_is_said_in_one_line(content, message, tmp_path):
     with pytest.raises(PtragError, match=message) as caught:
         load_bundle(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_colleagues_can_read_every_file(tmp_path):
+    before = os.umask(0o022)
+    try:
+        made = make_bundle(tmp_path, "ptrag")
+    finally:
+        os.umask(before)
+    files = [path for path in made.rglob("*") if path.is_file()]
+    assert {oct(path.stat().st_mode & 0o777) for path in files} == {"0o644"}

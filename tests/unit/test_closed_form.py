@@ -8,12 +8,14 @@ from response_cases import draw_embedding
 from ptrag.arms.registry import load_arm
 from ptrag.base.errors import PtragError
 from ptrag.base.files import read_table
+from ptrag.cells.controls import GIVEN
 from ptrag.cells.preprocess import build_cells
 from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
 from ptrag.genes.embeddings import Embedding, read_embedding, write_embedding
 from ptrag.prediction.closed_form import ClosedForm, predict_closed_forms
-from ptrag.prediction.files import EVIDENCE
+from ptrag.prediction.files import PredictionFiles
+from ptrag.prediction.prediction import EVIDENCE
 from ptrag.retrieval.index import build_index, read_neighbours
 from ptrag.simulate.screen import simulate_screen
 from ptrag.splits.protocols import Split, draw_split
@@ -57,39 +59,76 @@ def screen(tmp_path_factory):
     return folder, store, split, names[-1]
 
 
-def test_predicted_means_are_those_of_the_estimates(screen, tmp_path):
-    folder, store, split, nameless = screen
-    forms = [
+def forms_of(folder, out):
+    return [
         ClosedForm(
             arm, OPTIONS, folder / "text.h5ad" if reads else None,
             folder / "index" if reads else None,
-            tmp_path / f"{arm}.h5ad", tmp_path / f"{arm}.tsv",
+            PredictionFiles.beside(out / arm / "predictions.h5ad"),
         )
         for arm, reads in ARMS.items()
     ]  # fmt: skip
-    predict_closed_forms(store, split, forms, 8, 8, folder / "truth.h5ad")
+
+
+@pytest.fixture(scope="module")
+def predicted(screen, tmp_path_factory):
+    folder, store, split, _ = screen
+    forms = forms_of(folder, tmp_path_factory.mktemp("predicted"))
+    predict_closed_forms(store, split, forms, 8, folder / "truth.h5ad")
+    return forms
+
+
+@pytest.fixture(scope="module")
+def estimates(screen):
+    """Each arm's estimate of a pair, asked for without the prediction room."""
+    folder, store, split, _ = screen
     responses = Responses.measured(store, split)
-    for form in forms:
-        data = anndata.read_h5ad(form.predictions)
-        embedding = form.embedding and read_embedding(form.embedding)
-        predict = load_arm(form.arm).fit(
-            responses, embedding, form.index and read_neighbours(form.index),
+    return {
+        arm: load_arm(arm).fit(
+            responses, read_embedding(folder / "text.h5ad") if reads else None,
+            read_neighbours(folder / "index") if reads else None,
             OPTIONS | {"truth": folder / "truth.h5ad"},
-        )  # fmt: skip
-        pairs = sorted(split.pairs("val") + split.pairs("test"))
-        assert len(data) == 8 * len(pairs)
-        for line, name in pairs[:6]:
+        )
+        for arm, reads in ARMS.items()
+    }  # fmt: skip
+
+
+def test_a_profile_is_the_mean_of_the_given_controls_and_the_delta(screen, predicted, estimates):
+    _, store, split, _ = screen
+    for form in predicted:
+        data = anndata.read_h5ad(form.files.profiles)
+        pairs = list(zip(data.obs["cell_line"], data.obs["perturbation"], strict=True))
+        assert pairs == sorted(split.pairs("val") + split.pairs("test"))
+        for (line, name), profile in zip(pairs, data.X, strict=True):
+            given = np.asarray(store.controls(line, GIVEN), np.float64).mean(axis=0)
+            delta = estimates[form.arm](line, name).delta
+            np.testing.assert_allclose(profile, np.maximum(given + delta, 0), atol=1e-12)
+
+
+def test_cells_are_drawn_given_controls_moved_as_all_of_them_are(screen, predicted, estimates):
+    """The mover is found by bisection on all given controls of the line."""
+    _, store, split, _ = screen
+    for form in predicted:
+        data = anndata.read_h5ad(form.files.cells)
+        for line, name in split.pairs("test")[:3]:
             rows = ((data.obs["cell_line"] == line) & (data.obs["perturbation"] == name)).to_numpy()
-            cells = data.X[rows]
-            delta = predict(line, name).delta
-            if delta.any():  # added to the mean of all controls, not to that of the eight drawn
-                expected = np.maximum(store.mean(line, "control") + delta, 0)
-                np.testing.assert_allclose(cells.mean(axis=0), expected, atol=2e-5)
-            else:
-                controls = _controls(store, data.obs["control_cell"][rows])
-                np.testing.assert_array_equal(cells, controls)
-            assert (cells >= 0).all()
-        evidence = read_table(form.evidence)
+            start = _controls(store, data.obs["control_cell"][rows])
+            given = np.asarray(store.controls(line, GIVEN), np.float64)
+            delta = estimates[form.arm](line, name).delta
+            if not delta.any():
+                np.testing.assert_array_equal(data.X[rows], start)
+                continue
+            for gene in range(0, store.n_genes, 7):
+                goal = max(given[:, gene].mean() + delta[gene], 0)
+                d = _root(given[:, gene], goal)
+                expected = np.maximum(start[:, gene] + d, 0)
+                np.testing.assert_allclose(data.X[rows][:, gene], expected, atol=1e-5)
+
+
+def test_what_an_arm_fell_back_on_stands_in_its_evidence(screen, predicted):
+    _, store, _, nameless = screen
+    for form in predicted:
+        evidence = read_table(form.files.evidence)
         assert list(evidence.columns) == EVIDENCE
         if form.arm in ("knn", "response_expert", "ridge"):
             lost = evidence[evidence["perturbation"] == nameless]
@@ -99,9 +138,19 @@ def test_predicted_means_are_those_of_the_estimates(screen, tmp_path):
 
 def test_the_oracle_is_refused_where_there_is_no_truth(screen, tmp_path):
     _, store, split, _ = screen
-    form = ClosedForm("oracle", {}, None, None, tmp_path / "p.h5ad", tmp_path / "e.tsv")
+    form = ClosedForm("oracle", {}, None, None, PredictionFiles.beside(tmp_path / "p.h5ad"))
     with pytest.raises(PtragError, match="only a simulated data set has a known truth"):
-        predict_closed_forms(store, split, [form], 8, 8)
+        predict_closed_forms(store, split, [form], 8)
+
+
+def _root(values, goal):
+    low, high = -20.0, 20.0
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (
+            (middle, high) if np.maximum(values + middle, 0).mean() < goal else (low, middle)
+        )
+    return high
 
 
 def _controls(store, names):

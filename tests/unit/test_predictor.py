@@ -7,8 +7,9 @@ from small_screen import OPTIONS, SET, G, K, make_bundle
 
 from ptrag.arms.neural.networks import Batch
 from ptrag.base.errors import PtragError
-from ptrag.prediction import predictor as module
+from ptrag.prediction import network as module
 from ptrag.prediction.bundle import load_bundle
+from ptrag.prediction.prediction import GivenControls
 
 RETRIEVING = ["ptrag", "ptrag_residual", "vanilla_rag"]
 
@@ -22,6 +23,15 @@ def predictors(tmp_path_factory):
 
 def controls(n=11, seed=0):
     return np.random.default_rng(seed).gamma(1.0, 1.0, (n, G)).astype(np.float32).clip(0, 9)
+
+
+def given(X, line="", batch=None):
+    batches = None if batch is None else np.array(batch, dtype=object)
+    return GivenControls(line, X, [f"c{i}" for i in range(len(X))], batches)
+
+
+def cells_of(predictor, X, name, seed=None, **facts):
+    return predictor.predict(given(X, **facts), name, seed=seed).cells
 
 
 def one_set(predictor, cells, name, code, **more):
@@ -43,7 +53,7 @@ def one_set(predictor, cells, name, code, **more):
 @pytest.mark.parametrize("n", [1, SET - 1, SET, SET + 1, 3 * SET, 3 * SET + 2])
 @pytest.mark.parametrize("arm", ["state", "ptrag_residual", "ptrag"])
 def test_every_number_of_controls_gives_as_many_cells(arm, n, predictors):
-    made = predictors[arm].predict(controls(n), "A", evidence=True)
+    made = predictors[arm].predict(given(controls(n)), "A")
     assert made.cells.shape == (n, G)
     assert made.cells.dtype == np.float32
     assert np.isfinite(made.cells).all()
@@ -53,7 +63,7 @@ def test_every_number_of_controls_gives_as_many_cells(arm, n, predictors):
 
 def test_sets_are_those_of_training_and_the_last_is_filled_up_from_the_first_cells(predictors):
     predictor, X = predictors["ptrag_residual"], controls(2 * SET + 1)
-    made = predictor.predict_cells(X, "D", batch=["batch1"] * len(X))
+    made = cells_of(predictor, X, "D", batch=["batch1"] * len(X))
     for start in range(0, len(X), SET):
         rows = np.arange(start, start + SET) % len(X)
         oracle = one_set(predictor, X[rows], "D", code=1).cells[0].numpy()
@@ -65,9 +75,9 @@ def test_sets_are_those_of_training_and_the_last_is_filled_up_from_the_first_cel
 
 def test_an_unknown_batch_is_the_mean_of_those_trained_on(predictors):
     predictor, X = predictors["state"], controls(SET)
-    one = predictor.predict_cells(X, "A")
-    np.testing.assert_array_equal(one, predictor.predict_cells(X, "A", batch=["new"] * SET))
-    of_each = [predictor.predict_cells(X, "A", batch=[name] * SET) for name in predictor.batches]
+    one = cells_of(predictor, X, "A")
+    np.testing.assert_array_equal(one, cells_of(predictor, X, "A", batch=["new"] * SET))
+    of_each = [cells_of(predictor, X, "A", batch=[name] * SET) for name in predictor.batches]
     assert all(np.abs(one - other).max() > 0 for other in of_each)
     embedding = predictor.network.batch_embedding.weight
     torch.testing.assert_close(embedding[-1], embedding[:-1].mean(0))
@@ -75,23 +85,26 @@ def test_an_unknown_batch_is_the_mean_of_those_trained_on(predictors):
 
 def test_ptrag_residual_depends_on_no_batch_mates_and_no_seed(predictors, monkeypatch):
     predictor, X = predictors["ptrag_residual"], controls(5 * SET)
-    whole = predictor.predict_cells(X, "B+C", seed=1)
-    np.testing.assert_array_equal(whole, predictor.predict_cells(X, "C+B", seed=2, line="rpe1"))
+    whole = cells_of(predictor, X, "B+C", seed=1)
+    np.testing.assert_array_equal(whole, cells_of(predictor, X, "C+B", seed=2, line="rpe1"))
     torch.manual_seed(99)
-    np.testing.assert_array_equal(whole, predictor.predict_cells(X, "B+C"))
+    np.testing.assert_array_equal(whole, cells_of(predictor, X, "B+C"))
     sets = [4, 2, 0, 3, 1]
-    turned = predictor.predict_cells(X.reshape(5, SET, G)[sets].reshape(-1, G), "B+C")
+    turned = cells_of(predictor, X.reshape(5, SET, G)[sets].reshape(-1, G), "B+C")
     np.testing.assert_allclose(
         turned.reshape(5, SET, G), whole.reshape(5, SET, G)[sets], 1e-5, 1e-5
     )
     for size in (1, 2, 3):
         monkeypatch.setattr(module, "SETS", size)
-        np.testing.assert_allclose(predictor.predict_cells(X, "B+C"), whole, 1e-5, 1e-5)
+        np.testing.assert_allclose(cells_of(predictor, X, "B+C"), whole, 1e-5, 1e-5)
 
 
 def test_gate_noise_of_ptrag_is_a_function_of_its_key(predictors):
     predictor, X = predictors["ptrag"], controls(3 * SET)
-    ask = predictor.predict_cells
+
+    def ask(*arguments, **facts):
+        return cells_of(predictor, *arguments, **facts)
+
     torch.manual_seed(0)
     first = ask(X, "A", line="k562")
     torch.manual_seed(1)
@@ -107,7 +120,7 @@ def test_evidence_is_what_deleting_a_candidate_does(arm, sets, predictors, monke
     """Recomputed set by set, without the predictor."""
     monkeypatch.setattr(module, "SETS", sets)
     predictor, X = predictors[arm], controls(2 * SET)
-    evidence = predictor.predict(X, "A", batch=["batch0"] * len(X), evidence=True).evidence
+    evidence = predictor.predict(given(X, batch=["batch0"] * len(X)), "A").evidence
     known = predictor.perturbations
     row = known.number("A")
     assert list(evidence["candidate"]) == [known.names[i] for i in known.candidates[row]]
@@ -136,7 +149,7 @@ def test_evidence_is_what_deleting_a_candidate_does(arm, sets, predictors, monke
 def test_a_candidate_that_no_cell_takes_has_no_effect(predictors):
     predictor = predictors["ptrag"]
     rows = [
-        predictor.predict(controls(3), name, evidence=True, seed=seed).evidence
+        predictor.predict(given(controls(3)), name, seed=seed).evidence
         for name in ("A", "D", "F") for seed in range(6)
     ]  # fmt: skip
     evidence = pd.concat(rows)
@@ -163,27 +176,26 @@ def bad(value):
 
 
 @pytest.mark.parametrize(
-    ("X", "options", "message"),
+    ("X", "message"),
     [
-        (controls(4)[:, 1:], {}, "the bundle has 7 genes"),
-        (controls(4)[0], {}, "the bundle has 7 genes"),
-        (controls(4)[:0], {}, "no cells"),
-        (bad(np.nan), {}, "negative or missing"),
-        (bad(np.inf), {}, "negative or missing"),
-        (bad(-1), {}, "negative or missing"),
-        (bad(400), {}, "looks like counts"),
-        (controls(4), {"batch": ["batch0"]}, "1 batch names for 4 cells"),
+        (controls(4)[:, 1:], "the bundle has 7 genes"),
+        (controls(4)[0], "the bundle has 7 genes"),
+        (controls(4)[:0], "no cells"),
+        (bad(np.nan), "negative or missing"),
+        (bad(np.inf), "negative or missing"),
+        (bad(-1), "negative or missing"),
+        (bad(400), "looks like counts"),
     ],
 )
-def test_controls_that_do_not_fit_are_said_in_one_line(X, options, message, predictors):
+def test_controls_that_do_not_fit_are_said_in_one_line(X, message, predictors):
     with pytest.raises(PtragError, match=message) as caught:
-        predictors["state"].predict_cells(X, "A", **options)
+        cells_of(predictors["state"], X, "A")
     assert "\n" not in str(caught.value)
 
 
 def test_what_else_is_wrong_is_named(predictors):
     with pytest.raises(PtragError, match="'ZZZ': unknown"):
-        predictors["ptrag"].predict_cells(controls(), "ZZZ")
+        cells_of(predictors["ptrag"], controls(), "ZZZ")
     genes = predictors["state"].genes
     with pytest.raises(PtragError, match="1 of the bundle's 7 genes are missing, first 'G2'"):
         predictors["state"].align(controls(), ["x" if g == "G2" else g for g in genes])

@@ -1,9 +1,10 @@
 """``response_rag``: its expert until training betters it, its evidence, what it depends on."""
 
-import anndata
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from training_cases import MODEL, TRAINING, make_home
+from training_cases import make_home, make_job
 
 from ptrag.arms.registry import load_arm
 from ptrag.base.errors import PtragError
@@ -11,8 +12,8 @@ from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
 from ptrag.genes.embeddings import read_embedding
 from ptrag.prediction.bundle import load_bundle
-from ptrag.prediction.emission import shift_cells
-from ptrag.prediction.predict import predict_neural
+from ptrag.prediction.closed_form import ClosedFormPredictor
+from ptrag.prediction.prediction import GivenControls
 from ptrag.retrieval.index import read_neighbours
 from ptrag.splits.protocols import read_split
 from ptrag.training.run import train
@@ -41,11 +42,7 @@ def trained(home, tmp_path_factory):
 
     def at(rate):
         out = tmp_path_factory.mktemp("run")
-        train(
-            home / "cells.h5ad", home / "split.tsv", home / "text.h5ad", home / "index",
-            "response_rag", OPTIONS, MODEL, TRAINING | {"learning_rate": rate}, 1,
-            out / "bundle", out / "history.tsv",
-        )  # fmt: skip
+        train(make_job(home, out, "response_rag", OPTIONS, learning_rate=rate))
         return load_bundle(out / "bundle")
 
     return {rate: at(rate) for rate in (1e-30, 0.01)}
@@ -61,30 +58,24 @@ def expert(home, store, split):
 
 def test_untrained_it_is_its_expert(store, split, trained, expert):
     for line, name in split.pairs("test"):
-        controls = np.asarray(store.controls(line))
-        expected = shift_cells(controls, expert(line, name).delta)
-        predicted = trained[1e-30].predict(controls, name, line=line).cells
-        assert np.abs(predicted - expected).max() < 1e-6
+        given = GivenControls.of_store(store, line)
+        predicted = trained[1e-30].predict(given, name)
+        expected = ClosedFormPredictor(expert).predict(given, name)
+        np.testing.assert_allclose(predicted.cells, expected.cells, atol=1e-6)
+        np.testing.assert_allclose(predicted.profile, expected.profile, atol=1e-6)
 
 
-def test_cells_of_a_pair_have_the_mean_of_what_all_controls_become(
-    store, split, trained, expert, tmp_path
+def test_a_profile_is_what_all_given_controls_become_and_cells_what_the_drawn_ones_do(
+    store, split, trained
 ):
-    """Not of what the few become that were drawn for the pair; untrained: the expert's mean."""
-    settings = {"cells_per_pair": 8}
-    for rate, bundle in trained.items():
-        path = tmp_path / f"{rate}.h5ad"
-        predict_neural(bundle, store, split, settings, path, tmp_path / f"{rate}.tsv")
-        data = anndata.read_h5ad(path)
+    for bundle in trained.values():
         for line, name in split.pairs("test")[:5]:
-            its = ((data.obs["cell_line"] == line) & (data.obs["perturbation"] == name)).to_numpy()
-            assert its.sum() < len(store.controls(line))
-            every = bundle.predict_cells(np.asarray(store.controls(line)), name, line=line)
-            made = data.X[its].mean(axis=0, dtype=float)
-            np.testing.assert_allclose(made, every.mean(axis=0, dtype=float), atol=1e-5)
-            if rate < 1e-20:
-                said = np.maximum(store.mean(line, "control") + expert(line, name).delta, 0)
-                np.testing.assert_allclose(made, said, atol=1e-5)
+            given = GivenControls.of_store(store, line)
+            few, every = bundle.predict(given, name, 8), bundle.predict(given, name)
+            assert len(few.cells) == 8 < len(every.cells)
+            mean = every.cells.mean(axis=0, dtype=float)
+            np.testing.assert_allclose(few.profile, mean, atol=1e-5)
+            assert np.abs(few.cells.mean(axis=0, dtype=float) - mean).max() > 0.01
 
 
 def test_training_changes_it_only_where_validation_betters(trained):
@@ -107,8 +98,8 @@ def test_evidence_is_the_change_of_the_prediction_without_it(
 ):
     predictor = trained[0.01]
     line, name = split.pairs("test")[0]
-    controls = np.asarray(store.controls(line))
-    made = predictor.predict(controls, name, line=line, evidence=True)
+    given = GivenControls.of_store(store, line)
+    made = predictor.predict(given, name)
     estimate = expert(line, name)
     assert list(made.evidence["candidate"]) == [c.name for c in estimate.candidates]
     assert np.allclose(made.evidence["gate"].astype(float), [c.weight for c in estimate.candidates])
@@ -117,28 +108,34 @@ def test_evidence_is_the_change_of_the_prediction_without_it(
         with monkeypatch.context() as patch:
             said = estimate._replace(delta=candidate.without)
             patch.setattr(predictor, "expert", lambda *_, said=said: said)
-            cells = predictor.predict(controls, name, line=line).cells
+            cells = predictor.predict(given, name).cells
         without = cells.mean(axis=0, dtype=np.float64)
         assert effect == pytest.approx(np.linalg.norm(without - whole), abs=1e-6)
 
 
 def test_neither_seed_nor_batch_size_changes_it(store, split, trained, monkeypatch):
     line, name = split.pairs("test")[0]
-    controls = np.asarray(store.controls(line))
-    one = trained[0.01].predict(controls, name, line=line, seed=1).cells
-    monkeypatch.setattr("ptrag.prediction.predictor.SETS", 1)
-    other = trained[0.01].predict(controls, name, line=line, seed=2).cells
+    given = GivenControls.of_store(store, line)
+    one = trained[0.01].predict(given, name, seed=1).cells
+    monkeypatch.setattr("ptrag.prediction.network.SETS", 1)
+    other = trained[0.01].predict(given, name, seed=2).cells
     assert np.abs(one - other).max() < 1e-5
 
 
 def test_it_has_a_word_on_a_perturbation_nobody_measured_and_says_so(store, split, trained):
     line = store.lines[0]
-    controls = np.asarray(store.controls(line))
-    made = trained[0.01].predict(controls, "NOBODY", line=line, evidence=True)
+    given = GivenControls.of_store(store, line)
+    made = trained[0.01].predict(given, "NOBODY")
     assert made.evidence["note"].str.contains("line_mean").all()
     assert len(made.evidence) == 1
 
 
 def test_an_unknown_line_is_named(store, split, trained):
     with pytest.raises(PtragError, match="cell line 'z': unknown"):
-        trained[0.01].predict(np.asarray(store.controls("a")), "G1", line="z")
+        trained[0.01].predict(replace(GivenControls.of_store(store, "a"), line="z"), "G1")
+
+
+def test_the_published_schedule_does_not_open_the_gate_of_an_expert(home, tmp_path):
+    """Whatever training did last: the untrained weights stay where validation gains nothing."""
+    train(make_job(home, tmp_path, "response_rag", OPTIONS, learning_rate=3.0, published=True))
+    assert load_bundle(tmp_path / "bundle").about["step"] == 0

@@ -11,7 +11,7 @@ from ptrag.splits.protocols import Split
 def screen(tmp_path):
     """Two lines; p is held out in `one`, s has a single cell."""
     rng = np.random.default_rng(0)
-    sizes = {"control": 9, "p": 5, "q": 7, "s": 1}
+    sizes = {"control": 18, "p": 5, "q": 7, "s": 1}
     obs = pd.DataFrame(
         [
             (line, name)
@@ -34,7 +34,9 @@ def screen(tmp_path):
         columns=["cell_line", "perturbation", "n_cells", "role", "reason"],
     )
     split = Split(table, "unseen_combination", "one")
-    return Responses.measured(CellStore(tmp_path / "cells.h5ad"), split), X, obs
+    store = CellStore(tmp_path / "cells.h5ad")
+    part = store.obs["control_part"].reindex(obs.index.astype(str)).to_numpy()
+    return Responses.measured(store, split), X, obs.assign(control_part=part)
 
 
 def test_only_training_pairs_are_entries(screen):
@@ -57,7 +59,7 @@ def test_deltas_and_errors_are_those_of_welch(screen):
     for i, entry in responses.entries.iterrows():
         here = (obs["cell_line"] == entry["cell_line"]).to_numpy()
         cells = X[here & (obs["perturbation"] == entry["perturbation"]).to_numpy()].astype(float)
-        controls = X[here & (obs["perturbation"] == "control").to_numpy()].astype(float)
+        controls = X[here & (obs["control_part"] == "given").to_numpy()].astype(float)
         assert entry["n_cells"] == len(cells)
         np.testing.assert_allclose(
             responses.delta[i], cells.mean(0) - controls.mean(0), rtol=1e-12, atol=1e-14

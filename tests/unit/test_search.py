@@ -2,7 +2,7 @@
 
 import pytest
 import yaml
-from training_cases import MODEL, TRAINING, make_home
+from training_cases import make_home, make_job
 
 from ptrag.base.files import read_table
 from ptrag.training import search as module
@@ -17,24 +17,22 @@ SPEC = {
         "model.hidden": {"choices": [8, 12]},
     },
 }
-SETTINGS = {"options": {"rag": False, "use_genept": False}, "model": MODEL, "training": TRAINING}
+OPTIONS = {"rag": False, "use_genept": False}
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    home = make_home(tmp_path_factory.mktemp("search"))
-    return {
-        "cells": home / "cells.h5ad", "split": home / "split.tsv", "embedding": None, "index": None,
-    }  # fmt: skip
+def job(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("search")
+    return make_job(make_home(folder), folder, "state", OPTIONS)
 
 
-def run(files, folder):
-    search(files, "state", SETTINGS, SPEC, folder / "state.tsv", folder / "best.yaml")
+def run(job, folder):
+    search(job, SPEC, folder / "state.tsv", folder / "best.yaml")
     return (folder / "state.tsv").read_bytes(), (folder / "best.yaml").read_bytes()
 
 
-def test_a_killed_search_ends_with_the_table_of_an_unbroken_one(files, tmp_path, monkeypatch):
-    whole = run(files, tmp_path / "whole")
+def test_a_killed_search_ends_with_the_table_of_an_unbroken_one(job, tmp_path, monkeypatch):
+    whole = run(job, tmp_path / "whole")
     original, done = module._train, []
 
     def killed(*arguments):
@@ -46,9 +44,9 @@ def test_a_killed_search_ends_with_the_table_of_an_unbroken_one(files, tmp_path,
     with monkeypatch.context() as patch:
         patch.setattr(module, "_train", killed)
         with pytest.raises(KeyboardInterrupt):
-            run(files, tmp_path / "killed")
+            run(job, tmp_path / "killed")
     assert not (tmp_path / "killed/state.tsv").exists()
-    assert run(files, tmp_path / "killed") == whole
+    assert run(job, tmp_path / "killed") == whole
 
     table = read_table(tmp_path / "whole/state.tsv")
     assert list(table["trial"]) == [1, 2, 3, 4]
@@ -56,5 +54,6 @@ def test_a_killed_search_ends_with_the_table_of_an_unbroken_one(files, tmp_path,
     assert set(table["training.sets"]) <= {2, 3, 4, 5, 6}
     best = table.loc[table["value"].idxmin()]  # the monitored energy
     override = yaml.safe_load((tmp_path / "whole/best.yaml").read_text())["override"]
-    assert override["training"]["learning_rate"] == pytest.approx(best["training.learning_rate"])
-    assert override["model"]["hidden"] == best["model.hidden"]
+    own = override["arm_options"]["state"]
+    assert own["training"]["learning_rate"] == pytest.approx(best["training.learning_rate"])
+    assert own["model"]["hidden"] == best["model.hidden"]

@@ -5,7 +5,7 @@ import pytest
 from small_screen import LINES, PERTURBATIONS, make_store
 
 from ptrag.base.errors import PtragError
-from ptrag.base.names import CONTROL
+from ptrag.cells.controls import GIVEN
 from ptrag.cells.sets import (
     SetSampler,
     choose,
@@ -22,7 +22,7 @@ SETS_PER_EPOCH = 1 + 1 + 3 + 4  # ceil(n / S) of each pair
 
 @pytest.fixture
 def store(tmp_path):
-    return make_store(tmp_path / "cells.h5ad", SIZES, controls=50)
+    return make_store(tmp_path / "cells.h5ad", SIZES, controls=100)
 
 
 def sampler(store, sets=5, seed=1, **options):
@@ -84,8 +84,8 @@ def test_rows_are_of_the_pair_and_controls_of_its_line(store):
         for pair, control, perturbed in zip(*draw, strict=True):
             line, perturbation = PAIRS[pair]
             assert inside(perturbed, store.rows(line, perturbation))
-            assert inside(control, store.rows(line, CONTROL))
-            assert len(set(control)) == S  # 50 controls: none twice in a set
+            assert inside(control, store.control_rows(line, GIVEN))
+            assert len(set(control)) == S  # 50 given controls: none twice in a set
 
 
 def test_an_epoch_gives_each_cell_once_and_fills_up_within_the_pair(store):
@@ -116,7 +116,7 @@ def test_batches_cross_the_border_of_epochs_without_loss(store):
 def test_all_controls_of_the_line_are_used(store):
     draws = [sampler(store, sets=9).draw(step) for step in range(60)]
     for line in LINES:
-        block = store.rows(line, CONTROL)
+        block = store.control_rows(line, GIVEN)
         seen = np.concatenate(
             [d.control[[PAIRS[p][0] == line for p in d.pair]].ravel() for d in draws]
         )
@@ -127,7 +127,7 @@ def test_all_controls_of_the_line_are_used(store):
 
 def test_controls_come_from_the_cells_own_batches_where_enough_exist(tmp_path):
     sizes = {("k562", "A"): 30, ("rpe1", "A"): 30}
-    store = make_store(tmp_path / "cells.h5ad", sizes, controls=60, batches=3)
+    store = make_store(tmp_path / "cells.h5ad", sizes, controls=120, batches=3)
     codes = store.batch_codes
     made = SetSampler(store, list(sizes), 6, 8, seed=1, match_batch=True)
     plain = SetSampler(store, list(sizes), 6, 8, seed=1)
@@ -136,7 +136,7 @@ def test_controls_come_from_the_cells_own_batches_where_enough_exist(tmp_path):
         draw = made.draw(step)
         assert same(draw, SetSampler(store, list(sizes), 6, 8, 1, match_batch=True).draw(step))
         for pair, control, perturbed in zip(*draw, strict=True):
-            assert inside(control, store.rows(list(sizes)[pair][0], CONTROL))
+            assert inside(control, store.control_rows(list(sizes)[pair][0], GIVEN))
             assert np.array_equal(codes[control], codes[perturbed])
             assert len(set(control)) == len(control)
         unmatched += (codes[plain.draw(step).control] != codes[draw.perturbed]).sum()
@@ -145,9 +145,9 @@ def test_controls_come_from_the_cells_own_batches_where_enough_exist(tmp_path):
 
 def test_a_batch_with_too_few_controls_gives_way_to_the_whole_line(tmp_path):
     sizes = {("k562", "A"): 40}
-    store = make_store(tmp_path / "cells.h5ad", sizes, controls=6, batches=3)
+    store = make_store(tmp_path / "cells.h5ad", sizes, controls=12, batches=3)
     made = SetSampler(store, list(sizes), 8, 8, seed=1, match_batch=True)
-    codes, block = store.batch_codes, store.rows("k562", CONTROL)
+    codes, block = store.batch_codes, store.control_rows("k562", GIVEN)
     there = np.bincount(codes[block], minlength=3)
     followed = gave_way = 0
     for step in range(10):
@@ -176,7 +176,7 @@ def test_a_pair_that_was_not_measured_is_named(store):
 def test_prediction_starts_from_controls_of_the_line_whatever_else_is_predicted(store):
     rows = prediction_controls(store, "k562", "A", 20)
     assert len(set(rows)) == 20
-    assert inside(rows, store.rows("k562", CONTROL))
+    assert inside(rows, store.control_rows("k562", GIVEN))
     assert np.array_equal(rows, prediction_controls(store, "k562", "A", 20))
     assert not np.array_equal(rows, prediction_controls(store, "k562", "B", 20))
     many = prediction_controls(store, "k562", "A", 120)

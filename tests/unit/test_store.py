@@ -43,13 +43,12 @@ def store(tmp_path):
 def test_a_pair_is_one_block_of_its_own_cells_in_source_order(store):
     X, obs, _ = screen()
     for line in LINES:
-        for perturbation in PERTURBATIONS:
+        for perturbation in set(PERTURBATIONS) - {CONTROL}:
             mine = ((obs["cell_line"] == line) & (obs["perturbation"] == perturbation)).to_numpy()
             np.testing.assert_array_equal(store.cells(line, perturbation), X[mine])
             np.testing.assert_allclose(
                 store.mean(line, perturbation), X[mine].astype(np.float64).mean(axis=0)
             )
-    np.testing.assert_array_equal(store.controls("k562"), store.cells("k562", CONTROL))
 
 
 def test_what_it_says_of_itself(store):
@@ -125,7 +124,7 @@ def test_many_genes_and_one_pair(tmp_path):
     obs = pd.DataFrame({"cell_line": "l", "perturbation": [CONTROL] * 3})
     write_store(tmp_path / "cells.h5ad", X, obs, [f"G{i}" for i in range(5000)])
     store = CellStore(tmp_path / "cells.h5ad")
-    np.testing.assert_array_equal(store.controls("l"), X)
+    assert sorted(map(tuple, store.controls("l", "all"))) == sorted(map(tuple, X))
     assert store._offset % 4096 == 0
     assert store.perturbations == []
 

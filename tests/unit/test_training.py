@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from training_cases import MODEL, TRAINING, make_home
+from training_cases import MODEL, TRAINING, make_home, make_job
 
 from ptrag.base.errors import PtragError
 from ptrag.base.files import read_table
@@ -29,13 +29,7 @@ def home(tmp_path_factory):
 
 def run(home, folder, arm="ptrag", seed=1, **training):
     """Train an arm; return the folder of its run."""
-    options = OPTIONS[arm]
-    train(
-        home / "cells.h5ad", home / "split.tsv",
-        home / "text.h5ad" if options["use_genept"] else None,
-        home / "index" if options["rag"] else None,
-        arm, options, MODEL, TRAINING | training, seed, folder / "bundle", folder / "history.tsv",
-    )  # fmt: skip
+    train(make_job(home, folder, arm, OPTIONS[arm], seed, **training))
     return folder
 
 
@@ -201,7 +195,9 @@ def test_a_trained_head_starts_at_the_mean_control_a_frozen_one_at_random(home, 
     from ptrag.cells.store import CellStore
 
     store = CellStore(home / "cells.h5ad")
-    profile = torch.tensor(np.mean([store.mean(line, "control") for line in store.lines], axis=0))
+    profile = torch.tensor(
+        np.mean([store.control_mean(line, "given") for line in store.lines], axis=0)
+    )
     network = Network(MODEL | {"frozen_backbone": frozen}, Shapes(len(profile), 3, 1))
     before = network.decode.bias.clone()
     network.start_at(profile)

@@ -13,7 +13,9 @@ pytestmark = pytest.mark.slow  # each process imports torch and Lightning
 
 SCRIPT = """
 import json, os, sys
+from pathlib import Path
 from ptrag.training import milestones
+from ptrag.training.job import TrainingJob
 from ptrag.training.run import train
 
 arguments = json.loads(sys.argv[1])
@@ -28,7 +30,8 @@ if stop:
             os._exit(9)
 
     milestones.Milestones.on_train_batch_end = end
-train(**arguments)
+paths = ("cells", "split", "embedding", "bundle", "history")
+train(TrainingJob(**arguments | {key: Path(arguments[key]) for key in paths}))
 """
 
 

@@ -11,7 +11,14 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 )
 
 import records
-from ptrag.config import arm_embedding, arm_options, read_schema, resolve, runs
+from ptrag.config import (
+    arm_embedding,
+    arm_options,
+    arm_settings,
+    read_schema,
+    resolve,
+    runs,
+)
 from ptrag.base.errors import PtragError
 from ptrag.arms.registry import load_arm
 from ptrag.provenance.code import code_digest

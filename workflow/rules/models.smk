@@ -23,6 +23,9 @@ rule fit_closed_forms:
             "results/{{dataset}}/{{split}}/{arm}/seed0/predictions.h5ad",
             arm=CLOSED_FORMS,
         ),
+        profiles=expand(
+            "results/{{dataset}}/{{split}}/{arm}/seed0/profiles.h5ad", arm=CLOSED_FORMS
+        ),
         evidence=expand(
             "results/{{dataset}}/{{split}}/{arm}/seed0/evidence.tsv", arm=CLOSED_FORMS
         ),
@@ -76,8 +79,8 @@ rule train_arm:
     params:
         code=code("train_arm", arm=True),
         options=lambda wildcards: arm_options(SETTINGS, wildcards.arm),
-        model=SETTINGS["model"],
-        training=SETTINGS["training"],
+        model=lambda wildcards: arm_settings(SETTINGS, wildcards.arm, "model"),
+        training=lambda wildcards: arm_settings(SETTINGS, wildcards.arm, "training"),
     script:
         "../../src/train_arm.py"
 
@@ -107,8 +110,8 @@ rule search_hyperparameters:
     params:
         code=code("search_hyperparameters", arm=True),
         options=lambda wildcards: arm_options(SETTINGS, wildcards.arm),
-        model=SETTINGS["model"],
-        training=SETTINGS["training"],
+        model=lambda wildcards: arm_settings(SETTINGS, wildcards.arm, "model"),
+        training=lambda wildcards: arm_settings(SETTINGS, wildcards.arm, "training"),
         search=SETTINGS["search"],
     script:
         "../../src/search_hyperparameters.py"
@@ -123,7 +126,8 @@ rule predict_arm:
         bundle="results/{dataset}/{split}/{arm}/seed{seed}/bundle/bundle.json",
         weights="results/{dataset}/{split}/{arm}/seed{seed}/bundle/weights.safetensors",
     output:
-        predictions="results/{dataset}/{split}/{arm}/seed{seed}/predictions.h5ad",
+        profiles="results/{dataset}/{split}/{arm}/seed{seed}/profiles.h5ad",
+        cells="results/{dataset}/{split}/{arm}/seed{seed}/predictions.h5ad",
         evidence="results/{dataset}/{split}/{arm}/seed{seed}/evidence.tsv",
     log:
         "results/{dataset}/{split}/{arm}/seed{seed}/logs/predict_arm.log",

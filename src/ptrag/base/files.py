@@ -31,6 +31,16 @@ def atomic(path: str | Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def share_as_others(path: str | Path) -> None:
+    """Give a file the permissions that the process gives to new files.
+
+    Some libraries write files that nobody but their owner can read.
+    """
+    mask = os.umask(0)
+    os.umask(mask)
+    Path(path).chmod(0o666 & ~mask)
+
+
 def sha256(path: str | Path) -> str:
     """Return the SHA-256 of a file as hex digits, read in chunks.
 

@@ -36,14 +36,18 @@ class Draw(NamedTuple):
     perturbed: np.ndarray
 
 
-def prediction_controls(store: "CellStore", line: str, perturbation: str, n: int) -> np.ndarray:
-    """Return the (n,) rows of the given controls from which a pair is predicted.
+def drawn_controls(line: str, perturbation: str, n_controls: int, n: int) -> np.ndarray:
+    """Return which n of a line's given controls a pair is predicted from, as numbers among them.
 
     They depend on line and perturbation alone: every arm and seed starts from the same cells.
     """
+    return choose(keyed_rng("prediction", line, perturbation), n_controls, n)
+
+
+def prediction_controls(store: "CellStore", line: str, perturbation: str, n: int) -> np.ndarray:
+    """Return the rows in the store of the (n,) given controls that a pair is predicted from."""
     block = store.control_rows(line, GIVEN)
-    rng = keyed_rng("prediction", line, perturbation)
-    return block.start + choose(rng, block.stop - block.start, n)
+    return block.start + drawn_controls(line, perturbation, block.stop - block.start, n)
 
 
 def validation_sets(

@@ -106,7 +106,7 @@ class CellStore:
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
-        """One row per pair, controls too: cell_line, perturbation, start, stop, n_cells, n_given."""
+        """One row per pair, controls too: its labels, start, stop, n_cells and n_given."""
         return self._read("uns/pairs").reset_index(drop=True)
 
     @cached_property

@@ -24,11 +24,11 @@ from ptrag.arms.neural.networks import Network, Shapes
 from ptrag.arms.neural.perturbations import Perturbations
 from ptrag.arms.registry import load_arm
 from ptrag.base.errors import PtragError
-from ptrag.base.files import read_json, sha256, write_json
+from ptrag.base.files import read_json, sha256, share_as_others, write_json
 from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
 from ptrag.genes.embeddings import read_embedding
-from ptrag.prediction.predictor import Expert, Predictor
+from ptrag.prediction.network import Expert, NetworkPredictor
 from ptrag.retrieval.index import read_neighbours
 
 FORMAT = 1
@@ -64,6 +64,7 @@ def write_bundle(
     part.mkdir(parents=True)
     weights = {name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}
     save_file(weights, part / "weights.safetensors")
+    share_as_others(part / "weights.safetensors")
     hashes = {**about["hashes"], "weights": sha256(part / "weights.safetensors")}
     if embedding is not None:
         shutil.copyfile(embedding, part / "embedding.h5ad")
@@ -85,7 +86,7 @@ def write_bundle(
     part.rename(folder)
 
 
-def load_bundle(folder: str | Path, device: str | None = None) -> Predictor:
+def load_bundle(folder: str | Path, device: str | None = None) -> NetworkPredictor:
     """Read a bundle.
 
     Parameters
@@ -97,7 +98,7 @@ def load_bundle(folder: str | Path, device: str | None = None) -> Predictor:
 
     Returns
     -------
-    Predictor
+    NetworkPredictor
         What predicts with it.
 
     Raises
@@ -136,7 +137,7 @@ def load_bundle(folder: str | Path, device: str | None = None) -> Predictor:
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     known, expert = _known(folder, about)
-    return Predictor(network, known, about, torch.device(device), expert)
+    return NetworkPredictor(network, known, about, torch.device(device), expert)
 
 
 def _known(folder: Path, about: dict[str, Any]) -> tuple[Perturbations | None, Expert | None]:

@@ -1,30 +1,61 @@
-"""Fit the closed-form arms of a split and predict with them, in one go.
-
-All arms start from the same control cells as the neural arms, and shift them so that their mean
-is that of all the line's controls plus the delta they estimate
-(:func:`ptrag.prediction.emission.shift_cells`).
-"""
+"""Arms that need no training loop: fitted in one go, they predict a delta."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from ptrag.arms.estimate import Estimate
 from ptrag.arms.registry import load_arm
-from ptrag.base.files import write_table
 from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
 from ptrag.genes.embeddings import read_embedding
-from ptrag.prediction.emission import shift_cells
-from ptrag.prediction.files import EVIDENCE, Task, new_predictions, prediction_tasks
+from ptrag.prediction.emission import move_cells
+from ptrag.prediction.files import PredictionFiles
+from ptrag.prediction.pairs import predict_split
+from ptrag.prediction.prediction import GivenControls, Prediction, evidence_table
 from ptrag.retrieval.index import read_neighbours
 from ptrag.splits.protocols import Split
 
 logger = logging.getLogger("ptrag")
+
+Fitted = Callable[[str, str], Estimate]
+"""What ``Arm.fit`` returns: (line, perturbation) → estimate."""
+
+
+class ClosedFormPredictor(NamedTuple):
+    """A fitted closed form.
+
+    Attributes
+    ----------
+    fitted
+        From (line, perturbation) to the estimated delta.
+    """
+
+    fitted: Fitted
+
+    def knows(self, perturbation: str) -> bool:
+        """Every closed form has a word on any perturbation: at worst the line's mean."""
+        return True
+
+    def predict(
+        self, controls: GivenControls, perturbation: str, n_cells: int | None = None
+    ) -> Prediction:
+        """Predict one pair: profile max(0, mean of the given controls + δ̂), and moved controls."""
+        estimate = self.fitted(controls.line, perturbation)
+        rows = controls.drawn(perturbation, n_cells)
+        cells = move_cells(controls.cells[rows], controls.mover.shift(estimate.delta))
+        profile = np.maximum(controls.mean + estimate.delta, 0.0)
+        changes: list[tuple[Any, ...]] = [
+            (
+                candidate.name, candidate.similarity, candidate.weight,
+                np.linalg.norm(np.maximum(controls.mean + candidate.without, 0.0) - profile),
+            )
+            for candidate in estimate.candidates
+        ]  # fmt: skip
+        return Prediction(profile, cells, rows, evidence_table(changes, estimate.note))
 
 
 class ClosedForm(NamedTuple):
@@ -38,27 +69,25 @@ class ClosedForm(NamedTuple):
         Its entry of ``arm_options``.
     embedding, index
         The h5ad and the folder it reads, or None.
-    predictions, evidence
-        Files to write.
+    files
+        To write.
     """
 
     arm: str
     options: dict[str, Any]
     embedding: Path | None
     index: Path | None
-    predictions: Path
-    evidence: Path
+    files: PredictionFiles
 
 
 def predict_closed_forms(
     store: CellStore,
     split: Split,
     forms: Sequence[ClosedForm],
-    cells_per_pair: int,
-    set_size: int,
+    n_cells: int,
     truth: str | Path | None = None,
 ) -> None:
-    """Fit each arm on the training responses, predict every val and test pair, write both tables.
+    """Fit each arm on the training responses, and predict every val and test pair.
 
     Parameters
     ----------
@@ -66,8 +95,8 @@ def predict_closed_forms(
         Cells and the roles of their pairs.
     forms
         The arms.
-    cells_per_pair, set_size
-        As for neural arms: predicted cells of a pair, rounded up to whole sets.
+    n_cells
+        Cells of each pair.
     truth
         ``truth.h5ad`` of a simulated screen, which the arm ``oracle`` reads.
 
@@ -78,51 +107,12 @@ def predict_closed_forms(
     """
     responses = Responses.measured(store, split)
     logger.info("%d training responses of %d genes", *responses.delta.shape)
-    tasks = prediction_tasks(
-        store, sorted(split.pairs("val") + split.pairs("test")), cells_per_pair, set_size
-    )
     for form in forms:
-        predict = load_arm(form.arm).fit(
+        fitted = load_arm(form.arm).fit(
             responses,
             form.embedding and read_embedding(form.embedding),
             form.index and read_neighbours(form.index),
             form.options | {"truth": truth},
         )
-        rows: list[tuple] = []
-        with new_predictions(form.predictions, store, tasks, arm=form.arm, seed=0) as write:
-            for task in tasks:
-                estimate = predict(task.cell_line, task.perturbation)
-                mean = responses.control_mean[task.cell_line]
-                write(predicted(np.asarray(store.X[task.rows]), estimate, mean))
-                rows += evidence_rows(task, estimate, mean)
-        write_table(pd.DataFrame(rows, columns=EVIDENCE), form.evidence)
-        logger.info("%s: %d pairs", form.arm, len(tasks))
-
-
-def predicted(controls: np.ndarray, estimate: Estimate, mean: np.ndarray) -> np.ndarray:
-    """Return the cells (n, G) of one pair, of mean ``mean`` + δ̂; without change, the controls.
-
-    A delta is measured from the ``mean`` of all controls: from that of the few drawn for the pair,
-    the prediction would be off by what these are off.
-    """
-    return shift_cells(controls, estimate.delta, mean) if estimate.delta.any() else controls
-
-
-def evidence_rows(task: Task, estimate: Estimate, control: np.ndarray) -> list[tuple]:
-    """Return the rows of ``evidence.tsv`` of one pair.
-
-    ``effect`` is the L2 norm of the change of the mean predicted profile, max(0, ``control`` + δ̂),
-    when the candidate is left out.
-    """
-    pair = task.cell_line, task.perturbation
-    profile = np.maximum(control + estimate.delta, 0.0)
-    rows = [
-        (
-            *pair, its.name, rank, its.similarity, its.weight,
-            np.linalg.norm(np.maximum(control + its.without, 0.0) - profile), estimate.note,
-        )
-        for rank, its in enumerate(estimate.candidates, start=1)
-    ]  # fmt: skip
-    if estimate.note and not rows:
-        rows = [(*pair, None, None, None, None, None, estimate.note)]
-    return rows
+        uns = {"arm": form.arm, "seed": 0, "checkpoint": ""}
+        predict_split(ClosedFormPredictor(fitted), store, split, n_cells, form.files, uns)

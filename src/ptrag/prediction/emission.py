@@ -1,43 +1,46 @@
-"""From a predicted delta to predicted cells."""
+"""From a predicted delta to predicted cells: the one mover of cells of the project."""
 
 import numpy as np
 
 
-def shift_cells(x: np.ndarray, delta: np.ndarray, mean: np.ndarray | None = None) -> np.ndarray:
-    """Shift cells so that their mean is ``mean`` + ``delta``, and none becomes negative.
+class Mover:
+    """Moves control cells so that the mean of all of them changes by a delta.
 
-    ŷ_s = ReLU(x_s + d'), with d' for each gene the number for which
+    A cell x_s becomes ReLU(x_s + d), with d for each gene the number for which
 
-        mean_s ReLU(x_s + d') = m,  m = max(0, mean + δ).
+        mean_s ReLU(x_s + d) = m,  m = max(0, mean_s x_s + δ).
 
-    The left side is continuous and increasing in d' where it is positive, so d' is unique for
-    m > 0. With x sorted downwards and S_k the sum of its k largest values, d' = (n m − S_k)/k
+    The left side is continuous and increasing in d where it is positive, so d is unique for
+    m > 0. With x sorted downwards and S_k the sum of its k largest values, d = (n m − S_k)/k
     for the largest k with x_(k) + (n m − S_k)/k > 0 (the projection onto a simplex).
+
+    The same d moves any of the cells: those drawn for a pair keep the mean and the spread of a
+    sample, and are not moved to an exact mean.
 
     Parameters
     ----------
-    x
-        (n, G) control cells, nonnegative.
-    delta
-        (G,) predicted change of the mean profile.
-    mean
-        (G,) of all control cells that ``x`` were drawn from, which is known better than that of a
-        few: what a delta is measured from. None: the mean of ``x``.
-
-    Returns
-    -------
-    cells
-        (n, G) of the type of ``x``. For m = 0 all zeros.
+    controls
+        (n, G) control cells, nonnegative. They are sorted once, for all deltas.
     """
-    return np.maximum(x + shift_vector(x, delta, mean), 0.0).astype(x.dtype)
+
+    def __init__(self, controls: np.ndarray) -> None:
+        self._ordered = np.sort(np.asarray(controls, np.float64), axis=0)[::-1]  # (n, G)
+        self._sums = np.cumsum(self._ordered, axis=0)
+        self._counts = np.arange(1, len(self._ordered) + 1)[:, None]
+
+    def shift(self, delta: np.ndarray) -> np.ndarray:
+        """Return d for a delta, both (G,), float64; for m = 0 minus the gene's largest value."""
+        n = len(self._ordered)
+        if not np.any(delta):
+            return np.zeros(len(delta))
+        total = n * np.maximum(self._sums[-1] / n + delta, 0.0)
+        shift = (total - self._sums) / self._counts
+        # the condition holds up to some k and never after it
+        last = np.maximum((self._ordered + shift > 0).sum(axis=0), 1) - 1
+        chosen = np.take_along_axis(shift, last[None], axis=0)[0]
+        return np.where(total == 0, -self._ordered[0], chosen)
 
 
-def shift_vector(x: np.ndarray, delta: np.ndarray, mean: np.ndarray | None = None) -> np.ndarray:
-    """Return d' of :func:`shift_cells`, (G,) float64; for m = 0 minus the largest value."""
-    wide = np.asarray(x, np.float64)
-    n = len(wide)
-    total = n * np.maximum((wide.mean(axis=0) if mean is None else mean) + delta, 0.0)
-    ordered = np.sort(wide, axis=0)[::-1]
-    shift = (total - np.cumsum(ordered, axis=0)) / np.arange(1, n + 1)[:, None]
-    last = np.maximum((ordered + shift > 0).sum(axis=0), 1) - 1  # it holds up to k, then never
-    return np.where(total == 0, -ordered[0], np.take_along_axis(shift, last[None], axis=0)[0])
+def move_cells(cells: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Return ReLU(x + d) of (n, G) cells, in their type; exact where d is 0."""
+    return np.maximum(cells + shift, 0.0).astype(cells.dtype)

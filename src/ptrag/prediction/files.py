@@ -1,107 +1,133 @@
-"""``predictions.h5ad``: the predicted cells of pairs, streamed to disk.
+"""``profiles.h5ad``, ``predictions.h5ad``, ``evidence.tsv``: what a run predicts, pair by pair.
 
-An ordinary AnnData file. obs: ``cell_line``, ``perturbation``, ``control_cell`` (the name of
-the control cell that a predicted cell starts from); X: (n, G) float32 on the store's scale,
-contiguous and uncompressed, each pair one block of rows; uns: ``arm``, ``seed``,
-``checkpoint`` (SHA-256 of the weights, empty for arms without), ``scale``, ``simulated``.
+``profiles.h5ad``
+    One row per pair. obs: cell_line, perturbation; X: (pairs, G) float64, the predicted mean.
+``predictions.h5ad``
+    One row per predicted cell, each pair one block. obs: cell_line, perturbation, control_cell
+    (the name of the control cell it starts from); X: (n, G) float32, contiguous, streamed.
+``evidence.tsv``
+    One row per pair and candidate: :data:`ptrag.prediction.prediction.EVIDENCE`.
+
+Both h5ad files are ordinary AnnData on the store's scale, with the store's genes; uns: ``arm``,
+``seed``, ``checkpoint`` (SHA-256 of the weights, empty for arms without), ``scale``,
+``simulated``.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import anndata
 import numpy as np
 import pandas as pd
 
 from ptrag.base.errors import PtragError
-from ptrag.base.files import atomic
-from ptrag.cells.sets import prediction_controls
-from ptrag.cells.store import CellStore, write_h5ad_around
+from ptrag.base.files import atomic, write_table
+from ptrag.base.names import CELL_LINE, PAIR, PERTURBATION, Pair
+from ptrag.cells.store import write_h5ad_around
+from ptrag.prediction.prediction import EVIDENCE, GivenControls, Prediction
 
-#: Columns of ``evidence.tsv``: what each candidate of a pair did to its prediction. ``gate`` is
-#: the mean over cells, or a closed form's coefficient ω; ``note`` says what a prediction fell back
-#: on (in a row without candidate if need be).
-EVIDENCE = [
-    "cell_line", "perturbation", "candidate", "rank", "similarity", "gate", "effect", "note",
-]  # fmt: skip
+CONTROL_CELL = "control_cell"
+"""Column of ``predictions.h5ad``: the control cell that a predicted cell starts from."""
 
 
-class Task(NamedTuple):
-    """A pair to predict and the rows of the control cells it starts from."""
+class PredictionFiles(NamedTuple):
+    """Where the predictions of one run go."""
 
-    cell_line: str
-    perturbation: str
-    rows: np.ndarray
+    profiles: Path
+    cells: Path
+    evidence: Path
 
-
-def predicted_cells(cells_per_pair: int, set_size: int) -> int:
-    """Return ``cells_per_pair`` rounded up to whole sets: what is predicted of each pair."""
-    return -(-cells_per_pair // set_size) * set_size
-
-
-def prediction_tasks(
-    store: CellStore, pairs: Sequence[tuple[str, str]], cells_per_pair: int, set_size: int
-) -> list[Task]:
-    """Return what to predict: for each pair ``cells_per_pair`` rounded up to whole sets.
-
-    The control cells depend on the pair alone, so that all arms start from the same ones.
-    """
-    n = predicted_cells(cells_per_pair, set_size)
-    return [Task(*pair, prediction_controls(store, *pair, n)) for pair in pairs]
+    @classmethod
+    def beside(cls, cells: str | Path) -> "PredictionFiles":
+        """Return the files beside ``predictions.h5ad``."""
+        cells = Path(cells)
+        return cls(cells.with_name("profiles.h5ad"), cells, cells.with_name("evidence.tsv"))
 
 
 @contextmanager
-def new_predictions(
-    path: str | Path,
-    store: CellStore,
-    tasks: Sequence[Task],
-    *,
-    arm: str,
-    seed: int,
-    checkpoint: str = "",
-) -> Iterator[Callable[[np.ndarray], None]]:
-    """Make ``predictions.h5ad`` and yield what takes the cells of each task, in order.
+def written_predictions(
+    files: PredictionFiles,
+    pairs: Sequence[Pair],
+    controls: Mapping[str, GivenControls],
+    n_cells: int | None,
+    genes: Sequence[str],
+    uns: Mapping[str, Any],
+) -> Iterator[Callable[[Prediction], None]]:
+    """Make the files of a run and yield what takes the prediction of each pair, in order.
 
     Parameters
     ----------
-    path
-        The file; it takes its name when the block ends without an exception.
-    store
-        Where the control cells come from.
-    tasks
+    files
+        Each takes its name when the block ends without an exception.
+    pairs
         What is predicted.
-    arm, seed, checkpoint
-        Kept in uns.
+    controls
+        The given controls of each line.
+    n_cells
+        Cells of each pair; None: one for each control.
+    genes, uns
+        Columns and facts of both h5ad files.
 
     Raises
     ------
     PtragError
-        If there are no tasks.
+        If there is no pair.
     """
-    if not tasks:
+    if not pairs:
         raise PtragError(
-            f"{path}: no val or test pair to predict; check the split and the embedding's coverage"
+            f"{files.cells}: no val or test pair to predict; check the split and the embedding's "
+            "coverage"
         )
-    rows = np.concatenate([task.rows for task in tasks])
-    sizes = [len(task.rows) for task in tasks]
-    obs = {
-        key: pd.Categorical(np.repeat(np.array([task[i] for task in tasks], dtype=object), sizes))
-        for i, key in enumerate(("cell_line", "perturbation"))
-    }
-    obs["control_cell"] = pd.Categorical(store.obs.index[rows].astype(str))
-    table = pd.DataFrame(obs, index=pd.RangeIndex(len(rows)).astype(str))
-    uns = {
-        "arm": arm, "seed": seed, "checkpoint": checkpoint, "scale": store.scale,
-        "simulated": store.simulated,
-    }  # fmt: skip
-    with written_in_blocks(path, table, store.genes, uns) as write:
+    rows = [controls[pair.cell_line].drawn(pair.perturbation, n_cells) for pair in pairs]
+    starts = [
+        np.asarray(controls[pair.cell_line].names, dtype=object)[drawn]
+        for pair, drawn in zip(pairs, rows, strict=True)
+    ]
+    obs = _labels(pairs, [len(drawn) for drawn in rows])
+    obs[CONTROL_CELL] = pd.Categorical(np.concatenate(starts).astype(str))
+    profiles, evidence = [], []
+    with written_in_blocks(files.cells, obs, genes, uns) as write_cells:
+
+        def write(prediction: Prediction) -> None:
+            pair = pairs[len(profiles)]
+            write_cells(prediction.cells)
+            profiles.append(prediction.profile)
+            named = dict(zip(PAIR, pair, strict=True))
+            evidence.append(prediction.evidence.assign(**named))
+
         yield write
+    _write_profiles(
+        files.profiles, np.array(profiles), _labels(pairs, [1] * len(pairs)), genes, uns
+    )
+    rows_of_pairs = [table for table in evidence if len(table)]
+    table = pd.concat(rows_of_pairs) if rows_of_pairs else pd.DataFrame(columns=EVIDENCE)
+    write_table(table[EVIDENCE], files.evidence)
+
+
+def _labels(pairs: Sequence[Pair], counts: Sequence[int]) -> pd.DataFrame:
+    """Cell line and perturbation of each row, ``counts`` rows for each pair."""
+    columns = {
+        name: pd.Categorical(np.repeat(np.array([pair[at] for pair in pairs], object), counts))
+        for at, name in enumerate((CELL_LINE, PERTURBATION))
+    }
+    return pd.DataFrame(columns, index=pd.RangeIndex(sum(counts)).astype(str))
+
+
+def _write_profiles(
+    path: Path, X: np.ndarray, obs: pd.DataFrame, genes: Sequence[str], uns: Mapping[str, Any]
+) -> None:
+    """Write profiles in float64: in float32 their differences are rounding errors."""
+    data = anndata.AnnData(X, obs, pd.DataFrame(index=pd.Index(list(genes), dtype=object)))
+    data.uns.update(uns)
+    with atomic(path) as part:
+        data.write_h5ad(part)
 
 
 @contextmanager
 def written_in_blocks(
-    path: str | Path, obs: pd.DataFrame, genes: Sequence[str], uns: dict[str, Any]
+    path: str | Path, obs: pd.DataFrame, genes: Sequence[str], uns: Mapping[str, Any]
 ) -> Iterator[Callable[[np.ndarray], None]]:
     """Make an AnnData file and yield what takes its rows of X, block after block."""
     with atomic(path) as part:

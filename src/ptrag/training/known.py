@@ -8,24 +8,19 @@ own cells never serve it.
 
 import logging
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ptrag.arms.neural.perturbations import Perturbations
 from ptrag.arms.registry import load_arm
 from ptrag.base.errors import PtragError
-from ptrag.base.random import choose, keyed_rng
-from ptrag.cells.controls import GIVEN
 from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
 from ptrag.genes.embeddings import read_embedding
-from ptrag.prediction.emission import shift_vector
+from ptrag.prediction.prediction import GivenControls
 from ptrag.retrieval.index import read_neighbours
 from ptrag.splits.protocols import Split
-
-SHIFTED_CELLS = 512  # control cells of a line on which an expert's shift is worked out
+from ptrag.training.job import TrainingJob
 
 Pair = tuple[str, str]
 
@@ -58,14 +53,7 @@ class Known:
     responses: Responses | None = None
 
 
-def know(
-    arm: str,
-    options: dict[str, Any],
-    store: CellStore,
-    split: Split,
-    embedding: str | Path | None,
-    index: str | Path | None,
-) -> Known:
+def know(job: TrainingJob, store: CellStore, split: Split) -> Known:
     """Return what an arm is told.
 
     Raises
@@ -73,22 +61,25 @@ def know(
     PtragError
         If the arm's options ask for a file that is not given, or no pair is left.
     """
-    if options.get("use_genept") and embedding is None:
-        raise PtragError(f"arm {arm!r}: use_genept is true but there is no embedding; name one")
-    if options.get("rag") and index is None:
-        raise PtragError(f"arm {arm!r}: rag is true but there is no index; build one")
-    if load_arm(arm).fit is not None:
-        return _by_expert(arm, options, store, split, embedding, index)
+    options = job.options
+    if options.get("use_genept") and job.embedding is None:
+        raise PtragError(f"arm {job.arm!r}: use_genept is true but there is no embedding; name one")
+    if options.get("rag") and job.index is None:
+        raise PtragError(f"arm {job.arm!r}: rag is true but there is no index; build one")
+    if load_arm(job.arm).fit is not None:
+        return _by_expert(job, store, split)
     if not options.get("use_genept"):
         known = Perturbations.one_hot(store.perturbations, split.perturbations("train"))
     elif not options.get("rag"):
-        known = Perturbations.embedded(read_embedding(embedding))
+        known = Perturbations.embedded(read_embedding(job.embedding))
     else:
         known = Perturbations.embedded(
-            read_embedding(embedding), read_neighbours(index), options["topk_rag"]
+            read_embedding(job.embedding), read_neighbours(job.index), options["topk_rag"]
         )
-    pairs = {role: _kept(arm, split, role, known) for role in ("train", "val")}
-    numbers = {role: np.array([known.number(p) for _, p in its]) for role, its in pairs.items()}
+    pairs = {role: _kept(job.arm, split, role, known) for role in ("train", "val")}
+    numbers = {
+        role: np.array([known.number(p) for _, p in of_role]) for role, of_role in pairs.items()
+    }
     return Known(known, pairs, numbers)
 
 
@@ -107,22 +98,15 @@ def _kept(arm: str, split: Split, role: str, known: Perturbations) -> list[Pair]
     return kept
 
 
-def _by_expert(
-    arm: str,
-    options: dict[str, Any],
-    store: CellStore,
-    split: Split,
-    embedding: str | Path | None,
-    index: str | Path | None,
-) -> Known:
+def _by_expert(job: TrainingJob, store: CellStore, split: Split) -> Known:
     responses = Responses.measured(store, split)
-    expert = load_arm(arm).fit(
-        responses, embedding and read_embedding(embedding), index and read_neighbours(index),
-        options,
+    expert = load_arm(job.arm).fit(
+        responses, job.embedding and read_embedding(job.embedding),
+        job.index and read_neighbours(job.index), job.options,
     )  # fmt: skip
     pairs = {role: split.pairs(role) for role in ("train", "val")}
     if not pairs["val"]:
-        raise PtragError(f"{arm}: the split has no val pair; change its fractions or lists")
+        raise PtragError(f"{job.arm}: the split has no val pair; change its fractions or lists")
     deltas = {
         "train": expert.leave_one_out(),
         "val": np.array([expert(*pair).delta for pair in pairs["val"]]),
@@ -132,11 +116,11 @@ def _by_expert(
     known = Perturbations.expected(
         [*pairs["train"], *pairs["val"]], np.concatenate([*deltas.values()])
     )
-    controls = {line: _controls(store, line) for line in store.lines}
+    movers = {line: GivenControls.of_store(store, line).mover for line in store.lines}
     shifts = {
         role: np.array(
             [
-                shift_vector(controls[line], delta)
+                movers[line].shift(delta)
                 for (line, _), delta in zip(pairs[role], deltas[role], strict=True)
             ],
             np.float32,
@@ -144,10 +128,3 @@ def _by_expert(
         for role in pairs
     }
     return Known(known, pairs, numbers, shifts, responses)
-
-
-def _controls(store: CellStore, line: str) -> np.ndarray:
-    block = store.control_rows(line, GIVEN)
-    n = block.stop - block.start
-    rng = keyed_rng("expert's controls", line)
-    return store.X[block.start + np.sort(choose(rng, n, min(n, SHIFTED_CELLS)))]

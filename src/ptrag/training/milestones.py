@@ -4,7 +4,6 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 
 from ptrag.base.errors import PtragError
 from ptrag.training.checkpoint import save_checkpoint
+from ptrag.training.job import TrainingJob
 from ptrag.training.module import TrainingModule
 from ptrag.training.validation import HIGHER_IS_BETTER
 
@@ -28,18 +28,16 @@ class Milestones(lightning.Callback):
 
     Parameters
     ----------
-    name
-        Arm and seed, for messages.
-    training
-        Section ``training`` of the configuration.
+    job
+        What is trained.
     validate
         Returns the validation metrics of the network as it is, pair by pair.
     groups
         Perturbation of each validation pair, for an arm with an expert: its untrained weights,
         which predict what the expert does, give way only to a gain of more than one standard
         error over perturbations, and to no loss in any other metric. None: any gain counts.
-    checkpoint, fingerprint
-        Where the state goes and what it belongs to.
+    fingerprint
+        What the saved state belongs to.
     state
         State to go on from, or None.
 
@@ -50,22 +48,20 @@ class Milestones(lightning.Callback):
     best
         ``step``, ``value`` of the monitored metric, ``weights`` (what is not frozen) and
         ``start``, the metrics of every pair before training. The published training takes its
-        last weights.
+        last weights, of an arm without an expert.
     """
 
     def __init__(
         self,
-        name: str,
-        training: dict[str, Any],
+        job: TrainingJob,
         validate: Callable[[], dict[str, np.ndarray]],
         groups: Sequence[str] | None,
-        checkpoint: Path,
         fingerprint: str,
         state: dict[str, Any] | None,
     ) -> None:
-        self.name, self.training = name, training
+        self.name, self.training = job.name, job.training
         self.validate, self.groups = validate, groups
-        self.checkpoint, self.fingerprint = checkpoint, fingerprint
+        self.checkpoint, self.fingerprint = job.checkpoint, fingerprint
         self.history: list[list[Any]] = state["history"] if state else []
         self.best: dict[str, Any] | None = state["best"] if state else None
         self.done = state["done"] if state else 0
@@ -165,7 +161,7 @@ class Milestones(lightning.Callback):
         return value
 
     def _better(self, metrics: dict[str, np.ndarray]) -> bool:
-        if self.best is None or self.training["published"]:
+        if self.best is None or (self.training["published"] and self.groups is None):
             return True
         monitor = self.training["monitor"]
         signs = {metric: 1 if higher else -1 for metric, higher in HIGHER_IS_BETTER.items()}
@@ -174,8 +170,12 @@ class Milestones(lightning.Callback):
         if self.groups is None:
             return True
         start = self.best["start"]
-        gains = {metric: signs[metric] * (its - start[metric]) for metric, its in metrics.items()}
-        return clear(gains[monitor], self.groups) and all(its.mean() >= 0 for its in gains.values())
+        gains = {
+            metric: signs[metric] * (values - start[metric]) for metric, values in metrics.items()
+        }
+        return clear(gains[monitor], self.groups) and all(
+            gain.mean() >= 0 for gain in gains.values()
+        )
 
     def _log(self, loss: float, value: float) -> None:
         steps, seconds = self.done - self._counted, time.monotonic() - self._clock

@@ -13,6 +13,7 @@ from ptrag.arms.neural.networks import Batch
 from ptrag.base.random import keyed_rng
 from ptrag.cells.store import CellStore
 from ptrag.training.data import Cells, Step, process
+from ptrag.training.job import TrainingJob
 
 
 def learning_rate(training: dict[str, Any], step: int) -> float:
@@ -33,19 +34,15 @@ class TrainingModule(lightning.LightningModule):
 
     Parameters
     ----------
+    job
+        Its settings and λ. Dropout and gate noise of step t depend on its seed and t alone (and
+        on the process, where several train together).
     network
         What is trained.
     store
         The cells.
     features
         (P, E) features of all perturbations.
-    training
-        Section ``training`` of the configuration.
-    sparsity
-        λ; 0 for none.
-    seed
-        Dropout and gate noise of step t depend on it and t alone (and on the process, where
-        several train together).
     shifts
         (pairs, G) by which the expert moves the control cells of each pair; None without.
 
@@ -61,12 +58,10 @@ class TrainingModule(lightning.LightningModule):
 
     def __init__(
         self,
+        job: TrainingJob,
         network: nn.Module,
         store: CellStore,
         features: np.ndarray,
-        training: dict[str, Any],
-        sparsity: float,
-        seed: int,
         shifts: np.ndarray | None = None,
     ) -> None:
         super().__init__()
@@ -74,7 +69,7 @@ class TrainingModule(lightning.LightningModule):
         self.register_buffer("features", torch.from_numpy(features), persistent=False)
         shifts = None if shifts is None else torch.from_numpy(shifts)
         self.register_buffer("shifts", shifts, persistent=False)
-        self.training_settings, self.sparsity, self.seed = training, sparsity, seed
+        self.job = job
         self.store, self.cells = store, None
         self.losses: list[Tensor] = []
         self.optimizer_state: dict[str, Any] | None = None
@@ -85,7 +80,12 @@ class TrainingModule(lightning.LightningModule):
 
     def training_step(self, step: Step, index: int) -> Tensor:
         """Return the loss of one batch of sets."""
-        key = (self.seed, "noise", int(step.number), *([rank] if (rank := process()[0]) else []))
+        key = (
+            self.job.seed,
+            "noise",
+            int(step.number),
+            *([rank] if (rank := process()[0]) else []),
+        )
         torch.manual_seed(int(keyed_rng(*key).integers(2**63)))
         batch = Batch(
             self.cells.expression(step.control),
@@ -101,7 +101,7 @@ class TrainingModule(lightning.LightningModule):
             observed = self.cells.expression(step.perturbed)
             energy = energy_distance(predicted.cells.float(), observed).mean()
         gate = energy.new_zeros(()) if predicted.gates is None else predicted.gates.float().mean()
-        loss = energy + self.sparsity * gate
+        loss = energy + self.job.sparsity * gate
         self.losses.append(torch.stack([loss, energy, gate]).detach())
         self.step = int(step.number)
         return loss
@@ -109,7 +109,7 @@ class TrainingModule(lightning.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return Adam over what is not frozen, without weight decay."""
         trainable = [p for p in self.network.parameters() if p.requires_grad]
-        optimizer = torch.optim.Adam(trainable, lr=self.training_settings["learning_rate"])
+        optimizer = torch.optim.Adam(trainable, lr=self.job.training["learning_rate"])
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)
         return optimizer
@@ -117,4 +117,4 @@ class TrainingModule(lightning.LightningModule):
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Set the rate of this step."""
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(self.training_settings, self.step)
+            group["lr"] = learning_rate(self.job.training, self.step)

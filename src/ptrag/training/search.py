@@ -8,6 +8,7 @@ import logging
 import shutil
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +18,22 @@ import yaml
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from ptrag.arms.registry import base_name
 from ptrag.base.files import atomic, read_json, write_table
 from ptrag.config import merge
 from ptrag.training.checkpoint import digest
+from ptrag.training.job import TrainingJob
 from ptrag.training.run import train
 from ptrag.training.validation import HIGHER_IS_BETTER
+
+SECTIONS = ("options", "model", "training")
+"""Settings of a job that a search may change."""
 
 logger = logging.getLogger("ptrag")
 
 
 def search(
-    files: Mapping[str, Any],
-    arm: str,
-    settings: dict[str, Any],
-    spec: dict[str, Any],
-    out_tsv: str | Path,
-    out_best: str | Path,
+    job: TrainingJob, spec: dict[str, Any], out_tsv: str | Path, out_best: str | Path
 ) -> None:
     """Try ``trials`` settings, each one suggested by the trials before it (Optuna's TPE).
 
@@ -40,27 +41,24 @@ def search(
 
     Parameters
     ----------
-    files
-        ``cells``, ``split``, ``embedding``, ``index`` of :func:`ptrag.training.train`.
-    arm
-        The arm.
-    settings
-        Sections ``options`` (of the arm), ``model`` and ``training``.
+    job
+        The arm as it is configured; its bundle and history are those of the trial that runs.
     spec
         Section ``search`` of the configuration: ``trials``, ``seed``, ``space`` from a dotted
         key (``training.learning_rate``, ``options.topk_rag``) to ``{low, high, log}`` or
         ``{choices}``.
     out_tsv, out_best
-        The table, and the best settings as YAML: what to merge into the configuration.
+        The table, and the best settings of the arm as YAML, to merge into the configuration.
     """
     out_tsv = Path(out_tsv)
     work = out_tsv.with_name(f".{out_tsv.stem}")
     work.mkdir(parents=True, exist_ok=True)
-    monitor = settings["training"]["monitor"]
+    settings = {section: getattr(job, section) for section in SECTIONS}
+    monitor = job.training["monitor"]
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(work / "journal.log"))),
-        study_name=digest(arm, settings, spec["space"], spec["seed"]),
+        study_name=digest(job.arm, settings, spec["space"], spec["seed"]),
         direction="maximize" if HIGHER_IS_BETTER[monitor] else "minimize",
         load_if_exists=True,
     )
@@ -69,43 +67,39 @@ def search(
     while (number := len(_complete(study))) < spec["trials"]:
         study.sampler = optuna.samplers.TPESampler(seed=spec["seed"] + number)
         trial = study.ask()
-        chosen = {key: _suggest(trial, key, its) for key, its in spec["space"].items()}
+        chosen = {key: _suggest(trial, key, values) for key, values in spec["space"].items()}
         began = time.monotonic()
-        about = _train(files, arm, merge(settings, _nested(chosen)), spec["seed"], work / "run")
+        tried = merge(settings, _nested(chosen))
+        about = _train(replace(job, seed=spec["seed"], **tried), work / "run")
         trial.set_user_attr("step", about["step"])
         study.tell(trial, about["validation"][monitor])
         logger.info(
-            "%s: trial %d of %d in %.0f s, val %s %.4g with %s", arm, number + 1, spec["trials"],
+            "%s: trial %d of %d in %.0f s, val %s %.4g with %s", job.arm, number + 1, spec["trials"],
             time.monotonic() - began, monitor, about["validation"][monitor], chosen,
         )  # fmt: skip
     write_table(_table(study, spec["space"]), out_tsv)
     best = _nested(study.best_params)
-    if "options" in best:
-        best["arm_options"] = {arm: best.pop("options")}
+    entry = best.pop("options", {}) | best
     with atomic(out_best) as part:
-        part.write_text(yaml.safe_dump({"override": best}, sort_keys=True))
+        override = {"arm_options": {base_name(job.arm): entry}}
+        part.write_text(yaml.safe_dump({"override": override}, sort_keys=True))
     shutil.rmtree(work)
 
 
-def _train(
-    files: Mapping[str, Any], arm: str, settings: dict[str, Any], seed: int, folder: Path
-) -> dict[str, Any]:
+def _train(job: TrainingJob, folder: Path) -> dict[str, Any]:
     """Train once; return what the bundle says of it."""
-    shutil.rmtree(folder / "bundle", ignore_errors=True)
-    train(
-        files["cells"], files["split"], files["embedding"], files["index"], arm,
-        settings["options"], settings["model"], settings["training"], seed,
-        folder / "bundle", folder / "history.tsv",
-    )  # fmt: skip
-    return read_json(folder / "bundle" / "bundle.json")
+    bundle = folder / "bundle"
+    shutil.rmtree(bundle, ignore_errors=True)
+    train(replace(job, bundle=bundle, history=folder / "history.tsv"))
+    return read_json(bundle / "bundle.json")
 
 
-def _suggest(trial: optuna.Trial, key: str, its: Mapping[str, Any]) -> Any:
-    if "choices" in its:
-        return trial.suggest_categorical(key, its["choices"])
-    whole = isinstance(its["low"], int) and isinstance(its["high"], int)
+def _suggest(trial: optuna.Trial, key: str, values: Mapping[str, Any]) -> Any:
+    if "choices" in values:
+        return trial.suggest_categorical(key, values["choices"])
+    whole = isinstance(values["low"], int) and isinstance(values["high"], int)
     suggest = trial.suggest_int if whole else trial.suggest_float
-    return suggest(key, its["low"], its["high"], log=its.get("log", False))
+    return suggest(key, values["low"], values["high"], log=values.get("log", False))
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Predict with a trained network: from anyone's control cells, with evidence.
+"""Predict with a trained network: from given controls, with evidence.
 
 Axes: n cells, B sets, S cells of a set, G genes, K candidates.
 """
@@ -18,7 +18,17 @@ from ptrag.base.errors import PtragError, did_you_mean
 from ptrag.base.memory import keep_freed_memory
 from ptrag.base.names import CONTROL
 from ptrag.base.random import keyed_rng
-from ptrag.prediction.emission import shift_cells
+from ptrag.cells.store import CellStore
+from ptrag.prediction.emission import move_cells
+from ptrag.prediction.files import PredictionFiles
+from ptrag.prediction.pairs import predict_split
+from ptrag.prediction.prediction import (
+    GivenControls,
+    Prediction,
+    evidence_table,
+    predicted_cells,
+)
+from ptrag.splits.protocols import Split
 
 #: A value of log1p(counts per 10,000) cannot be larger than log1p(10,000) = 9.2.
 LARGEST = 15.0
@@ -26,24 +36,6 @@ LARGEST = 15.0
 
 #: What an expert expects of (line, perturbation).
 Expert = Callable[[str, str], Estimate]
-
-
-class Prediction(NamedTuple):
-    """Predicted cells and why.
-
-    Attributes
-    ----------
-    cells
-        (n, G) float32, one for each control cell.
-    evidence
-        One row per candidate: candidate, rank, similarity, gate (mean over the cells; an
-        expert's coefficient ω), effect (L2 norm of the change of the mean predicted profile when
-        it is left out), note (what an expert fell back on). Empty without retrieval; None where
-        none was asked for.
-    """
-
-    cells: np.ndarray
-    evidence: pd.DataFrame | None
 
 
 class _Query(NamedTuple):
@@ -57,17 +49,17 @@ class _Query(NamedTuple):
         Row of ``features`` that is asked for.
     candidates
         (K,) rows of its candidates.
-    base
-        (n, G) the expert's cells, or None.
+    shift
+        (G,) by which the expert moves control cells, or None.
     """
 
     features: Tensor
     query: int
     candidates: np.ndarray
-    base: np.ndarray | None = None
+    shift: np.ndarray | None = None
 
 
-class Predictor:
+class NetworkPredictor:
     """A trained arm.
 
     Parameters
@@ -157,101 +149,95 @@ class Predictor:
         """Whether a perturbation can be predicted; an expert has a word on any."""
         return self.perturbations is None or perturbation in self.perturbations
 
-    def predict_cells(
-        self,
-        controls: np.ndarray,
-        perturbation: str,
-        *,
-        line: str = "",
-        batch: Sequence[str] | None = None,
-        seed: int | None = None,
-    ) -> np.ndarray:
-        """Return the cells that the controls become; arguments as :meth:`predict`."""
-        return self.predict(controls, perturbation, line=line, batch=batch, seed=seed).cells
-
     def predict(
         self,
-        controls: np.ndarray,
+        controls: GivenControls,
         perturbation: str,
-        *,
-        line: str = "",
-        batch: Sequence[str] | None = None,
+        n_cells: int | None = None,
         seed: int | None = None,
-        mean: np.ndarray | None = None,
-        evidence: bool = False,
     ) -> Prediction:
-        """Predict from control cells of one line.
+        """Predict one pair.
+
+        The profile is the mean of what the given controls become (all of them, or
+        :data:`ptrag.prediction.prediction.PROFILE_CELLS`); the cells are what those drawn for
+        the pair become, in sets of the size trained with; the last set is filled up with the
+        first cells again.
 
         Parameters
         ----------
         controls
-            (n, G) on the bundle's scale, columns :attr:`genes`. Cells are taken in sets of
-            the size trained with; the last set is filled up with the first cells again.
+            Of one line, columns :attr:`genes`. Cells of a batch that was not trained on, or of
+            none, are taken for cells of a mean batch.
         perturbation
             A name that the bundle knows; the parts of a double in any order.
-        line
-            With the seed and the perturbation, what gate noise depends on, in arms that draw.
-        batch
-            (n,) names of technical batches; None, or a name not trained on: the mean batch.
+        n_cells
+            None: one for each control.
         seed
             Of gate noise; None: that of the training.
-        mean
-            (G,) of all controls that these were drawn from, where more are known: an expert's
-            deltas are added to it. None: the mean of these.
-        evidence
-            Measure what each candidate did.
 
         Raises
         ------
         PtragError
             For an unknown perturbation, or controls that do not fit.
         """
-        controls = self._checked(controls)
-        self.check(line, perturbation)
-        codes = self._codes(batch, len(controls))
-        estimate = None
+        self._check_shape(controls.cells)
+        self.check(controls.line, perturbation)
+        key = (self.about["seed"] if seed is None else seed, "gates", controls.line, perturbation)
+        estimate, query = None, None
         if self.perturbations is None:
-            estimate = self.expert(line, perturbation)
-            query = self._expected(estimate.delta, controls, mean)
+            estimate = self.expert(controls.line, perturbation)
+            query = self._expected(estimate.delta, controls)
         else:
             number = self.perturbations.number(perturbation)
             query = self._looked_up(number)
-        key = (self.about["seed"] if seed is None else seed, "gates", line, perturbation)
+        rows = controls.drawn(perturbation, n_cells)
         with torch.inference_mode():
-            run = self._run(controls, codes, query, key, evidence)
-            if not evidence:
-                return Prediction(run.cells, None)
+            profile = self._run(controls, controls.sample, query, key).profile
+            run = self._run(controls, rows, query, key, leave_out=estimate is None)
             if estimate is None:
-                return Prediction(run.cells, self._evidence(number, run))
-            effects = [
-                np.linalg.norm(
-                    self._run(controls, codes, self._expected(without, controls, mean), key).profile
-                    - run.profile
-                )
-                for *_, without in estimate.candidates
-            ]
-        return Prediction(run.cells, _expert_evidence(estimate, effects))
+                evidence = self._evidence(number, run)
+            else:
+                evidence = self._expert_evidence(estimate, controls, rows, key, run.profile)
+        return Prediction(profile, run.cells, rows, evidence)
+
+    def _expert_evidence(
+        self,
+        estimate: Estimate,
+        controls: GivenControls,
+        rows: np.ndarray,
+        key: tuple[object, ...],
+        profile: np.ndarray,
+    ) -> pd.DataFrame:
+        """Return what each entry of the expert did to the mean of the predicted cells."""
+        changes = []
+        for candidate in estimate.candidates:
+            query = self._expected(candidate.without, controls)
+            effect = np.linalg.norm(self._run(controls, rows, query, key).profile - profile)
+            changes.append((candidate.name, candidate.similarity, candidate.weight, effect))
+        return evidence_table(changes, estimate.note)
 
     def _looked_up(self, number: int) -> _Query:
         lookup = self.perturbations.look_up(np.array([number]))
         features = self._tensor(self.perturbations.features[lookup.distinct])
         return _Query(features, int(lookup.query[0]), lookup.candidates[0])
 
-    def _expected(self, delta: np.ndarray, controls: np.ndarray, mean: np.ndarray | None) -> _Query:
+    def _expected(self, delta: np.ndarray, controls: GivenControls) -> _Query:
         features = self._tensor(delta[None].astype(np.float32))
-        return _Query(features, 0, np.empty(0, np.int64), shift_cells(controls, delta, mean))
+        return _Query(features, 0, np.empty(0, np.int64), controls.mover.shift(delta))
 
     def _run(
         self,
-        controls: np.ndarray,
-        codes: np.ndarray,
+        controls: GivenControls,
+        rows: np.ndarray,
         query: _Query,
         key: tuple[object, ...],
         leave_out: bool = False,
     ) -> "_Run":
-        """Predict all cells; with ``leave_out`` what each candidate did, too."""
+        """Predict the cells of ``rows``; with ``leave_out`` what each candidate did, too."""
+        start = self._checked(controls.cells[rows])
+        codes = self._codes(controls.batches, rows)
         cells, gates, changes = [], [], []
-        for inputs, asked in self._batches(controls, codes, query, key):
+        for inputs, asked in self._batches(start, codes, query, key):
             predicted = self.network(inputs)
             cells.append(predicted.cells.flatten(0, 1)[:asked].float().cpu().numpy())
             if leave_out and predicted.gates is not None:
@@ -266,9 +252,10 @@ class Predictor:
         query: _Query,
         key: tuple[object, ...],
     ) -> Iterator[tuple[Batch, int]]:
-        """Yield network inputs, and how many of their cells are not there to fill up."""
+        """Yield network inputs, and how many of their cells do not only fill up the last set."""
         n, S = len(controls), self.set_size
         fill = (np.arange(-(-n // S) * S) % n).reshape(-1, S)  # (B, S) cells
+        base = None if query.shift is None else move_cells(controls, query.shift)
         noise = None
         if self._noisy:
             noise = keyed_rng(*key).logistic(size=(*fill.shape, len(query.candidates)))
@@ -283,7 +270,7 @@ class Predictor:
                     self._tensor(np.full(len(rows), query.query)),
                     self._tensor(np.tile(query.candidates, (len(rows), 1))),
                     None if noise is None else self._tensor(noise[start : start + SETS]),
-                    base=None if query.base is None else self._tensor(query.base[rows]),
+                    base=None if base is None else self._tensor(base[rows]),
                 ),
                 min(n - start * S, rows.size),
             )
@@ -294,57 +281,50 @@ class Predictor:
         The same noise, and nothing else changed; a gate that no cell opens changes nothing.
         """
         whole = _profile(cells, asked)
-        change = [_profile(its, asked) - whole for its in self.network.without_each(inputs)]
+        change = [_profile(cells, asked) - whole for cells in self.network.without_each(inputs)]
         opened = gates.flatten(0, 1)[:asked].any(0)
         return torch.where(opened.unsqueeze(1), torch.stack(change), 0).cpu().numpy()
 
     def _evidence(self, number: int, run: "_Run") -> pd.DataFrame:
         """Put together the gates (cells, K) and the summed changes (K, G) of all batches."""
         known = self.perturbations
-        K = known.candidates.shape[1]
-        gate, effect = np.empty(0), np.empty(0)
-        if K:
-            gate = np.concatenate(run.gates).mean(0, dtype=np.float64)
-            effect = np.linalg.norm(sum(run.changes), axis=1) / len(run.cells)
-        return pd.DataFrame(
-            {
-                "candidate": [known.names[i] for i in known.candidates[number]],
-                "rank": np.arange(1, K + 1),
-                "similarity": known.similarity[number],
-                "gate": gate,
-                "effect": effect,
-                "note": "",
-            }
-        )
+        if not known.candidates.shape[1]:
+            return evidence_table([])
+        gate = np.concatenate(run.gates).mean(0, dtype=np.float64)
+        effect = np.linalg.norm(sum(run.changes), axis=1) / len(run.cells)
+        names = [known.names[i] for i in known.candidates[number]]
+        return evidence_table(list(zip(names, known.similarity[number], gate, effect, strict=True)))
 
-    def _checked(self, controls: np.ndarray) -> np.ndarray:
-        controls = np.asarray(controls, dtype=np.float32)
-        if controls.ndim != 2 or controls.shape[1] != len(self.genes):
+    def _check_shape(self, cells: np.ndarray) -> None:
+        if cells.ndim != 2 or cells.shape[1] != len(self.genes):
             raise PtragError(
-                f"controls: shape {controls.shape}, the bundle has {len(self.genes)} genes; "
-                "give cells × these genes (Predictor.align picks them)"
+                f"controls: shape {cells.shape}, the bundle has {len(self.genes)} genes; "
+                "give cells × these genes (NetworkPredictor.align picks them)"
             )
-        if not len(controls):
+        if not len(cells):
             raise PtragError("controls: there are no cells; give at least one")
-        if not np.isfinite(controls).all() or controls.min() < 0:
+
+    def _checked(self, cells: np.ndarray) -> np.ndarray:
+        """Return cells as float32; refuse what cannot be log1p of counts per 10,000."""
+        cells = np.asarray(cells, dtype=np.float32)
+        if not np.isfinite(cells).all() or cells.min() < 0:
             raise PtragError(
                 "controls: negative or missing values; give log1p of counts per 10,000"
             )
-        if controls.max() > LARGEST:
+        if cells.max() > LARGEST:
             raise PtragError(
-                f"controls: the largest value is {controls.max():.4g}, which looks like counts; "
+                f"controls: the largest value is {cells.max():.4g}, which looks like counts; "
                 "normalise each cell to 10,000 and take log1p"
             )
-        return controls
+        return cells
 
-    def _codes(self, batch: Sequence[str] | None, n: int) -> np.ndarray:
-        if batch is None:
+    def _codes(self, batches: np.ndarray | None, rows: np.ndarray) -> np.ndarray:
+        """Return the batch of each of ``rows``; the mean batch where it was not trained on."""
+        if batches is None:
             unknown = 0 if len(self.batches) == 1 else len(self.batches)
-            return np.full(n, unknown, dtype=np.int64)
-        if len(batch) != n:
-            raise PtragError(f"controls: {len(batch)} batch names for {n} cells; give one each")
+            return np.full(len(rows), unknown, dtype=np.int64)
         code = {name: i for i, name in enumerate(self.batches)}
-        return np.array([code.get(str(name), len(code)) for name in batch], dtype=np.int64)
+        return np.array([code.get(str(batches[row]), len(code)) for row in rows], dtype=np.int64)
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
@@ -363,23 +343,40 @@ class _Run(NamedTuple):
         return self.cells.mean(axis=0, dtype=np.float64)
 
 
-def _expert_evidence(estimate: Estimate, effects: Sequence[float]) -> pd.DataFrame:
-    """One row per candidate, or one without a candidate that says what was fallen back on."""
-    table = pd.DataFrame(
-        {
-            "candidate": [its.name for its in estimate.candidates],
-            "rank": range(1, len(effects) + 1),
-            "similarity": [its.similarity for its in estimate.candidates],
-            "gate": [its.weight for its in estimate.candidates],
-            "effect": effects,
-            "note": estimate.note,
-        }
-    )
-    if estimate.note and not len(table):
-        table.loc[0] = [None, None, None, None, None, estimate.note]
-    return table
-
-
 def _profile(cells: Tensor, asked: int) -> Tensor:
     """Sum of the first ``asked`` cells of (B, S, G), float64."""
     return cells.flatten(0, 1)[:asked].sum(0, dtype=torch.float64)
+
+
+def predict_with_bundle(
+    predictor: NetworkPredictor,
+    store: CellStore,
+    split: Split,
+    cells_per_pair: int,
+    files: PredictionFiles,
+) -> None:
+    """Predict every val and test pair of the split that a network was trained on.
+
+    Parameters
+    ----------
+    predictor
+        What :func:`ptrag.prediction.bundle.load_bundle` returns.
+    store, split
+        What it was trained on.
+    cells_per_pair
+        Cells of each pair, rounded up to whole sets.
+    files
+        To write.
+
+    Raises
+    ------
+    PtragError
+        If the store has other genes than the bundle, or nothing can be predicted.
+    """
+    if store.genes != predictor.genes:
+        raise PtragError(f"{store.path}: other genes than the bundle's; train on this store again")
+    about = predictor.about
+    torch.set_num_threads(about["training"]["threads"])
+    uns = {"arm": about["arm"], "seed": about["seed"], "checkpoint": about["hashes"]["weights"]}
+    n_cells = predicted_cells(cells_per_pair, predictor.set_size)
+    predict_split(predictor, store, split, n_cells, files, uns)

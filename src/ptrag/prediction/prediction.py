@@ -1,0 +1,146 @@
+"""What is predicted of a pair, from which controls, and who predicts it.
+
+A prediction has two outputs, each scored by what it is: the *profile*, the predicted mean, and
+the *cells*, a sample as the arm makes it. The workflow, the command and Python get both from the
+same call.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import pandas as pd
+
+from ptrag.base.names import CELL_LINE, PERTURBATION
+from ptrag.cells.controls import GIVEN
+from ptrag.cells.sets import drawn_controls
+from ptrag.cells.store import CellStore
+from ptrag.prediction.emission import Mover
+
+PROFILE_CELLS = 1024
+"""Given controls of a line on which a profile is worked out cell by cell, at most."""
+
+EVIDENCE = [
+    CELL_LINE, PERTURBATION, "candidate", "rank", "similarity", "gate", "effect", "note",
+]  # fmt: skip
+"""Columns of ``evidence.tsv``: what each candidate of a pair did to its prediction.
+
+``gate`` is the mean over cells, or a closed form's coefficient ω; ``note`` says what a prediction
+fell back on (in a row without candidate if need be).
+"""
+
+
+@dataclass(frozen=True)
+class GivenControls:
+    """The control cells that a prediction of one line starts from.
+
+    Attributes
+    ----------
+    line
+        Their cell line; may be empty where the arm does not ask for it.
+    cells
+        (n, G) float32 on the log1p scale.
+    names
+        (n,) of each cell.
+    batches
+        (n,) technical batch of each cell; None where unknown.
+    """
+
+    line: str
+    cells: np.ndarray
+    names: Sequence[str]
+    batches: np.ndarray | None = None
+
+    @classmethod
+    def of_store(cls, store: CellStore, line: str) -> "GivenControls":
+        """Return the given controls of a line, in the store's order."""
+        rows = store.control_rows(line, GIVEN)
+        return cls(
+            line,
+            store.X[rows],
+            store.obs.index[rows].astype(str),
+            np.array(store.batches, dtype=object)[store.batch_codes[rows]],
+        )
+
+    @cached_property
+    def mean(self) -> np.ndarray:
+        """(G,) float64, of all of them: what a predicted delta is added to."""
+        return np.asarray(self.cells).mean(axis=0, dtype=np.float64)
+
+    @cached_property
+    def sample(self) -> np.ndarray:
+        """Rows on which profiles are worked out: all, or every so many-th."""
+        return np.arange(0, len(self.cells), -(-len(self.cells) // PROFILE_CELLS))
+
+    @cached_property
+    def mover(self) -> Mover:
+        """What moves these cells by a delta."""
+        return Mover(self.cells[self.sample])
+
+    def drawn(self, perturbation: str, n_cells: int | None) -> np.ndarray:
+        """Return the rows that a pair's cells start from.
+
+        They depend on line and perturbation alone, so that every arm and seed starts from the
+        same cells. None: every cell once, in order.
+        """
+        if n_cells is None:
+            return np.arange(len(self.cells))
+        return drawn_controls(self.line, perturbation, len(self.cells), n_cells)
+
+
+class Prediction(NamedTuple):
+    """What an arm predicts of one pair.
+
+    Attributes
+    ----------
+    profile
+        (G,) float64, the predicted mean on the log1p scale.
+    cells
+        (n, G) float32, predicted cells.
+    rows
+        (n,) the given control that each cell starts from.
+    evidence
+        One row per candidate, columns of :data:`EVIDENCE` after those of the pair; empty for
+        arms that do not retrieve. ``effect`` is the L2 norm of the change of the mean predicted
+        profile when the candidate is left out.
+    """
+
+    profile: np.ndarray
+    cells: np.ndarray
+    rows: np.ndarray
+    evidence: pd.DataFrame
+
+
+class Predictor(Protocol):
+    """Whoever predicts pairs: a trained network, or a fitted closed form."""
+
+    def predict(
+        self, controls: GivenControls, perturbation: str, n_cells: int | None = None
+    ) -> Prediction:
+        """Predict one pair from the given controls of its line."""
+
+    def knows(self, perturbation: str) -> bool:
+        """Whether a perturbation can be predicted."""
+
+
+def predicted_cells(cells_per_pair: int, set_size: int) -> int:
+    """Return ``cells_per_pair`` rounded up to whole sets: what is predicted of each pair."""
+    return -(-cells_per_pair // set_size) * set_size
+
+
+def evidence_table(rows: Sequence[Sequence[object]], note: str = "") -> pd.DataFrame:
+    """Return evidence of one pair.
+
+    Parameters
+    ----------
+    rows
+        (candidate, similarity, gate, effect), best first.
+    note
+        What the arm fell back on. It stands in every row, or in one without a candidate.
+    """
+    ranked = [(name, rank, *values, note) for rank, (name, *values) in enumerate(rows, start=1)]
+    if note and not ranked:
+        ranked = [(None, None, None, None, None, note)]
+    return pd.DataFrame(ranked, columns=EVIDENCE[2:])
