@@ -8,13 +8,71 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
+import yaml
+
+from ptrag.base.errors import PtragError
+from ptrag.schema import ConfigFiles
 
 HOME = Path(".snakemake")
 HOLDER = HOME / "holder.json"
 UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def config_files(workflow: Any, config: Mapping[str, Any]) -> ConfigFiles:
+    """Return the files that Snakemake merged the configuration from, weakest first.
+
+    Parameters
+    ----------
+    workflow
+        Snakemake's object.
+    config
+        What it merged; where no file is known, as in a module, it is the only layer.
+
+    Raises
+    ------
+    PtragError
+        If a file sets a key twice, which YAML would take for the last.
+    """
+    given = list(workflow.config_settings.configfiles)
+    declared = [path for path in workflow.configfiles if Path(path) not in given]
+    layers: dict[str, Any] = {}
+    for path in [*declared, *given]:
+        shown = Path(path)
+        if shown.is_absolute() and shown.is_relative_to(Path.cwd()):
+            shown = shown.relative_to(Path.cwd())
+        if Path(path).is_file():
+            layers[str(shown)] = _read_config(Path(path), str(shown))
+    if workflow.config_settings.config:
+        layers["--config"] = dict(workflow.config_settings.config)
+    return ConfigFiles(layers or {"config": config})
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    """YAML in which a key that comes twice is a fault."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        """Return a mapping, its keys checked."""
+        keys = [key.value for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1 and key != "<<":
+                raise PtragError(
+                    f"{key}: is there twice (line {node.start_mark.line + 1}); keep one"
+                )
+        return super().construct_mapping(node, deep)
+
+
+def _read_config(path: Path, shown: str) -> Any:
+    try:
+        return yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_Loader) or {}
+    except PtragError as error:
+        raise PtragError(f"{shown}: {error}") from None
+    except yaml.YAMLError as error:
+        raise PtragError(f"{shown}: is no YAML ({' '.join(str(error).split())}); mend it") from None
 
 
 def keep_beside(results: Path) -> None:

@@ -5,11 +5,12 @@ import yaml
 
 from ptrag import config as cfg
 from ptrag.base.errors import PtragError
+from ptrag.schema import read_schema
 
 
 @pytest.fixture(scope="module")
 def schema(root):
-    return cfg.read_schema(root / "workflow/schemas/config.schema.yaml")
+    return read_schema(root / "workflow/schemas/config.schema.yaml")
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def test_every_shipped_data_set_resolves(config, schema):
     for name in config["datasets"]:
         settings = cfg.resolve(config | {"dataset": name}, schema)
         assert settings["dataset"] == name
-        assert settings["source"] is config["datasets"][name]
+        assert settings["source"] == config["datasets"][name]
 
 
 def test_paper_settings_are_the_default_of_its_own_data(config, schema):

@@ -3,11 +3,14 @@ import os
 import sys
 from pathlib import Path
 
+# The project's folder: not workflow.basedir, which is that of a Snakefile that has this as a module.
+HOME = Path(str(workflow.current_basedir)).parents[1]
+
 # Scripts import the library of this folder, even where another checkout's is installed:
 # Snakemake puts a script's folder last on the path.
-sys.path[:0] = [f"{workflow.basedir}/src", f"{workflow.basedir}/workflow"]
+sys.path[:0] = [f"{HOME}/src", f"{HOME}/workflow"]
 os.environ["PYTHONPATH"] = os.pathsep.join(
-    [f"{workflow.basedir}/src", *filter(None, [os.environ.get("PYTHONPATH")])]
+    [f"{HOME}/src", *filter(None, [os.environ.get("PYTHONPATH")])]
 )
 
 import records
@@ -15,17 +18,20 @@ from ptrag.config import (
     arm_embedding,
     arm_options,
     arm_settings,
-    read_schema,
     resolve,
     runs,
 )
 from ptrag.base.errors import PtragError
 from ptrag.arms.registry import load_arm
 from ptrag.provenance.code import code_digest
+from ptrag.schema import read_schema
 
 try:
     SETTINGS = resolve(
-        config, read_schema(f"{workflow.basedir}/workflow/schemas/config.schema.yaml")
+        config,
+        read_schema(HOME / "workflow/schemas/config.schema.yaml"),
+        records.config_files(workflow, config),
+        HOME,
     )
     if workflow.is_main_process:
         if holder := records.clear_stale_lock():

@@ -59,8 +59,10 @@ rule build_cells:
     """Write cells.h5ad: log1p, chosen genes, sorted by pair, memory-mappable."""
     input:
         source="results/{dataset}/source.h5ad",
+        gene_text=SETTINGS["embeddings"]["text"]["gene_text"],
     output:
         cells="results/{dataset}/cells.h5ad",
+        names="results/{dataset}/cells.names.tsv",
     log:
         "results/{dataset}/logs/build_cells.log",
     benchmark:
@@ -80,6 +82,8 @@ rule build_cells:
                 "scale",
                 "matrix",
                 "simulated",
+                "unlabelled",
+                "twins",
             )
         },
         cells={key: SETTINGS["cells"][key] for key in ("genes", "n_genes", "yardstick")},

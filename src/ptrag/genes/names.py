@@ -206,10 +206,9 @@ class Names:
         return {name: match for name, match in names.items() if match is not None}
 
     def possible_genes(self, perturbation: str) -> frozenset[str]:
-        """Return every gene that a perturbation may mean, without case: of an ambiguous part, all
-        its bearers.
+        """Return every gene that a perturbation may mean, in lower case.
 
-        For audits: two perturbations without a common possible gene are surely different.
+        Of an ambiguous part that is all genes that are called so. For audits: two perturbations without a common possible gene are surely different.
         """
         genes: set[str] = set()
         for part in tidy(perturbation).split("+"):

@@ -1,5 +1,6 @@
 """Providers of perturbation vectors, and the negative controls made from them."""
 
+import gzip
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -140,13 +141,18 @@ def _open_table(settings: Mapping[str, Any], source: str | Path | None) -> Vocab
 
 
 def _read_vectors(path: Path) -> pd.DataFrame:
-    separator = "," if ".csv" in path.suffixes else "\t"
+    separator = _separator(path)
     try:
         with warnings.catch_warnings():
             # pandas only warns of rows that are longer than the header, and cuts them.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             raw = pd.read_csv(
-                path, sep=separator, dtype=str, keep_default_na=False, index_col=False
+                path,
+                sep=separator,
+                dtype=str,
+                keep_default_na=False,
+                index_col=False,
+                encoding="utf-8-sig",
             )
     except (
         pd.errors.ParserError,
@@ -163,6 +169,8 @@ def _read_vectors(path: Path) -> pd.DataFrame:
     raw = raw.set_index(raw.columns[0])
     if raw.index.has_duplicates:
         raise PtragError(f"{path}: {raw.index[raw.index.duplicated()][0]!r} has two rows; keep one")
+    if separator == ";":  # where the comma is the decimal sign
+        raw = raw.apply(lambda column: column.str.replace(",", ".", regex=False))
     numbers = raw.apply(pd.to_numeric, errors="coerce")
     if (bad := numbers.isna()).to_numpy().any():
         name = numbers.index[bad.any(axis=1)][0]
@@ -171,6 +179,17 @@ def _read_vectors(path: Path) -> pd.DataFrame:
             f"{path}: {name!r}, column {column!r}: {raw.loc[name, column]!r} is not a number"
         )
     return numbers
+
+
+def _separator(path: Path) -> str:
+    """Return what separates the columns of a table: the most frequent sign of its first line."""
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rt", encoding="utf-8-sig") as handle:
+            header = handle.readline()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PtragError(f"{path}: cannot be read as a table ({error}); save it as .tsv") from None
+    return max("\t;,", key=header.count)
 
 
 _OPEN: dict[str, Callable[[Mapping[str, Any], str | Path | None], Vocabulary]] = {
