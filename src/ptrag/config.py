@@ -120,8 +120,8 @@ def _check_arms(settings: dict[str, Any], files: ConfigFiles) -> None:
         if embedding_control(arm) and arm_embedding(settings, arm) is None:
             raise files.error(
                 "arms",
-                f"{arm!r} is a negative control of an embedding, and `{base_name(arm)}` reads none; "
-                "leave it out",
+                f"{arm!r} is a negative control of an embedding, and `{base_name(arm)}` reads "
+                "none; leave it out",
             )
     missing = sorted(set(contrasts) - set(settings["arms"]))
     if missing:

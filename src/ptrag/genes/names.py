@@ -208,7 +208,8 @@ class Names:
     def possible_genes(self, perturbation: str) -> frozenset[str]:
         """Return every gene that a perturbation may mean, in lower case.
 
-        Of an ambiguous part that is all genes that are called so. For audits: two perturbations without a common possible gene are surely different.
+        Of an ambiguous part that is all genes that are called so. For audits: two perturbations
+        without a common possible gene are surely different.
         """
         genes: set[str] = set()
         for part in tidy(perturbation).split("+"):

@@ -16,6 +16,7 @@ from ptrag.genes.embeddings import Embedding
 from ptrag.genes.genept import load_genept
 from ptrag.genes.symbols import Symbols
 from ptrag.genes.text import encode_texts
+from ptrag.genes.words import tidy
 
 logger = logging.getLogger("ptrag")
 
@@ -99,13 +100,13 @@ def derive_control(embedding: Embedding, kind: str, seed: int = 0) -> Embedding:
         vectors = rng.standard_normal(embedding.vectors.shape)
         norms = np.linalg.norm(embedding.vectors.astype(np.float64), axis=1, keepdims=True)
         vectors *= norms / np.linalg.norm(vectors, axis=1, keepdims=True)
-        told = dict.fromkeys(embedding.names, "random direction")
+        details = dict.fromkeys(embedding.names, "random direction")
     elif kind == "shuffled":
         order = rng.permutation(len(embedding.names))
         giver = np.empty_like(order)
         giver[order] = np.roll(order, 1)
         vectors = embedding.vectors[giver]
-        told = {
+        details = {
             name: f"vector of {embedding.names[i]}"
             for name, i in zip(embedding.names, giver, strict=True)
         }
@@ -114,7 +115,7 @@ def derive_control(embedding: Embedding, kind: str, seed: int = 0) -> Embedding:
             f"embedding: no negative control {kind!r}; {did_you_mean(kind, ['random', 'shuffled'])}"
         )
     held = coverage["perturbation"].isin(embedding.names)
-    coverage.loc[held, "detail"] = coverage["perturbation"][held].map(told)
+    coverage.loc[held, "detail"] = coverage["perturbation"][held].map(details)
     return Embedding(list(embedding.names), vectors.astype(np.float32), coverage)
 
 
@@ -166,7 +167,7 @@ def _read_vectors(path: Path) -> pd.DataFrame:
         ) from None
     if raw.shape[1] < 2:
         raise PtragError(f"{path}: has one column; expected the symbol, then the dimensions")
-    raw = raw.set_index(raw.columns[0])
+    raw = raw.set_index(raw[raw.columns[0]].map(tidy)).drop(columns=raw.columns[0])
     if raw.index.has_duplicates:
         raise PtragError(f"{path}: {raw.index[raw.index.duplicated()][0]!r} has two rows; keep one")
     if separator == ";":  # where the comma is the decimal sign
