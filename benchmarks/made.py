@@ -13,7 +13,8 @@ from ptrag.arms.neural.perturbations import Perturbations
 from ptrag.arms.registry import load_arm
 from ptrag.base.names import CONTROL
 from ptrag.cells.sets import SetSampler
-from ptrag.cells.store import CellStore, new_store
+from ptrag.cells.store import CellStore
+from ptrag.cells.store_writer import new_store
 from ptrag.training.data import Steps
 
 PAIRS, CELLS = 256, 64  # measured pairs and the cells of each

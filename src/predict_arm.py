@@ -11,7 +11,7 @@ with rule_log(snakemake.log[0]):
     from ptrag.cells.store import CellStore
     from ptrag.prediction.bundle import load_bundle
     from ptrag.prediction.files import PredictionFiles
-    from ptrag.prediction.network import predict_with_bundle
+    from ptrag.prediction.pairs import predict_with_bundle
     from ptrag.splits.protocols import read_split
 
     predict_with_bundle(

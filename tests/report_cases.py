@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from ptrag.base.files import write_json, write_table
-from ptrag.cells.store import CellStore, write_store
+from ptrag.cells.store import CellStore
+from ptrag.cells.store_writer import write_store
 from ptrag.comparison.compare import compare
 from ptrag.metrics.registry import METRICS
 from ptrag.splits.protocols import draw_split, write_split

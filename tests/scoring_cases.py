@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from ptrag.cells.store import CellStore, write_store
+from ptrag.cells.store import CellStore
+from ptrag.cells.store_writer import write_store
 from ptrag.splits.protocols import draw_split, read_split, write_split
 
 LINES = ("a", "b")

@@ -8,7 +8,8 @@ from ptrag.arms.neural.networks import Shapes
 from ptrag.arms.neural.perturbations import Perturbations
 from ptrag.arms.registry import load_arm
 from ptrag.base.names import CONTROL
-from ptrag.cells.store import CellStore, write_store
+from ptrag.cells.store import CellStore
+from ptrag.cells.store_writer import write_store
 from ptrag.genes.embeddings import Embedding, write_embedding
 from ptrag.prediction.bundle import write_bundle
 from ptrag.retrieval.index import build_index, read_neighbours

@@ -1,4 +1,4 @@
-"""Given and yardstick controls: how they are dealt, and that nothing but evaluation sees the latter."""
+"""Given and yardstick controls: how they are dealt, and who sees the yardsticks."""
 
 import anndata
 import numpy as np
@@ -12,12 +12,13 @@ from training_cases import make_job
 from ptrag.base.errors import PtragError
 from ptrag.cells.controls import GIVEN, YARDSTICK, deal_controls
 from ptrag.cells.preprocess import build_cells
-from ptrag.cells.store import CellStore, write_store
+from ptrag.cells.store import CellStore
+from ptrag.cells.store_writer import write_store
 from ptrag.genes.embeddings import Embedding, write_embedding
 from ptrag.prediction.bundle import load_bundle
 from ptrag.prediction.closed_form import ClosedForm, predict_closed_forms
 from ptrag.prediction.files import PredictionFiles
-from ptrag.prediction.network import predict_with_bundle
+from ptrag.prediction.pairs import predict_with_bundle
 from ptrag.retrieval.index import build_index
 from ptrag.splits.protocols import draw_split, read_split, write_split
 from ptrag.training.run import train

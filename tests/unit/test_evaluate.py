@@ -8,7 +8,8 @@ from scoring_cases import GENES, SETTINGS, make_split, make_store, write_predict
 
 from ptrag.base.errors import PtragError
 from ptrag.base.files import read_table
-from ptrag.cells.store import CellStore, write_store
+from ptrag.cells.store import CellStore
+from ptrag.cells.store_writer import write_store
 from ptrag.evaluation.evaluate import COLUMNS, evaluate, scale
 from ptrag.evaluation.reference import build_reference, read_reference
 from ptrag.metrics.registry import METRICS, metric_names

@@ -23,7 +23,8 @@ from ptrag.arms.expert.variances import _Case, _start, held_out
 from ptrag.arms.simple.ridge import fit_penalty
 from ptrag.base.errors import PtragError
 from ptrag.cells.responses import Responses
-from ptrag.cells.store import CellStore, write_store
+from ptrag.cells.store import CellStore
+from ptrag.cells.store_writer import write_store
 from ptrag.genes.embeddings import Embedding
 from ptrag.retrieval.similarity import TextSimilarity
 from ptrag.splits.protocols import Split

@@ -286,7 +286,9 @@ def test_real_screens(tmp_path, name, columns, changes, facts):
 
 def test_nothing_is_left_when_the_disk_is_full(tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr("ptrag.cells.store.shutil.disk_usage", lambda _: usage._replace(free=1000))
+    monkeypatch.setattr(
+        "ptrag.cells.store_writer.shutil.disk_usage", lambda _: usage._replace(free=1000)
+    )
     (tmp_path / "results").mkdir()
     screen().write_h5ad(tmp_path / "source.h5ad")
     with pytest.raises(PtragError, match=r"cannot write .*: needs 0.0 GB, 0.0 GB are free"):

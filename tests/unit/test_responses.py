@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 
 from ptrag.cells.responses import Responses
-from ptrag.cells.store import CellStore, write_store
+from ptrag.cells.store import CellStore
+from ptrag.cells.store_writer import write_store
 from ptrag.splits.protocols import Split
 
 

@@ -11,7 +11,7 @@ from ptrag.base.errors import PtragError
 from ptrag.base.names import CONTROL
 from ptrag.cells.preprocess import build_cells
 from ptrag.cells.source import open_source
-from ptrag.cells.store import SINGLE_BATCH
+from ptrag.cells.store_writer import SINGLE_BATCH
 from ptrag.genes.names import Names
 from ptrag.genes.symbols import GENE_TEXT, Symbols
 

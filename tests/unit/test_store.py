@@ -8,7 +8,8 @@ import pytest
 
 from ptrag.base.errors import PtragError
 from ptrag.base.names import CONTROL
-from ptrag.cells.store import SINGLE_BATCH, CellStore, new_store, write_store
+from ptrag.cells.store import CellStore
+from ptrag.cells.store_writer import SINGLE_BATCH, new_store, write_store
 
 LINES = ["rpe1", "k562"]
 PERTURBATIONS = ["TP53", CONTROL, "A+B", "MYC"]
@@ -157,7 +158,7 @@ def test_nothing_is_left_when_writing_fails(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ptrag.cells.store.os.pwrite", full)
+    monkeypatch.setattr("ptrag.cells.store_writer.os.pwrite", full)
     with pytest.raises(PtragError, match=r"cannot write .*cells.h5ad: no space left on device"):
         write_store(tmp_path / "cells.h5ad", X, obs, genes)
     assert list(tmp_path.iterdir()) == []

@@ -27,3 +27,10 @@ def did_you_mean(value: object, options: Iterable[object], shown: int = 8) -> st
         return "did you mean " + " or ".join(repr(lower[name]) for name in near) + "?"
     listed = ", ".join(names[:shown]) + (", ..." if len(names) > shown else "")
     return f"there are: {listed}" if names else "there are none"
+
+
+def briefly(error: Exception) -> str:
+    """Return what an error says, in a few words: its first line, or the system's reason."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror[:1].lower() + error.strerror[1:]
+    return str(error).strip("'\"").splitlines()[0]

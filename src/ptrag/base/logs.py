@@ -67,10 +67,10 @@ def _storage_fault(error: BaseException) -> str | None:
     """Say in one line what a file system has refused; None where that is not what happened."""
     if not isinstance(error, OSError):
         return None
-    said = str(error)
-    number = re.search(r"errno = (\d+)", said)  # HDF5 hides it in its message
+    message = str(error)
+    number = re.search(r"errno = (\d+)", message)  # HDF5 hides it in its message
     reason = STORAGE_FAULTS.get(int(number[1]) if number else error.errno)
-    name = re.search(r"filename = '([^']+)'", said)
+    name = re.search(r"filename = '([^']+)'", message)
     path = Path(name[1] if name else error.filename or "a file")
     shown = path.with_name(re.sub(r"^\.(.*)\.part$", r"\1", path.name))
     return f"{shown}: {reason}" if reason else None

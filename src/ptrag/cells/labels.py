@@ -16,7 +16,7 @@ import pandas as pd
 
 from ptrag.base.errors import PtragError, did_you_mean
 from ptrag.base.names import BATCH, CELL_LINE, CONTROL, N_CELLS, PERTURBATION
-from ptrag.cells.store import SINGLE_BATCH
+from ptrag.cells.store_writer import SINGLE_BATCH
 from ptrag.genes.names import (
     AMBIGUOUS,
     CONTROL_WORD,

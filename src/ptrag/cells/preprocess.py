@@ -28,7 +28,7 @@ from ptrag.cells.controls import CONTROL_PART, GIVEN, deal_controls
 from ptrag.cells.matrix import Block
 from ptrag.cells.scale import HIGHEST_LOG1P, ScaleCheck, silent_controls
 from ptrag.cells.source import Source, open_source
-from ptrag.cells.store import new_store, writing
+from ptrag.cells.store_writer import new_store, writing
 from ptrag.genes.names import Names
 from ptrag.genes.symbols import GENE_TEXT, Symbols
 

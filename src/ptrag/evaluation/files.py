@@ -18,7 +18,8 @@ from scipy import sparse
 from ptrag.base.errors import PtragError, did_you_mean
 from ptrag.base.files import write_table
 from ptrag.base.names import CONTROL
-from ptrag.cells.store import CellStore, new_store
+from ptrag.cells.store import CellStore
+from ptrag.cells.store_writer import new_store
 from ptrag.evaluation.evaluate import PredictedCells, score_predictions
 from ptrag.evaluation.reference import build_reference, read_reference
 from ptrag.metrics.registry import METRICS

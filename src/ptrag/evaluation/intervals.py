@@ -52,7 +52,8 @@ from anndata.io import write_elem
 from ptrag.base.files import atomic, read_table, write_table
 from ptrag.base.moments import moments
 from ptrag.cells.noise import Precision
-from ptrag.cells.store import CellStore, write_h5ad_around
+from ptrag.cells.store import CellStore
+from ptrag.cells.store_writer import write_h5ad_around
 from ptrag.evaluation.evaluate import PredictedCells
 from ptrag.evaluation.reference import read_reference
 from ptrag.evaluation.scoring import Reference

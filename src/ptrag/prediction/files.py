@@ -25,7 +25,7 @@ import pandas as pd
 from ptrag.base.errors import PtragError
 from ptrag.base.files import atomic, write_table
 from ptrag.base.names import CELL_LINE, PAIR, PERTURBATION, Pair
-from ptrag.cells.store import write_h5ad_around
+from ptrag.cells.store_writer import write_h5ad_around
 from ptrag.prediction.prediction import EVIDENCE, GivenControls, Prediction
 
 CONTROL_CELL = "control_cell"

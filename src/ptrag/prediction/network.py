@@ -18,17 +18,8 @@ from ptrag.base.errors import PtragError, did_you_mean
 from ptrag.base.memory import keep_freed_memory
 from ptrag.base.names import CONTROL
 from ptrag.base.random import keyed_rng
-from ptrag.cells.store import CellStore
 from ptrag.prediction.emission import move_cells
-from ptrag.prediction.files import PredictionFiles
-from ptrag.prediction.pairs import predict_split
-from ptrag.prediction.prediction import (
-    GivenControls,
-    Prediction,
-    evidence_table,
-    predicted_cells,
-)
-from ptrag.splits.protocols import Split
+from ptrag.prediction.prediction import GivenControls, Prediction, evidence_table
 
 #: A value of log1p(counts per 10,000) cannot be larger than log1p(10,000) = 9.2.
 LARGEST = 15.0
@@ -104,6 +95,10 @@ class NetworkPredictor:
         self.network = network.to(device).eval()
         refinement = network.refinement
         self._noisy = refinement is not None and refinement.random_at_inference
+
+    def use_threads(self) -> None:
+        """Let torch use as many threads as in training."""
+        torch.set_num_threads(self.about["training"]["threads"])
 
     def align(self, X: Any, genes: Sequence[str]) -> np.ndarray:
         """Return the bundle's genes out of expression (n, genes), dense float32.
@@ -346,37 +341,3 @@ class _Run(NamedTuple):
 def _profile(cells: Tensor, asked: int) -> Tensor:
     """Sum of the first ``asked`` cells of (B, S, G), float64."""
     return cells.flatten(0, 1)[:asked].sum(0, dtype=torch.float64)
-
-
-def predict_with_bundle(
-    predictor: NetworkPredictor,
-    store: CellStore,
-    split: Split,
-    cells_per_pair: int,
-    files: PredictionFiles,
-) -> None:
-    """Predict every val and test pair of the split that a network was trained on.
-
-    Parameters
-    ----------
-    predictor
-        What :func:`ptrag.prediction.bundle.load_bundle` returns.
-    store, split
-        What it was trained on.
-    cells_per_pair
-        Cells of each pair, rounded up to whole sets.
-    files
-        To write.
-
-    Raises
-    ------
-    PtragError
-        If the store has other genes than the bundle, or nothing can be predicted.
-    """
-    if store.genes != predictor.genes:
-        raise PtragError(f"{store.path}: other genes than the bundle's; train on this store again")
-    about = predictor.about
-    torch.set_num_threads(about["training"]["threads"])
-    uns = {"arm": about["arm"], "seed": about["seed"], "checkpoint": about["hashes"]["weights"]}
-    n_cells = predicted_cells(cells_per_pair, predictor.set_size)
-    predict_split(predictor, store, split, n_cells, files, uns)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import anndata
 import numpy as np
-import torch
 
 from ptrag.base.errors import PtragError
 from ptrag.base.names import BATCH, Pair
@@ -57,7 +56,7 @@ def predict_file(
         If a file cannot be read, a gene is missing, or a perturbation is unknown.
     """
     predictor, out = load_bundle(bundle), Path(out)
-    torch.set_num_threads(predictor.about["training"]["threads"])
+    predictor.use_threads()
     for name in perturbations:
         predictor.check(line, name)
     given = read_controls(controls, predictor, line)

@@ -3,13 +3,16 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ptrag.base.names import Pair
 from ptrag.cells.store import CellStore
 from ptrag.prediction.files import PredictionFiles, written_predictions
-from ptrag.prediction.prediction import GivenControls, Predictor
+from ptrag.prediction.prediction import GivenControls, Predictor, predicted_cells
 from ptrag.splits.protocols import Split
+
+if TYPE_CHECKING:
+    from ptrag.prediction.network import NetworkPredictor
 
 PROGRESS_SECONDS = 30
 
@@ -52,6 +55,40 @@ def predict_split(
     }
     facts = {"scale": store.scale, "simulated": store.simulated, **uns}
     predict_pairs(predictor, known, controls, n_cells, store.genes, files, facts)
+
+
+def predict_with_bundle(
+    predictor: "NetworkPredictor",
+    store: CellStore,
+    split: Split,
+    cells_per_pair: int,
+    files: PredictionFiles,
+) -> None:
+    """Predict every val and test pair of the split that a network was trained on.
+
+    Parameters
+    ----------
+    predictor
+        What :func:`ptrag.prediction.bundle.load_bundle` returns.
+    store, split
+        What it was trained on.
+    cells_per_pair
+        Cells of each pair, rounded up to whole sets.
+    files
+        To write.
+
+    Raises
+    ------
+    PtragError
+        If the store has other genes than the bundle, or nothing can be predicted.
+    """
+    if store.genes != predictor.genes:
+        raise PtragError(f"{store.path}: other genes than the bundle's; train on this store again")
+    about = predictor.about
+    predictor.use_threads()
+    uns = {"arm": about["arm"], "seed": about["seed"], "checkpoint": about["hashes"]["weights"]}
+    n_cells = predicted_cells(cells_per_pair, predictor.set_size)
+    predict_split(predictor, store, split, n_cells, files, uns)
 
 
 def predict_pairs(

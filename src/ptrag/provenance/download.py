@@ -57,14 +57,14 @@ class _Checks:
         size = path.stat().st_size
         if self.size is not None and size != self.size:
             return f"has {size} bytes, {self.size} are expected"
-        if self.md5 is not None and (found := _md5(path)) != self.md5:
-            return f"has md5 {found}, {self.md5} is expected"
+        if self.md5 is not None and (actual := _md5(path)) != self.md5:
+            return f"has md5 {actual}, {self.md5} is expected"
         wanted = self.sha256
         if wanted == RECORD:
             wanted = record.read_text().split()[0] if record.exists() else None
-        if wanted is not None and (found := files.sha256(path)) != wanted:
+        if wanted is not None and (actual := files.sha256(path)) != wanted:
             by = f" (recorded in {record})" if self.sha256 == RECORD else ""
-            return f"has sha256 {found}, {wanted}{by} is expected"
+            return f"has sha256 {actual}, {wanted}{by} is expected"
         return None
 
     def remember(self, path: Path, record: Path) -> None:
@@ -221,7 +221,7 @@ def _connect(url: str, part: Path, progress: bool) -> None:
 def _save(response: requests.Response, part: Path, have: int, progress: bool) -> None:
     length = response.headers.get("Content-Length")
     total = have + int(length) if length else None
-    said = time.monotonic()
+    last_logged = time.monotonic()
     bar = tqdm(
         total=total, initial=have, unit="B", unit_scale=True, disable=None if progress else True
     )
@@ -230,8 +230,8 @@ def _save(response: requests.Response, part: Path, have: int, progress: bool) ->
             file.write(block)
             have += len(block)
             bar.update(len(block))
-            if time.monotonic() - said > _LOG_EVERY:
-                said = time.monotonic()
+            if time.monotonic() - last_logged > _LOG_EVERY:
+                last_logged = time.monotonic()
                 logger.info("%d of %s bytes", have, total or "unknown")
     if total is not None and have < total:
         raise _CutError(f"{have} of {total} bytes came")

@@ -110,15 +110,15 @@ def _git_state(folder: Path) -> dict[str, Any] | None:
 def _jobs(home: Path) -> dict[str, dict[str, dict[str, float | None]]]:
     """Return wall time and peak memory of every job by rule, from Snakemake's benchmarks.
 
-    ``{rule: {folder/what: {seconds, peak_mb}}}``; a job too short to be measured has None.
+    ``{rule: {folder/run: {seconds, peak_mb}}}``; a job too short to be measured has None.
     """
     jobs: dict[str, dict[str, dict[str, float | None]]] = {}
     for path in sorted(home.rglob("benchmarks/*.tsv")):
-        rule, _, what = path.stem.partition(".")
+        rule, _, run = path.stem.partition(".")
         with open(path, newline="") as table:
             *_, last = csv.DictReader(table, delimiter="\t")
         peak = last["max_rss"]
-        where = str(path.parents[1].relative_to(home) / what)
+        where = str(path.parents[1].relative_to(home) / run)
         jobs.setdefault(rule, {})[where] = {
             "seconds": float(last["s"]),
             "peak_mb": None if peak in ("NA", "-") else float(peak),

@@ -74,7 +74,8 @@ def search(
         trial.set_user_attr("step", about["step"])
         study.tell(trial, about["validation"][monitor])
         logger.info(
-            "%s: trial %d of %d in %.0f s, val %s %.4g with %s", job.arm, number + 1, spec["trials"],
+            "%s: trial %d of %d in %.0f s, val %s %.4g with %s",
+            job.arm, number + 1, spec["trials"],
             time.monotonic() - began, monitor, about["validation"][monitor], chosen,
         )  # fmt: skip
     write_table(_table(study, spec["space"]), out_tsv)

@@ -10,7 +10,9 @@ def has_bf16() -> bool:
     """Whether what trains here multiplies bfloat16 in hardware."""
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return any(torch.cpu.get_capabilities().get(its) for its in ("avx512_bf16", "amx_bf16", "bf16"))
+    return any(
+        torch.cpu.get_capabilities().get(unit) for unit in ("avx512_bf16", "amx_bf16", "bf16")
+    )
 
 
 def no_autocast(like: Tensor) -> AbstractContextManager:
