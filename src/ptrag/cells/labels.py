@@ -7,7 +7,7 @@ refused, or left out and counted. What became what is a table, :data:`NAMES`, th
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +26,9 @@ from ptrag.genes.names import (
     one_spelling,
 )
 from ptrag.genes.words import is_placeholder, tidy
+
+ONE_LINE = "cells"
+"""The cell line of files that name none."""
 
 NAMES = ["kind", "source", "name", "how", N_CELLS, "note"]
 """Columns of the table of names; ``kind`` is cell_line, perturbation or gene."""
@@ -60,7 +63,7 @@ def read_labels(
     obs: pd.DataFrame,
     spec: Mapping[str, Any],
     names: Names,
-    keys: str = "columns.{}",
+    keys: Callable[[str], str] = "columns.{}".format,
 ) -> Labels:
     """Give the cells of a file the project's labels.
 
@@ -71,7 +74,7 @@ def read_labels(
     obs
         Its table of cells.
     spec
-        ``columns`` {perturbation, cell_line, batch (optional)}; ``unlabelled``: error (default) |
+        ``columns`` {perturbation, cell_line (optional: one line), batch (optional)}; ``unlabelled``: error (default) |
         drop, for cells without perturbation or line; ``twins``: merge (default) | error, for two
         spellings of one perturbation.
     names
@@ -85,10 +88,12 @@ def read_labels(
         For a missing column, unlabelled cells, no control cells, or a label that cannot be read.
     """
     columns = {key: name for key, name in spec["columns"].items() if name}
-    where = f"{path}: {keys.format(PERTURBATION)} '{columns[PERTURBATION]}'"
+    where = f"{path}: {keys(PERTURBATION)} '{columns[PERTURBATION]}'"
     labels = pd.DataFrame(
-        {key: _column(path, obs, keys.format(key), name) for key, name in columns.items()}
+        {key: _column(path, obs, keys(key), name) for key, name in columns.items()}
     )
+    if CELL_LINE not in columns:
+        labels[CELL_LINE] = ONE_LINE
     controls = _control_labels(labels[PERTURBATION], names, where)
     rows = _labelled(path, labels, columns, controls, spec.get("unlabelled") or "error", keys)
     labels, kept = labels.iloc[rows], obs.iloc[rows]
@@ -188,7 +193,7 @@ def _labelled(
     columns: Mapping[str, str],
     controls: set[str],
     unlabelled: str,
-    keys: str,
+    keys: Callable[[str], str],
 ) -> np.ndarray:
     """Return the rows of cells with all their labels."""
     missing = np.zeros(len(labels), bool)
@@ -204,7 +209,7 @@ def _labelled(
             shown = sorted({repr(label) for label in labels[key][lacks].unique() if tidy(label)})
             reads = f" (but {', '.join(shown[:_SHOWN])})" if shown else ""
             raise PtragError(
-                f"{path}: {keys.format(key)}: {n} of {len(labels)} cells have no value{reads} in "
+                f"{path}: {keys(key)}: {n} of {len(labels)} cells have no value{reads} in "
                 f"obs column '{name}'; leave these cells out of the file (or set "
                 "`unlabelled: drop`) or give them one"
             )

@@ -5,32 +5,30 @@ PCA is fitted on the control cells alone, metrics against a trained centroid are
 there is no mean baseline to scale by.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import anndata
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from ptrag.base.errors import PtragError, did_you_mean
 from ptrag.base.files import write_table
 from ptrag.base.names import CONTROL
+from ptrag.cells.log1p_file import Log1pFile, open_log1p
 from ptrag.cells.store import CellStore
 from ptrag.cells.store_writer import new_store
 from ptrag.evaluation.evaluate import PredictedCells, score_predictions
 from ptrag.evaluation.reference import build_reference, read_reference
+from ptrag.genes.names import Names
+from ptrag.genes.symbols import GENE_TEXT, Symbols
 from ptrag.metrics.registry import METRICS
 from ptrag.prediction.files import written_in_blocks
 from ptrag.splits.protocols import Split
 
-ROWS = 4096  # cells read at once
-HIGHEST = 20.0  # log1p values are below: e^20 molecules
-EVERY = 16  # of the cells, one has its total taken
 APART = 10.0  # factor between the cells' totals of both files that no model explains
-ONE_LINE = "cells"  # the cell line of files that name none
 DEFAULTS: dict[str, Any] = {
     "exclude_target": True, "n_pcs": 50, "deg_test": "welch", "deg_alpha": 0.05, "max_degs": 100,
 }  # fmt: skip
@@ -43,7 +41,8 @@ def evaluate_files(
     *,
     perturbation: str = "perturbation",
     cell_line: str | None = None,
-    control: str = CONTROL,
+    gene_symbol: str | None = None,
+    control: str | Sequence[str] = CONTROL,
     evaluation: Mapping[str, Any] = DEFAULTS,
     ceilings: bool = True,
 ) -> pd.DataFrame:
@@ -61,8 +60,11 @@ def evaluate_files(
         ``test``.
     perturbation, cell_line
         Columns of obs in both files; without ``cell_line`` all cells are of one line.
+    gene_symbol
+        Column of var with the gene symbols; None: the names of var, or the column that plainly has
+        symbols where these plainly are none.
     control
-        Label of control cells.
+        Label of control cells, or several.
     evaluation
         The section ``evaluation`` of the configuration, the statistics apart.
     ceilings
@@ -79,10 +81,18 @@ def evaluate_files(
         For a missing column, label, gene or pair, counts instead of log1p, or negative, missing
         or infinite values.
     """
-    sides = [_Side(path, perturbation, cell_line, control) for path in (real, predicted)]
-    _check(*sides)
-    with TemporaryDirectory(prefix="ptrag-") as folder:
+    columns = {"perturbation": perturbation, "cell_line": cell_line, "gene_symbol": gene_symbol}
+    names = Names(Symbols.read(GENE_TEXT), control)
+    with TemporaryDirectory(prefix="ptrag-") as folder, ExitStack() as opened:
         scratch = Path(folder)
+        sides = [
+            opened.enter_context(
+                open_log1p(path, scratch, names, columns, evaluation["exclude_target"])
+            )
+            for path in (real, predicted)
+        ]
+        sides[1].speak_as(sides[0], names)
+        _check(*sides)
         store = _store(sides[0], scratch / "real.h5ad")
         _predictions(sides[1], store, scratch / "predicted.h5ad")
         _check_scales(*sides)
@@ -107,73 +117,7 @@ def summary(table: pd.DataFrame) -> str:
     return means.reset_index().to_string(index=False, float_format="{:.4g}".format, na_rep="-")
 
 
-class _Side:
-    """One of the two files: labels in memory, expression read in blocks."""
-
-    def __init__(
-        self, path: str | Path, perturbation: str, cell_line: str | None, control: str
-    ) -> None:
-        self.path = Path(path)
-        if not self.path.is_file():
-            raise PtragError(f"{path}: there is no such file")
-        try:
-            self.cells = anndata.read_h5ad(path, backed="r")
-        except (OSError, KeyError, ValueError) as error:
-            raise PtragError(
-                f"{path}: cannot be read as h5ad: {str(error).splitlines()[0]}"
-            ) from None
-        obs = self.cells.obs
-        for column in filter(None, (perturbation, cell_line)):
-            if column not in obs:
-                raise PtragError(
-                    f"{path}: no obs column {column!r}; {did_you_mean(column, obs.columns)}"
-                )
-        names = obs[perturbation].astype(str).to_numpy(object)
-        self.labels = pd.DataFrame({
-            "cell_line": obs[cell_line].astype(str).to_numpy(object) if cell_line else ONE_LINE,
-            "perturbation": np.where(names == control, CONTROL, names),
-        })  # fmt: skip
-        self.genes = [str(gene) for gene in self.cells.var_names]
-        if len(set(self.genes)) < len(self.genes):
-            raise PtragError(f"{path}: duplicate gene names; make them unique")
-
-    @property
-    def treated(self) -> np.ndarray:
-        """Rows of perturbed cells."""
-        return np.flatnonzero(self.labels["perturbation"] != CONTROL)
-
-    def pairs(self) -> pd.DataFrame:
-        """Pairs of perturbed cells, sorted, with their number of cells."""
-        treated = self.labels.iloc[self.treated]
-        return treated.value_counts(["cell_line", "perturbation"]).sort_index().reset_index()
-
-    def blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield (rows, dense float32 cells), checked."""
-        whole, top, totals = True, 0.0, []
-        for start in range(0, self.cells.n_obs, ROWS):
-            block = self.cells.X[start : start + ROWS]
-            block = np.asarray(block.toarray() if sparse.issparse(block) else block, np.float32)
-            if not np.isfinite(block).all() or block.min(initial=0) < 0:
-                raise PtragError(
-                    f"{self.path}: X has negative, missing or infinite values; log1p expression "
-                    "has none"
-                )
-            whole = whole and bool((block == np.round(block)).all())
-            top = max(top, float(block.max(initial=0)))
-            some = np.minimum(block[::EVERY], HIGHEST)
-            totals.append(np.expm1(some, dtype=np.float64).sum(axis=1))
-            yield np.arange(start, start + len(block)), block
-        self.total = float(np.median(np.concatenate(totals)))
-        if (whole and top > 1) or top > HIGHEST:
-            found = "whole numbers" if whole else "values"
-            raise PtragError(
-                f"{self.path}: X holds {'counts' if whole else 'no log1p'} ({found} up to "
-                f"{top:g}); both files must be log1p: normalise with "
-                "scanpy.pp.normalize_total(target_sum=1e4), then scanpy.pp.log1p"
-            )
-
-
-def _check(real: _Side, predicted: _Side) -> None:
+def _check(real: Log1pFile, predicted: Log1pFile) -> None:
     if not len(predicted.treated):
         raise PtragError(f"{predicted.path}: no cell but controls; there is nothing to score")
     controls = real.labels["cell_line"][real.labels["perturbation"] == CONTROL]
@@ -196,7 +140,7 @@ def _check(real: _Side, predicted: _Side) -> None:
             raise PtragError(f"{real.path}: no real cells of {name!r} in {line!r}; {near}")
 
 
-def _check_scales(real: _Side, predicted: _Side) -> None:
+def _check_scales(real: Log1pFile, predicted: Log1pFile) -> None:
     """Refuse two files of other normalisations or logarithms: their totals per cell tell."""
     low, high = sorted([real.total, predicted.total])
     if high > APART * low:
@@ -207,14 +151,14 @@ def _check_scales(real: _Side, predicted: _Side) -> None:
         )
 
 
-def _store(real: _Side, path: Path) -> CellStore:
+def _store(real: Log1pFile, path: Path) -> CellStore:
     with new_store(path, real.labels, real.genes) as writer:
         for rows, block in real.blocks():
             writer.write(int(rows[0]), block)
     return CellStore(path)
 
 
-def _predictions(predicted: _Side, store: CellStore, path: Path) -> None:
+def _predictions(predicted: Log1pFile, store: CellStore, path: Path) -> None:
     columns = pd.Index(predicted.genes).get_indexer(store.genes)
     labels = predicted.labels.iloc[predicted.treated].astype("category").reset_index(drop=True)
     labels.index = labels.index.astype(str)
@@ -223,7 +167,7 @@ def _predictions(predicted: _Side, store: CellStore, path: Path) -> None:
             write(block[np.isin(rows, predicted.treated)][:, columns])
 
 
-def _split(predicted: _Side, store: CellStore) -> Split:
+def _split(predicted: Log1pFile, store: CellStore) -> Split:
     """Return every predicted pair as a test pair."""
     pairs = predicted.pairs()[["cell_line", "perturbation"]]
     table = store.pairs[["cell_line", "perturbation", "n_cells"]].merge(pairs)
