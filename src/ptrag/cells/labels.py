@@ -74,9 +74,9 @@ def read_labels(
     obs
         Its table of cells.
     spec
-        ``columns`` {perturbation, cell_line (optional: one line), batch (optional)}; ``unlabelled``: error (default) |
-        drop, for cells without perturbation or line; ``twins``: merge (default) | error, for two
-        spellings of one perturbation.
+        ``columns`` {perturbation, cell_line (optional: one line), batch (optional)};
+        ``unlabelled``: error (default) | drop, for cells without perturbation or line; ``twins``:
+        merge (default) | error, for two spellings of one perturbation.
     names
         How labels are read.
     keys

@@ -99,9 +99,11 @@ def read_controls(
         If it cannot be read, lacks a gene or is not on the log1p scale.
     """
     columns = {"gene_symbol": gene_symbol}
-    with TemporaryDirectory(prefix="ptrag-") as scratch:
-        with open_log1p(path, Path(scratch), names, columns) as file:
-            blocks = [predictor.align(block, file.genes) for _, block in file.blocks()]
+    with (
+        TemporaryDirectory(prefix="ptrag-") as scratch,
+        open_log1p(path, Path(scratch), names, columns) as file,
+    ):
+        blocks = [predictor.align(block, file.genes) for _, block in file.blocks()]
     if not len(file.labels):
         raise PtragError(f"{path}: holds no cell; give control cells")
     batches = file.labels[BATCH].to_numpy(object) if BATCH in file.labels else None
