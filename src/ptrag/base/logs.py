@@ -12,10 +12,14 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 
 from ptrag.base.errors import PtragError
 
 logger = logging.getLogger("ptrag")
+
+INTERRUPTED = 130
+"""Exit status of a job that Ctrl-C has stopped."""
 
 STORAGE_FAULTS = {
     errno.ENOSPC: "the disk is full; free some space and run again",
@@ -30,10 +34,12 @@ STORAGE_FAULTS = {
 def rule_log(path: str | Path) -> Iterator[logging.Logger]:
     """Send the ``ptrag`` log of one job to ``path``, warnings and errors to stderr too.
 
-    A :class:`PtragError` and what a file system refuses become one line on both and exit
-    status 1; any other exception leaves its traceback in the log and is raised.
+    A :class:`PtragError`, what a file system refuses and Ctrl-C become one line on both; any
+    other exception leaves its traceback in the log and is raised.
     """
     _die_with_snakemake()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, _stop)
     logging.raiseExceptions = False  # the log may lie on the disk that is full
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,6 +56,11 @@ def rule_log(path: str | Path) -> Iterator[logging.Logger]:
     except PtragError as error:
         logger.error("%s", error)
         raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        logger.error("interrupted; run snakemake again and it goes on")
+        raise SystemExit(INTERRUPTED) from None
+    except SystemExit:  # whoever stops has said why
+        raise
     except BaseException as error:
         if fault := _storage_fault(error):
             logger.error("%s", fault)
@@ -61,6 +72,14 @@ def rule_log(path: str | Path) -> Iterator[logging.Logger]:
         for handler in (terminal, file):
             handler.close()
         logger.handlers = []
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Stop at Ctrl-C: as at SIGTERM where that is handled, for a training then saves its state."""
+    if callable(signal.getsignal(signal.SIGTERM)):
+        os.kill(os.getpid(), signal.SIGTERM)
+    else:
+        raise KeyboardInterrupt
 
 
 def _storage_fault(error: BaseException) -> str | None:
