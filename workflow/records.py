@@ -1,6 +1,7 @@
 """Snakemake's own records: kept beside the results, and freed after a kill."""
 
 import getpass
+import hashlib
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import psutil
 import yaml
 
 from ptrag.base.errors import PtragError
+from ptrag.base.files import atomic, sha256
 from ptrag.schema import ConfigFiles
 
 HOME = Path(".snakemake")
@@ -73,6 +75,31 @@ def _read_config(path: Path, shown: str) -> Any:
         raise PtragError(f"{shown}: {error}") from None
     except yaml.YAMLError as error:
         raise PtragError(f"{shown}: is no YAML ({' '.join(str(error).split())}); mend it") from None
+
+
+def content(path: Path) -> str:
+    """Return the SHA-256 of a file or folder, computed again only when something touched it.
+
+    Snakemake compares times first, so a file that another of an older time replaces (``cp -p``,
+    ``rsync -a``, ``tar``) is no change to it. Any change, of the content or of the times alone, has
+    a new time of its own in the file system (ctime), which cannot be set.
+    """
+    cache = HOME / "contents.json"
+    known = json.loads(cache.read_text()) if cache.is_file() else {}
+    parts = sorted(path.rglob("*")) if path.is_dir() else [path]
+    state = [
+        [str(part), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+        for part in parts
+        for stat in [part.stat()]
+    ]
+    now = hashlib.sha256(json.dumps(state).encode()).hexdigest()
+    key = str(path.resolve())
+    if known.get(key, [""])[0] != now:
+        known[key] = [now, sha256(path)]
+        HOME.mkdir(exist_ok=True)
+        with atomic(cache) as part:
+            part.write_text(json.dumps(known))
+    return known[key][1]
 
 
 def keep_beside(results: Path) -> None:

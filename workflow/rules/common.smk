@@ -22,6 +22,7 @@ from ptrag.config import (
     runs,
 )
 from ptrag.base.errors import PtragError
+from ptrag.base.files import ZARR_ROOTS, zarr_root
 from ptrag.arms.registry import load_arm
 from ptrag.provenance.code import code_digest
 from ptrag.schema import read_schema
@@ -113,9 +114,21 @@ def source_file():
     url = SETTINGS["source"].get("url", "")
     if path.is_file():
         return [str(path)]
+    if root := zarr_root(path):
+        return [str(root)]
     if "://" not in url or url.startswith(("http://", "https://")):
         return []
     return [storage(url, keep_local=True)]
+
+
+def source_content():
+    """Digest of a source that is here, so that its content decides whatever its time is."""
+    files = [Path(file) for file in source_file()]
+    return [
+        records.content(file.parent if file.name in ZARR_ROOTS else file)
+        for file in files
+        if file.exists()
+    ]
 
 
 def embedding_file(arm):

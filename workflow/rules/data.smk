@@ -50,6 +50,7 @@ else:
                 key: SETTINGS["source"].get(key) for key in ("file", "url", "sha256")
             },
             data_dir=SETTINGS["data_dir"],
+            content=source_content(),
         script:
             "../../src/fetch_source.py"
 

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+ZARR_ROOTS = ("zarr.json", ".zgroup", ".zattrs")
+"""Files at the root of a zarr, by which a link can name the folder."""
+
+
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its name on success.
@@ -53,6 +57,11 @@ def sha256(path: str | Path) -> str:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def zarr_root(folder: str | Path) -> Path | None:
+    """Return the file that makes a folder a zarr; None where it is none."""
+    return next((p for name in ZARR_ROOTS if (p := Path(folder) / name).is_file()), None)
 
 
 def write_table(table: "pd.DataFrame", path: str | Path) -> None:

@@ -18,6 +18,7 @@ import zarr
 from anndata.io import read_elem
 
 from ptrag.base.errors import PtragError, did_you_mean
+from ptrag.base.files import ZARR_ROOTS, zarr_root
 from ptrag.cells.matrix import Group, Node, reading
 
 RNA = ("rna", "gex", "gene expression", "gene_expression")
@@ -27,7 +28,6 @@ SYMBOLS_10X = "gene_symbol"
 """The var column of a 10x file's symbols; its index are the ids."""
 
 _CHUNK_CACHE = 32 << 20  # bytes, so that a chunk that two blocks share is unpacked once
-_ZARR_ROOTS = ("zarr.json", ".zgroup", ".zattrs")
 _OTHER_HDF5 = {
     "row_attrs": ("a loom file", "anndata.io.read_loom(...).write_h5ad(...)"),
     "assays": ("an h5Seurat file", "SeuratDisk::Convert(..., dest = 'h5ad')"),
@@ -110,7 +110,7 @@ def own_path(path: str | Path) -> Path:
     if not path.is_symlink():
         return path
     target = path.resolve()
-    if target.name in _ZARR_ROOTS:
+    if target.name in ZARR_ROOTS:
         target = target.parent
     return target.relative_to(Path.cwd()) if target.is_relative_to(Path.cwd()) else target
 
@@ -131,7 +131,7 @@ def open_cells(path: str | Path) -> Iterator[OpenFile]:
         If there is no such file or it is none of these, with the remedy.
     """
     path = own_path(path)
-    if path.name in _ZARR_ROOTS:
+    if path.name in ZARR_ROOTS:
         path = path.parent
     if path.is_dir():
         yield from _open_zarr(path)
@@ -194,7 +194,7 @@ def _need_filters(path: Path, file: h5py.File) -> None:
 
 
 def _open_zarr(path: Path) -> Iterator[OpenFile]:
-    if not any((path / name).is_file() for name in _ZARR_ROOTS):
+    if zarr_root(path) is None:
         raise PtragError(f"{path}: is a folder, but no zarr; give the h5ad file in it")
     with reading(path):
         opened = _opened(path, zarr.open_group(path, mode="r"))
@@ -319,18 +319,17 @@ def _compound(node: h5py.Dataset, root: Group) -> pd.DataFrame:
 
 
 def _strings(node: Node) -> np.ndarray:
+    """Return the strings of a node, whatever anndata, HDF5 or zarr keeps them in."""
     values = node[()] if isinstance(node, h5py.Dataset) else read_elem(node)
-    return _decoded(np.atleast_1d(np.asarray(values))).astype(str).astype(object)
+    values = np.atleast_1d(np.asarray(values)).astype(object)
+    return np.array([v.decode() if isinstance(v, bytes) else str(v) for v in values], dtype=object)
 
 
 def _decoded(values: np.ndarray) -> np.ndarray:
-    if values.dtype.kind == "S" or (
-        values.dtype == object and any(isinstance(v, bytes) for v in values)
-    ):
-        return np.array(
-            [v.decode() if isinstance(v, bytes) else str(v) for v in values], dtype=object
-        )
-    return values
+    """Return a column of a compound array, bytes as strings."""
+    if values.dtype.kind not in "SO":
+        return values
+    return np.array([v.decode() if isinstance(v, bytes) else str(v) for v in values], dtype=object)
 
 
 def _is_null(node: Node) -> bool:
