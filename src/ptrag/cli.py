@@ -179,10 +179,10 @@ def _arms(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from ptrag.prediction.own_controls import predict_file
-
     if fault := refuse_overwriting(options.out, options.controls):
         raise PtragError(fault)
+    from ptrag.prediction.own_controls import predict_file
+
     files = predict_file(
         options.bundle,
         options.controls,
@@ -197,10 +197,10 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from ptrag.evaluation.files import evaluate_files, summary
-
     if fault := refuse_overwriting(options.out, options.real, options.predicted):
         raise PtragError(fault)
+    from ptrag.evaluation.files import evaluate_files, summary
+
     table = evaluate_files(
         options.real,
         options.predicted,
