@@ -5,7 +5,7 @@ set's own ``settings:``, and ``override:`` (for the command line).
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ def resolve(
     if "simulate" not in entry:  # no truth is known
         settings["arms"] = [arm for arm in settings["arms"] if arm != "oracle"]
     _check_arms(settings, files)
-    _check_search(settings["search"], schema, files)
+    _check_search(settings, schema, files)
     check_entry(name, entry, files)
     return located(settings, Path(home), files)
 
@@ -99,56 +99,77 @@ def _typed(value: Any) -> Any:
         return value
 
 
+def _fault(
+    settings: dict[str, Any], files: ConfigFiles, key: Sequence[str], message: str
+) -> PtragError:
+    """Return the error of a setting, under the name that it has where it was set last."""
+    layers = (["override"], ["datasets", settings["dataset"], "settings"], [])
+    place = next((p for layer in layers if files.has(p := [*layer, *key])), list(key))
+    return files.error(".".join(place), message, place)
+
+
 def _check_arms(settings: dict[str, Any], files: ConfigFiles) -> None:
     for arm in settings["arm_options"]:
         if arm not in arm_names():
             remedy = did_you_mean(arm, arm_names())
-            raise files.error(f"arm_options.{arm}", f"there is no such arm; {remedy}")
+            raise _fault(settings, files, ["arm_options", arm], f"there is no such arm; {remedy}")
     contrasts = [
         arm
         for pair in settings["evaluation"].get("contrasts", [])
         for arm in (pair[:1] if pair[1] == EACH_BASELINE else pair)
     ]
     searched = settings["search"]["arm"]
-    if searched and load_arm(searched).family != "neural":
-        raise files.error("search.arm", f"{searched!r} is not trained; name a neural arm")
-    for arm in [*settings["arms"], *contrasts, *filter(None, [searched])]:
-        load_arm(arm)
-        if base_name(arm) not in settings["arm_options"]:
-            remedy = did_you_mean(base_name(arm), settings["arm_options"])
-            raise files.error("arms", f"{arm!r} has no entry in `arm_options:`; {remedy}")
-        if embedding_control(arm) and arm_embedding(settings, arm) is None:
-            raise files.error(
-                "arms",
-                f"{arm!r} is a negative control of an embedding, and `{base_name(arm)}` reads "
-                "none; leave it out",
-            )
+    _check_named(settings, files, ["arms"], settings["arms"])
+    _check_named(settings, files, ["evaluation", "contrasts"], contrasts)
+    if searched:
+        _check_named(settings, files, ["search", "arm"], [searched])
+        if load_arm(searched).family != "neural":
+            message = f"{searched!r} is not trained; name a neural arm"
+            raise _fault(settings, files, ["search", "arm"], message)
     missing = sorted(set(contrasts) - set(settings["arms"]))
     if missing:
-        raise files.error(
-            "evaluation.contrasts", f"{missing[0]!r} is not among `arms:`; add it there"
-        )
+        message = f"{missing[0]!r} is not among `arms:`; add it there"
+        raise _fault(settings, files, ["evaluation", "contrasts"], message)
 
 
-def _check_search(search: dict[str, Any], schema: dict[str, Any], files: ConfigFiles) -> None:
+def _check_named(
+    settings: dict[str, Any], files: ConfigFiles, key: Sequence[str], arms: Sequence[str]
+) -> None:
+    """Check that arms exist, have options, and read the embedding that they are to be denied."""
+    for arm in arms:
+        try:
+            load_arm(arm)
+        except PtragError as error:
+            raise _fault(settings, files, key, str(error)) from None
+        base = base_name(arm)
+        if base not in settings["arm_options"]:
+            remedy = did_you_mean(base, settings["arm_options"])
+            message = f"{arm!r} has no entry in `arm_options:`; {remedy}"
+            raise _fault(settings, files, key, message)
+        if embedding_control(arm) and arm_embedding(settings, arm) is None:
+            message = f"{arm!r} denies `{base}` its embedding, and it reads none; leave it out"
+            raise _fault(settings, files, key, message)
+
+
+def _check_search(settings: dict[str, Any], schema: dict[str, Any], files: ConfigFiles) -> None:
     """Check that what is searched for is a setting, and every value one that it may have."""
     from jsonschema import Draft202012Validator
 
-    for dotted, values in search["space"].items():
+    for dotted, values in settings["search"]["space"].items():
         section, _, key = dotted.partition(".")
         known = allowed(schema, "arm_options" if section == "options" else section)
         place = ["search", "space", dotted]
         if key not in known:
             remedy = did_you_mean(key, known)
-            raise files.error(".".join(place), f"{section} has no key '{key}'; {remedy}", place)
+            raise _fault(settings, files, place, f"{section} has no key '{key}'; {remedy}")
         drawn = values["choices"] if "choices" in values else [values["low"], values["high"]]
         for value in drawn:
             for error in Draft202012Validator(known[key]).iter_errors(value):
-                raise files.error(".".join(place), error.message, place)
+                raise _fault(settings, files, place, error.message)
         if "low" in values and values["low"] >= values["high"]:
-            raise files.error(".".join(place), "low must be below high", place)
+            raise _fault(settings, files, place, "low must be below high")
         if values.get("log") and values.get("low", 1) <= 0:
-            raise files.error(".".join(place), "log needs low above 0", place)
+            raise _fault(settings, files, place, "log needs low above 0")
 
 
 def check_entry(name: str, entry: dict[str, Any], files: ConfigFiles) -> None:

@@ -35,6 +35,10 @@ class ConfigFiles:
         most = max(depths.values())
         return [name for name, depth in depths.items() if depth == most][-1]
 
+    def has(self, key: Sequence[Any]) -> bool:
+        """Whether any layer sets a key."""
+        return any(_depth(content, key) == len(key) for content in self.layers.values())
+
     def error(self, dotted: str, message: str, key: Sequence[Any] | None = None) -> PtragError:
         """Return the error of a key: ``file: key: message``."""
         path = dotted.split(".") if key is None else key
@@ -97,7 +101,7 @@ def _depth(content: Any, key: Sequence[Any]) -> int:
 def _deepest(error: Any) -> Any:
     """Follow anyOf/oneOf to the branch that matched furthest."""
     while error.context:
-        error = max(error.context, key=lambda e: len(e.absolute_path))
+        error = max(error.context, key=lambda e: (len(e.absolute_path), e.validator != "type"))
     return error
 
 
