@@ -16,6 +16,7 @@ from ptrag.arguments import (
     whole_number,
 )
 from ptrag.base.errors import PtragError
+from ptrag.base.names import PERTURBATION
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -121,7 +122,7 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
         "half of the real cells as prediction of the other",
     )  # fmt: skip
     evaluate.add_argument(
-        "--perturbation", default="perturbation", metavar="COL",
+        "--perturbation", default=PERTURBATION, metavar="COL",
         help="obs column of both files that names the perturbation (default: %(default)s)",
     )  # fmt: skip
     evaluate.add_argument(

@@ -169,7 +169,7 @@ def test_tables_that_cannot_be_vectors_are_refused(table, text, said):
 @pytest.mark.parametrize(
     "text",
     [
-        "gene;x;y\nTP53;0,5;1\nMYC;2;-3,25\n",  # as a spreadsheet writes where , is the decimal sign
+        "gene;x;y\nTP53;0,5;1\nMYC;2;-3,25\n",  # where , is the decimal sign
         "gene;x;y\nTP53;0.5;1\nMYC;2;-3.25\n",
         "\ufeffgene\tx\ty\nTP53\t0.5\t1\nMYC\t2\t-3.25\n",
         "\ufeffgene,x,y\n TP53,0.5,1\nMYC\u00a0,2,-3.25\n",

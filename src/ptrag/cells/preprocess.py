@@ -229,15 +229,15 @@ def _choose_genes(blocks: _Blocks, settings: Mapping[str, Any]) -> np.ndarray:
     logger.info("choosing %d genes on %d control cells", settings["n_genes"], len(cells))
     controls = anndata.AnnData(
         _read_cells(blocks, cells),
-        obs=pd.DataFrame({"cell_line": source.obs["cell_line"].iloc[cells].astype("category")}),
+        obs=pd.DataFrame({CELL_LINE: source.obs[CELL_LINE].iloc[cells].astype("category")}),
     )
-    for line, rows in controls.obs.groupby("cell_line", observed=True).indices.items():
+    for line, rows in controls.obs.groupby(CELL_LINE, observed=True).indices.items():
         if not controls.X[rows].sum():
             raise silent_controls(source.path, source.matrix.key, line)
     table = scanpy.pp.highly_variable_genes(
         controls,
         n_top_genes=settings["n_genes"],
-        batch_key="cell_line" if len(set(controls.obs["cell_line"])) > 1 else None,
+        batch_key=CELL_LINE if len(set(controls.obs[CELL_LINE])) > 1 else None,
         inplace=False,
     )
     return everything[table["highly_variable"].to_numpy()]
@@ -266,7 +266,7 @@ def _read_cells(blocks: _Blocks, cells: np.ndarray) -> Block:
 def _controls_looked_at(source: Source) -> np.ndarray:
     """Draw the given controls on which genes are chosen; sorted row numbers."""
     rows = np.flatnonzero((source.obs[CONTROL_PART] == GIVEN).to_numpy())
-    lines = source.obs["cell_line"].iloc[rows]
+    lines = source.obs[CELL_LINE].iloc[rows]
     counts = lines.value_counts()
     enough = counts.index[counts >= min(FEWEST_CONTROLS, counts.max())]
     most = CONTROLS_LOOKED_AT

@@ -216,8 +216,8 @@ def _label_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
 def _simulated(file: OpenFile) -> bool:
     if "uns" not in file.group or "simulated" not in file.group["uns"]:
         return False
-    said = pd.Series([np.asarray(read_elem(file.group["uns"]["simulated"])).item()])
-    return bool(read_flags(file.path, "uns['simulated']", said)[0])
+    flag = pd.Series([np.asarray(read_elem(file.group["uns"]["simulated"])).item()])
+    return bool(read_flags(file.path, "uns['simulated']", flag)[0])
 
 
 def _symbols(file: OpenFile, var: pd.DataFrame, names: Names, column: str | None) -> list[str]:

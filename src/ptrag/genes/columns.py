@@ -16,11 +16,11 @@ def column_names(columns: Sequence[str], names: Names) -> list[Named]:
     A column keeps its own name where the current symbol is another column's, or would be that of
     two: measurements are never merged.
     """
-    found = [names.gene(column) for column in columns]
+    current = [names.gene(column) for column in columns]
     own = set(columns)
-    wanted = Counter(named.name for named in found)
+    wanted = Counter(named.name for named in current)
     result = []
-    for column, named in zip(columns, found, strict=True):
+    for column, named in zip(columns, current, strict=True):
         if named.name == column or (named.name not in own and wanted[named.name] == 1):
             result.append(named)
         else:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ptrag.base.errors import PtragError, did_you_mean
+from ptrag.base.names import PERTURBATION
 from ptrag.genes.coverage import cover
 from ptrag.genes.embeddings import Embedding
 from ptrag.genes.genept import load_genept
@@ -114,8 +115,8 @@ def derive_control(embedding: Embedding, kind: str, seed: int = 0) -> Embedding:
         raise PtragError(
             f"embedding: no negative control {kind!r}; {did_you_mean(kind, ['random', 'shuffled'])}"
         )
-    held = coverage["perturbation"].isin(embedding.names)
-    coverage.loc[held, "detail"] = coverage["perturbation"][held].map(details)
+    held = coverage[PERTURBATION].isin(embedding.names)
+    coverage.loc[held, "detail"] = coverage[PERTURBATION][held].map(details)
     return Embedding(list(embedding.names), vectors.astype(np.float32), coverage)
 
 
