@@ -13,13 +13,15 @@ from ptrag.arms.registry import arm_names, base_name, embedding_control, load_ar
 from ptrag.base.errors import PtragError, did_you_mean
 from ptrag.base.names import Run
 from ptrag.genes.names import compiled
-from ptrag.schema import ConfigFiles, allowed, validate
+from ptrag.schema import ConfigFiles, allowed, missing_key, validate
 
 EACH_BASELINE = "baselines"  # in `evaluation.contrasts`: every simple baseline that runs
 SECTIONS = (
     "arms", "seeds", "cells", "embedding", "embeddings", "model", "training", "prediction",
     "evaluation", "search", "arm_options", "resources",
 )  # fmt: skip
+COMPLETE = ("cells", "embeddings", "model", "training", "prediction", "evaluation", "search")
+"""Sections of which every key must be there."""
 
 
 def merge(*layers: dict[str, Any]) -> dict[str, Any]:
@@ -77,6 +79,10 @@ def resolve(
     settings |= {"dataset": name, "data_dir": config["data_dir"], "source": entry}
     if "simulate" not in entry:  # no truth is known
         settings["arms"] = [arm for arm in settings["arms"] if arm != "oracle"]
+    lost = [missing_key(settings, schema, section) for section in COMPLETE]
+    lost += [f"resources.{key}" for key in ("default", "most") if key not in settings["resources"]]
+    for key in filter(None, lost):
+        raise files.error(key, "is missing; the shipped config.yaml has its default")
     _check_arms(settings, files)
     _check_search(settings, schema, files)
     check_entry(name, entry, files)

@@ -87,6 +87,24 @@ def allowed(schema: Mapping[str, Any], section: str) -> dict[str, Any]:
     return schema["$defs"][section]["properties"]
 
 
+def missing_key(settings: Mapping[str, Any], schema: Mapping[str, Any], section: str) -> str | None:
+    """Return the first key that a section needs and has not; every setting has its default there.
+
+    A key with ``optional: true`` in the schema may be missing.
+    """
+
+    def look(values: Mapping[str, Any], keys: Mapping[str, Any], place: str) -> str | None:
+        for key, form in keys.items():
+            if key not in values and not form.get("optional"):
+                return f"{place}.{key}"
+            inner = form.get("properties")
+            if inner and (lost := look(values[key], inner, f"{place}.{key}")):
+                return lost
+        return None
+
+    return look(settings[section], allowed(schema, section), section)
+
+
 def _depth(content: Any, key: Sequence[Any]) -> int:
     for depth, part in enumerate(key):
         if (isinstance(content, Mapping) and part in content) or (

@@ -138,7 +138,7 @@ def _check(coverage: pd.DataFrame, known: Set[str], missing: str, provider: str)
     if len(dropped) == len(coverage):
         raise PtragError(
             f"embeddings.{provider}: knows none of the {len(coverage)} perturbations "
-            f"({', '.join(coverage['perturbation'][:3])}, ...), only names like "
+            f"({', '.join(coverage[PERTURBATION][:3])}, ...), only names like "
             f"{', '.join(sorted(known)[:3])}; check columns.perturbation and the provider's file"
         )
     if missing == "error" and len(dropped):
