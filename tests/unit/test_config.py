@@ -85,7 +85,7 @@ def put(config, dotted, value):
         ("datasets.demo.colums", {}, ["datasets.demo.colums: unknown key", "'columns'"]),
         ("arm_options.ptrag.topk", 3, ["arm_options.ptrag.topk: unknown key", "'topk_rag'"]),
         ("override", {"training": {"stes": 1}}, ["override.training.stes: unknown key"]),
-        ("training.max_steps", "many", ["training.max_steps: 'many' is not of type integer"]),
+        ("training.max_steps", "many", ["training.max_steps: 'many' is not of type integer or null"]),
         ("training.learning_rate", 0, ["training.learning_rate", "0"]),
         ("seeds", [], ["seeds"]),
         ("embedding", "genpt", ["embedding: 'genpt' is not one of genept, text, table"]),

@@ -18,6 +18,9 @@ from ptrag.base.errors import PtragError
 
 logger = logging.getLogger("ptrag")
 
+ON_TERMINAL = {"terminal": True}
+"""``extra`` of a record that a person at the terminal wants to see, though all is well."""
+
 INTERRUPTED = 130
 """Exit status of a job that Ctrl-C has stopped."""
 
@@ -32,7 +35,7 @@ STORAGE_FAULTS = {
 
 @contextmanager
 def rule_log(path: str | Path) -> Iterator[logging.Logger]:
-    """Send the ``ptrag`` log of one job to ``path``, warnings and errors to stderr too.
+    """Send the ``ptrag`` log of one job to ``path``; warnings, errors and progress to stderr too.
 
     A :class:`PtragError`, what a file system refuses and Ctrl-C become one line on both; any
     other exception leaves its traceback in the log and is raised.
@@ -44,7 +47,7 @@ def rule_log(path: str | Path) -> Iterator[logging.Logger]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     terminal = logging.StreamHandler(sys.stderr)
-    terminal.setLevel(logging.WARNING)
+    terminal.addFilter(lambda record: record.levelno >= logging.WARNING or _is_for_terminal(record))
     terminal.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     # further processes of one training share its log
     file = logging.FileHandler(path, mode="a" if os.environ.get("LOCAL_RANK") else "w")
@@ -72,6 +75,10 @@ def rule_log(path: str | Path) -> Iterator[logging.Logger]:
         for handler in (terminal, file):
             handler.close()
         logger.handlers = []
+
+
+def _is_for_terminal(record: logging.LogRecord) -> bool:
+    return all(getattr(record, key, None) == value for key, value in ON_TERMINAL.items())
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

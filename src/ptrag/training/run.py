@@ -4,6 +4,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from ptrag.arms.registry import load_arm
 from ptrag.base.errors import PtragError
 from ptrag.base.files import sha256, write_table
 from ptrag.base.memory import keep_freed_memory
+from ptrag.base.names import N_CELLS, ROLE
 from ptrag.base.random import keyed_rng
 from ptrag.cells.controls import GIVEN
 from ptrag.cells.sets import SetSampler
@@ -31,6 +33,7 @@ from ptrag.training.job import TrainingJob
 from ptrag.training.known import Known, know
 from ptrag.training.milestones import Milestones
 from ptrag.training.module import TrainingModule
+from ptrag.training.size import sized
 from ptrag.training.validation import validate, validation_pairs
 
 PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed"}  # Lightning's names
@@ -60,6 +63,8 @@ def train(job: TrainingJob) -> None:
     torch.set_num_threads(job.training["threads"])
     keep_freed_memory()
     store, split = CellStore(job.cells), read_split(job.split)
+    trained = split.table[split.table[ROLE] == "train"]
+    job = replace(job, training=sized(job.training, int(trained[N_CELLS].sum())))
     known = know(job, store, split)
     hashes = _input_hashes(job, store)
     fingerprint = digest(
