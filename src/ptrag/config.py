@@ -15,7 +15,9 @@ from ptrag.base.names import Run
 from ptrag.genes.names import compiled
 from ptrag.schema import ConfigFiles, allowed, missing_key, validate
 
-EACH_BASELINE = "baselines"  # in `evaluation.contrasts`: every simple baseline that runs
+#: Words of `evaluation.contrasts`: every model, every simple baseline, an arm's own negative
+#: controls, as far as they run.
+EACH_MODEL, EACH_BASELINE, OWN_CONTROLS = "models", "baselines", "controls"
 SECTIONS = (
     "arms", "seeds", "cells", "embedding", "embeddings", "model", "training", "prediction",
     "evaluation", "search", "arm_options", "resources",
@@ -120,9 +122,10 @@ def _check_arms(settings: dict[str, Any], files: ConfigFiles) -> None:
             remedy = did_you_mean(arm, arm_names())
             raise _fault(settings, files, ["arm_options", arm], f"there is no such arm; {remedy}")
     contrasts = [
-        arm
-        for pair in settings["evaluation"].get("contrasts", [])
-        for arm in (pair[:1] if pair[1] == EACH_BASELINE else pair)
+        name
+        for arm, against in settings["evaluation"]["contrasts"]
+        for name, words in ((arm, (EACH_MODEL,)), (against, (EACH_BASELINE, OWN_CONTROLS)))
+        if name not in words
     ]
     searched = settings["search"]["arm"]
     _check_named(settings, files, ["arms"], settings["arms"])
@@ -132,6 +135,9 @@ def _check_arms(settings: dict[str, Any], files: ConfigFiles) -> None:
         if load_arm(searched).family != "neural":
             message = f"{searched!r} is not trained; name a neural arm"
             raise _fault(settings, files, ["search", "arm"], message)
+    if ceilings := [arm for arm in contrasts if load_arm(arm).family == "ceiling"]:
+        message = f"{ceilings[0]!r} predicts nothing that could be compared; leave it out"
+        raise _fault(settings, files, ["evaluation", "contrasts"], message)
     missing = sorted(set(contrasts) - set(settings["arms"]))
     if missing:
         message = f"{missing[0]!r} is not among `arms:`; add it there"

@@ -88,14 +88,11 @@ def allowed(schema: Mapping[str, Any], section: str) -> dict[str, Any]:
 
 
 def missing_key(settings: Mapping[str, Any], schema: Mapping[str, Any], section: str) -> str | None:
-    """Return the first key that a section needs and has not; every setting has its default there.
-
-    A key with ``optional: true`` in the schema may be missing.
-    """
+    """Return the first key that a section needs and has not: config.yaml sets them all."""
 
     def look(values: Mapping[str, Any], keys: Mapping[str, Any], place: str) -> str | None:
         for key, form in keys.items():
-            if key not in values and not form.get("optional"):
+            if key not in values:
                 return f"{place}.{key}"
             inner = form.get("properties")
             if inner and (lost := look(values[key], inner, f"{place}.{key}")):

@@ -1,112 +1,148 @@
-"""One check of the scale, line by line, for all commands."""
+"""The pooled scale, trust in a metric, power and plateaus: by hand, by theory, by simulation."""
 
 import numpy as np
+import pandas as pd
 import pytest
-import scipy.sparse as sp
-from border_screens import ALL, GENES, SPEC, log1p, screen
+from scipy import stats
 
-from ptrag.base.errors import PtragError
-from ptrag.cells.log1p_file import open_log1p
-from ptrag.cells.preprocess import build_cells
-from ptrag.cells.scale import ScaleCheck
-from ptrag.genes.names import Names
-from ptrag.genes.symbols import GENE_TEXT, Symbols
+from ptrag.comparison.plateau import still_improving
+from ptrag.comparison.power import reach
+from ptrag.comparison.scale import Scale
+from ptrag.comparison.statistics import Estimate, paired_comparison
+from ptrag.metrics.registry import METRICS
 
-COLUMNS = {"perturbation": "gene", "cell_line": "line"}
+EVALUATION = {"bootstrap": 1000, "confidence": 0.95}
 
 
-def of_line(adata, line):
-    return (adata.obs["line"] == line).to_numpy()
+def scale_of(metric, value, floor, ceiling):
+    """Return the scale of a metric on planted pairs, with one arm ``x``."""
+    pairs = pd.DataFrame(
+        {"perturbation": [f"P{i}" for i in range(len(floor))], "floor": floor, "ceiling": ceiling}
+    )
+    return Scale(METRICS[metric], {"x": np.asarray(value)[:, None]}, pairs, EVALUATION)
 
 
-def one_line_as_counts():
-    adata = log1p(screen())
-    rows = of_line(adata, "rpe1")
-    adata.X[rows] = np.minimum(screen().X.toarray()[rows], 14)
-    return adata
+def test_one_ratio_of_means_and_no_mean_of_ratios():
+    """Pairs whose noisy ends lie the wrong way round count like all others."""
+    value, floor = np.array([0.5, 0.6, 0.4, 0.5]), np.array([0.9, 0.2, 0.9, 1.0])
+    ceiling = np.array([0.1, 0.25, 0.1, 0.05])
+    scale = scale_of("mse", value, floor, ceiling)
+    expected = (value.mean() - floor.mean()) / (ceiling.mean() - floor.mean())
+    scaled = scale.scaled("x")
+    assert not scale.trust.trusted or scaled.value == pytest.approx(expected)
+    many = scale_of("mse", *(np.tile(x, 10) for x in (value, floor, ceiling)))
+    assert many.trust.trusted and many.scaled("x").value == pytest.approx(expected)
+    assert many.scaled("x").low < expected < many.scaled("x").high
 
 
-def other_total():
-    adata = log1p(screen())
-    rows = of_line(adata, "rpe1")
-    adata.X[rows] = log1p(screen(), 1e6).X[rows]
-    return adata
+def test_a_correlation_of_halves_is_that_of_full_size_by_spearman_and_brown():
+    """Two samples of n cells correlate as 2r / (1 + r) of two halves: by simulation."""
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=(40, 500))
+    halves = truth + rng.normal(0, 1.5 * np.sqrt(2), (2, 2, *truth.shape))  # two samples, halves
+
+    def correlations(a, b):
+        return np.array([np.corrcoef(x, y)[0, 1] for x, y in zip(a, b, strict=True)])
+
+    half = correlations(*halves[0])
+    full = correlations(*halves.mean(axis=1))
+    scale = scale_of("pearson_delta", full, np.zeros(40), half)
+    assert scale.trust.replicate == pytest.approx(full.mean(), abs=0.01)
+    assert half.mean() < full.mean() - 0.1
+    assert scale.scaled("x").value == pytest.approx(1, abs=0.03)  # a full replicate is 1
+    assert scale_of("mse", full, np.ones(40), half).trust.replicate == pytest.approx(half.mean())
 
 
-def total_a_little_off():
-    adata = log1p(screen())
-    rows = of_line(adata, "rpe1")
-    adata.X[rows] = log1p(screen(), 1.3e4).X[rows]
-    return adata
+def test_the_interval_of_the_scale_covers():
+    rng, covered = np.random.default_rng(1), 0
+    for _ in range(300):
+        floor, ceiling = rng.normal(0.2, 0.1, 30), rng.normal(0.6, 0.1, 30)
+        scale = scale_of("centroid_accuracy", rng.normal(0.4, 0.1, 30), floor, ceiling)
+        scaled = scale.scaled("x")
+        covered += scaled.low <= 0.5 <= scaled.high
+    assert 0.92 <= covered / 300 <= 0.98
 
 
-def base_2():
-    adata = log1p(screen())
-    adata.X = (adata.X / np.log(2)).astype(np.float32)
-    return adata
+def test_a_metric_that_cannot_tell_replicates_from_the_baseline_has_no_scale():
+    """At most as often as the level says, when both ends have one distribution."""
+    rng, trusted = np.random.default_rng(2), 0
+    for _ in range(300):
+        floor, ceiling = rng.normal(0.5, 0.2, (2, 20))
+        scale = scale_of("pds_cosine", floor, floor, ceiling)
+        trusted += scale.trust.trusted
+        if not scale.trust.trusted:
+            assert np.isnan(scale.scaled("x").value)
+    assert trusted / 300 <= 0.05  # one side of a 95 % interval
 
 
-def shallow_counts():
-    adata = screen()
-    adata.X = np.minimum(adata.X.toarray(), 14)
-    return adata
+def test_trust_by_hand():
+    floor, ceiling = np.array([1.0, 1, 1, 1, 1]), np.array([0.5, 0.6, 0.4, 0.5, 0.5])
+    trust = scale_of("mse", floor, floor, ceiling).trust
+    gain = floor - ceiling
+    assert trust.dynamic_range == pytest.approx(gain.mean() / gain.std(ddof=1))
+    assert trust.separation == 1 and trust.trusted
+    worse = scale_of("mse", floor, ceiling, floor).trust  # a replicate that is worse
+    assert worse.dynamic_range < 0 and worse.separation == 0 and not worse.trusted
 
 
-BAD = {
-    "shallow counts": (shallow_counts, r"X holds counts \(whole numbers up to 14\)"),
-    "one line as counts": (one_line_as_counts, r"X holds counts .* in line 'rpe1'"),
-    "lines of other totals": (other_total, r"sums to 1e\+04 in 'k562' and to 1e\+06 in 'rpe1'"),
-    "totals a little off": (
-        total_a_little_off,
-        r"to 1\.3e\+04 in 'rpe1': they are on other scales",
-    ),
-    "base 2": (base_2, "is in logarithms to base 2"),
+@pytest.mark.parametrize(("n", "tests"), [(20, 1), (60, 12)])
+def test_a_detectable_difference_is_called_four_times_in_five(n, tests):
+    """By the rule that decides: interval without zero and p below α after Holm's first step."""
+    rng, called = np.random.default_rng(n), 0
+    estimate = Estimate(0.0, 0.0, 0.0, error=1 / np.sqrt(n), degrees=n - 1)
+    limits = reach(estimate, n, tests, 0.95, 1.0, same=False)
+    for _ in range(800):
+        result = paired_comparison(
+            rng.normal(limits.detectable, 1, n), np.zeros(n), np.arange(n), 400, 0.95
+        )
+        called += result.low > 0 and tests * result.p < 0.05
+    assert called / 800 == pytest.approx(0.8, abs=0.06)
+
+
+def test_power_names_what_cannot_be_decided():
+    estimate = Estimate(0.0, 0.0, 0.0, error=0.1, degrees=6)
+    none = reach(estimate, 7, 12, 0.95, 1.0, same=False)
+    assert none.power == "none" and none.smallest_p == 12 / 64 and np.isinf(none.detectable)
+    assert reach(estimate, 7, 3, 0.95, 1.0, same=False).power == "low"
+    assert reach(estimate, 7, 3, 0.95, 100.0, same=False).power == "enough"
+    assert reach(estimate, 7, 3, 0.95, np.nan, same=False).power == "unknown"
+    same = reach(estimate, 7, 3, 0.95, 1.0, same=True)
+    assert same.power == "same" and np.isnan(same.detectable)
+
+
+STEPS = np.arange(26)
+CURVES = {
+    "falls in a line": (10 - 0.3 * STEPS, True),
+    "falls from far": (1 + 1000 * np.exp(-STEPS / 0.5) + 0.5 * np.exp(-STEPS / 10.0), True),
+    "falls like 1/step": (1 + 9 / (1 + STEPS), True),
+    "has fallen": (1 + 9 * np.exp(-STEPS / 2.5), False),
+    "never moved": (np.ones(26), False),
+    "rises after its best": (1 + 9 * np.exp(-STEPS / 2.0) + 0.02 * STEPS, False),
+    "too short to judge": (np.array([3.0, 2.0, 1.0]), True),
 }
 
 
-@pytest.mark.parametrize("name", BAD)
-def test_the_workflow_and_the_commands_refuse_the_same(tmp_path, name):
-    make, message = BAD[name]
-    make().write_h5ad(tmp_path / "source.h5ad")
-    names = Names(Symbols.read(GENE_TEXT))
-    with (
-        pytest.raises(PtragError, match=message),
-        open_log1p(tmp_path / "source.h5ad", tmp_path, names, COLUMNS) as file,
-    ):
-        list(file.blocks())
-    out = tmp_path / "results" / "cells.h5ad"
-    with pytest.raises(PtragError, match=message if "counts" not in name else "holds|whole"):
-        build_cells(tmp_path / "source.h5ad", SPEC | {"scale": "log1p"}, ALL, out)
-    assert list(out.parent.iterdir()) == []
+@pytest.mark.parametrize("name", CURVES)
+def test_a_plateau_is_seen_through_noise(name):
+    curve, improving = CURVES[name]
+    assert still_improving(curve) == improving
+    if len(curve) > 8:
+        rng = np.random.default_rng(0)
+        noisy = [still_improving(curve + rng.normal(0, 0.001, len(curve))) for _ in range(100)]
+        assert np.mean(noisy) == improving
 
 
-def test_genes_that_a_whole_line_lacks_are_counted(tmp_path, caplog):
-    adata = screen()
-    X = adata.X.toarray()
-    lost = [i for i in range(len(GENES)) if (X[:, i] > 0).mean() > 0.3][:9]
-    X[np.ix_(of_line(adata, "rpe1"), lost)] = 0
-    adata.X = sp.csr_matrix(X)
-    adata.write_h5ad(tmp_path / "source.h5ad")
-    build_cells(tmp_path / "source.h5ad", SPEC, ALL, tmp_path / "cells.h5ad")
-    assert "9 of 30 genes have no value in any cell of line 'rpe1'" in caplog.text
-    caplog.clear()
-    screen().write_h5ad(tmp_path / "source.h5ad")
-    build_cells(tmp_path / "source.h5ad", SPEC, ALL, tmp_path / "cells.h5ad")
-    assert "have no value" not in caplog.text
+def test_noise_about_a_plateau_is_rarely_an_improvement():
+    rng = np.random.default_rng(3)
+    curve = 1 + 9 * np.exp(-STEPS / 2.0)
+    called = [still_improving(curve + rng.normal(0, 0.005, 26)) for _ in range(300)]
+    assert np.mean(called) <= 0.05
 
 
-@pytest.mark.parametrize("sparse", [False, True])
-@pytest.mark.parametrize("rows", [7, 1000])
-def test_what_is_seen_does_not_depend_on_blocks_or_storage(tmp_path, rows, sparse):
-    adata = log1p(screen())
-    lines = list(adata.obs["line"])
-    check = ScaleCheck(tmp_path, "X", lines, GENES, (adata.obs["gene"] == "control").to_numpy())
-    for start in range(0, adata.n_obs, rows):
-        block = adata.X[start : start + rows]
-        check.add(start, sp.csr_matrix(block) if sparse else block)
-    check.check_log1p()
-    check.check_controls()
-    assert check.total() == pytest.approx(1e4, rel=1e-3)
-    for code, line in enumerate(check.lines):
-        expected = (adata.X[of_line(adata, line)] > 0).sum(axis=0)
-        np.testing.assert_array_equal(check.detected[code], expected)
+def test_t_and_sign_flips_order_differences_alike():
+    """Why the detectable difference may use the quantiles of t."""
+    rng = np.random.default_rng(4)
+    for _ in range(20):
+        values = rng.normal(0.3, 1, 40)
+        p = paired_comparison(values, np.zeros(40), np.arange(40), 100, 0.95).p
+        assert p == pytest.approx(stats.ttest_1samp(values, 0).pvalue, abs=0.03)

@@ -99,6 +99,7 @@ rule draw_split:
         lists=lambda wildcards: SETTINGS["source"]["splits"][wildcards.split].get(
             "lists", []
         ),
+        gene_text=SETTINGS["embeddings"]["text"]["gene_text"],
     output:
         split="results/{dataset}/{split}/split.tsv",
         about="results/{dataset}/{split}/split.json",

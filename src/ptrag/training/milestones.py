@@ -102,7 +102,10 @@ class Milestones(lightning.Callback):
             self._check(module)
         if due or last:
             self._milestone(trainer, module)
-        elif self.done == self._begun + CHECK_EVERY or time.monotonic() - self._spoken > SPEAK_SECONDS:
+        elif (
+            self.done == self._begun + CHECK_EVERY
+            or time.monotonic() - self._spoken > SPEAK_SECONDS
+        ):
             self._speak()
         # the losses of the other processes since the last milestone are not known here
         late = trainer.world_size == 1 and time.monotonic() - self._saved > SAVE_SECONDS
