@@ -45,8 +45,9 @@ def test_precedence_is_section_then_data_set_then_override(config, schema):
     config["override"] = {"training": {"max_steps": 7}}
     settings = cfg.resolve(config, schema)
     own = config["datasets"]["demo"]["settings"]["training"]
-    assert settings["training"]["max_steps"] == 7
-    assert settings["training"]["sets"] == own["sets"] != config["training"]["sets"]
+    assert settings["training"]["max_steps"] == 7 != own["max_steps"]
+    every = settings["training"]["validate_every"]
+    assert every == own["validate_every"] != config["training"]["validate_every"]
     assert settings["training"]["gradient_clip"] == config["training"]["gradient_clip"]
 
 
@@ -85,7 +86,7 @@ def put(config, dotted, value):
         ("datasets.demo.colums", {}, ["datasets.demo.colums: unknown key", "'columns'"]),
         ("arm_options.ptrag.topk", 3, ["arm_options.ptrag.topk: unknown key", "'topk_rag'"]),
         ("override", {"training": {"stes": 1}}, ["override.training.stes: unknown key"]),
-        ("training.max_steps", "many", ["training.max_steps: 'many' is not of type integer or null"]),
+        ("training.max_steps", "many", ["max_steps: 'many' is not of type integer or null"]),
         ("training.learning_rate", 0, ["training.learning_rate", "0"]),
         ("seeds", [], ["seeds"]),
         ("embedding", "genpt", ["embedding: 'genpt' is not one of genept, text, table"]),

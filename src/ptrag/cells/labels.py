@@ -218,7 +218,7 @@ def _labelled(
         logger.warning(
             "%s: %d of %d cells have no label and are left out", path, missing.sum(), len(missing)
         )
-    if missing.all():
+    if len(missing) and missing.all():
         raise PtragError(f"{path}: no cell has a label; check `columns`")
     return np.flatnonzero(~missing)
 
