@@ -46,6 +46,7 @@ rule evaluate_arm:
         split="results/{dataset}/{split}/split.tsv",
         about="results/{dataset}/{split}/split.json",
         reference="results/{dataset}/{split}/reference.h5",
+        profiles="results/{dataset}/{split}/{arm}/seed{seed}/profiles.h5ad",
         predictions="results/{dataset}/{split}/{arm}/seed{seed}/predictions.h5ad",
         evidence="results/{dataset}/{split}/{arm}/seed{seed}/evidence.tsv",
     output:
