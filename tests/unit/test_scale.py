@@ -85,6 +85,14 @@ def test_trust_by_hand():
     assert worse.dynamic_range < 0 and worse.separation == 0 and not worse.trusted
 
 
+def test_a_correlation_is_trusted_by_what_a_replicate_of_full_size_would_reach():
+    """Halves that correlate .33 stand for samples that correlate .5: a mean baseline of .4."""
+    rng = np.random.default_rng(5)
+    floor, ceiling = rng.normal(0.4, 0.05, 30), rng.normal(1 / 3, 0.05, 30)
+    assert scale_of("pearson_delta", floor, floor, ceiling).trust.trusted
+    assert not scale_of("pds_cosine", floor, floor, ceiling).trust.trusted  # not correctable
+
+
 @pytest.mark.parametrize(("n", "tests"), [(20, 1), (60, 12)])
 def test_a_detectable_difference_is_called_four_times_in_five(n, tests):
     """By the rule that decides: interval without zero and p below α after Holm's first step."""

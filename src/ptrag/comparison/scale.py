@@ -12,8 +12,8 @@ correlation r the replicate is 2r̄ / (1 + r̄), what two samples of the full si
 corrected, so that their replicate is a cautious one.
 
 A metric that cannot tell a replicate from the mean baseline cannot tell models apart either.
-It is trusted where the interval of (ceiling − floor) excludes zero on the better side; else there
-is no scale, and no claim rests on the metric.
+It is trusted where the interval of (replicate − mean floor) excludes zero on the better side; else
+there is no scale, and no claim rests on the metric.
 """
 
 from collections.abc import Hashable, Mapping
@@ -49,8 +49,8 @@ class Trust:
         The ends of the scale: means over the pairs that have both; ``replicate`` is corrected
         for half size where the metric is a correlation.
     dynamic_range
-        Mean of (ceiling − floor) over its standard deviation over perturbations; positive where
-        the replicate is better.
+        (replicate − floor) over the standard deviation of (ceiling − floor) over perturbations;
+        positive where the replicate is better.
     separation
         Share of bootstrap draws in which the replicate is better than the mean baseline.
     trusted
@@ -100,17 +100,17 @@ class Scale:
 
     def _trust(self) -> Trust:
         sign, sample = (1 if self.metric.higher else -1), self.sample
-        gain = sample.difference(REPLICATE, BASELINE)
-        clearly = gain.low > 0 if self.metric.higher else gain.high < 0
+        floor, replicate = sample.means[BASELINE], self._full_size(sample.means[REPLICATE])
+        draws = self._full_size(sample.draws[REPLICATE]) - sample.draws[BASELINE]
+        gain = sample.estimate(replicate - floor, draws, REPLICATE, BASELINE)
         per_cluster = sample.cluster_differences(REPLICATE, BASELINE) / sample.sizes
         spread = per_cluster.std(ddof=1) if sample.C > 1 else np.nan
-        draws = sign * (sample.draws[REPLICATE] - sample.draws[BASELINE])
         return Trust(
-            floor=sample.means[BASELINE],
-            replicate=float(self._full_size(sample.means[REPLICATE])),
+            floor=floor,
+            replicate=float(replicate),
             dynamic_range=float(sign * gain.value / spread) if spread > 0 else np.nan,
-            separation=float((draws > 0).mean()) if sample.C > 1 else np.nan,
-            trusted=bool(clearly),
+            separation=float((sign * draws > 0).mean()) if sample.C > 1 else np.nan,
+            trusted=bool(gain.low > 0 if self.metric.higher else gain.high < 0),
         )
 
     def _full_size(self, replicate: Any) -> Any:
