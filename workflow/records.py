@@ -1,5 +1,6 @@
 """Snakemake's own records: kept beside the results, and freed after a kill."""
 
+import base64
 import getpass
 import hashlib
 import json
@@ -119,6 +120,43 @@ def keep_beside(results: Path) -> None:
         shutil.copytree(link, home, dirs_exist_ok=True)
         shutil.rmtree(link)
     link.symlink_to(Path("..") / home)
+
+
+def adopt(results: Path) -> None:
+    """Take over the records that one data set's results, copied alone, bring with them.
+
+    Parameters
+    ----------
+    results
+        ``results/{dataset}``.
+    """
+    _copy_new(results / ".snakemake", HOME / "metadata", str(results))
+
+
+def leave_with(results: Path) -> None:
+    """Leave the records of one data set's files with them, for a copy of this folder alone."""
+    home = results / ".snakemake"
+    shutil.rmtree(home, ignore_errors=True)
+    _copy_new(HOME / "metadata", home, str(results))
+
+
+def _copy_new(source: Path, home: Path, results: str) -> None:
+    """Copy the records of files below ``results`` that are not in ``home`` yet."""
+    for record in source.rglob("*"):
+        name = record.relative_to(source)
+        if not record.is_file() or (home / name).exists():
+            continue
+        if _recorded(name).startswith(f"{results}/"):
+            (home / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(record, home / name)
+
+
+def _recorded(name: Path) -> str:
+    """Return the file that a record is of: its name in base 64, a long one over several folders."""
+    try:
+        return base64.b64decode("".join(name.parts).replace("@", ""), b"-_").decode()
+    except ValueError:
+        return ""
 
 
 def hold() -> None:

@@ -38,6 +38,7 @@ try:
         if holder := records.clear_stale_lock():
             print(f"note: {holder}", file=sys.stderr)
         records.keep_beside(Path("results"))
+        records.adopt(Path("results") / SETTINGS["dataset"])
 except PtragError as error:
     sys.exit(f"error: {error}")
 except OSError as error:
@@ -62,11 +63,18 @@ wildcard_constraints:
 
 
 onstart:
+    if TRAINED:
+        print(
+            f"{len(TRAINED)} trainings belong to this data set; each that runs says after its first "
+            "steps how long it takes",
+            file=sys.stderr,
+        )
     records.hold()
     records.cancel_cluster_jobs()
 
 
 onsuccess:
+    records.leave_with(Path("results") / SETTINGS["dataset"])
     records.release()
 
 

@@ -134,10 +134,10 @@ def summary(table: pd.DataFrame) -> str:
 def _check(real: Log1pFile, predicted: Log1pFile) -> None:
     if not len(predicted.treated):
         raise PtragError(f"{predicted.path}: no cell but controls; there is nothing to score")
-    controls = real.labels["cell_line"][real.labels["perturbation"] == CONTROL]
-    for line in sorted(set(predicted.labels["cell_line"].iloc[predicted.treated])):
-        if line not in set(real.labels["cell_line"]):
-            known = sorted(set(real.labels["cell_line"]))
+    controls = real.labels[CELL_LINE][real.labels[PERTURBATION] == CONTROL]
+    for line in sorted(set(predicted.labels[CELL_LINE].iloc[predicted.treated])):
+        if line not in set(real.labels[CELL_LINE]):
+            known = sorted(set(real.labels[CELL_LINE]))
             raise PtragError(f"{real.path}: no cell line {line!r}; {did_you_mean(line, known)}")
         if line not in set(controls):
             raise PtragError(f"{real.path}: no control cells in {line!r}; name them with `control`")
@@ -146,8 +146,8 @@ def _check(real: Log1pFile, predicted: Log1pFile) -> None:
             f"{predicted.path}: {len(lacking)} genes of {real.path} are missing, such as "
             f"{lacking[0]!r}; predict all, or leave them out of the real file"
         )
-    measured = set(real.pairs()[["cell_line", "perturbation"]].itertuples(index=False, name=None))
-    asked = predicted.pairs()[["cell_line", "perturbation"]].itertuples(index=False, name=None)
+    measured = set(real.pairs()[[CELL_LINE, PERTURBATION]].itertuples(index=False, name=None))
+    asked = predicted.pairs()[[CELL_LINE, PERTURBATION]].itertuples(index=False, name=None)
     for line, name in asked:
         if (line, name) not in measured:
             near = did_you_mean(name, sorted({p for of, p in measured if of == line}))
