@@ -96,7 +96,7 @@ def _training(model: dict[str, Any], training: dict[str, Any], seeds: list[int])
         f"Backbone: {model['layers']} {attention} Llama blocks, hidden size {model['hidden']}, "
         f"{model['heads']} heads × {model['head_size']}, SwiGLU {model['feed_forward']}, dropout "
         f"{model['dropout']}.{frozen} Batches of {training['sets']} sets × {training['set_size']} "
-        f"cells, Adam with learning rate {training['learning_rate']} ({training['schedule']}), "
+        f"cells, Adam with learning rate {training['learning_rate']} (constant), "
         f"gradients clipped at {training['gradient_clip']}, up to {training['max_steps']} steps, "
         f"validated every {training['validate_every']}; the checkpoint with the best validation "
         f"{training['monitor']} is used. Seeds: {listed(map(str, seeds))}. Loss: energy distance, "

@@ -74,6 +74,11 @@ class TrainingJob:
         return self.bundle.parent / "checkpoints" / "last.ckpt"
 
     @property
+    def seconds(self) -> Path:
+        """``seconds.tsv`` beside the history: the wall time spent."""
+        return self.history.with_name("seconds.tsv")
+
+    @property
     def sparsity(self) -> float:
         """λ of the mean gate in the loss."""
         weight = self.options.get("gumbel_sparsity_weight", 0.0)

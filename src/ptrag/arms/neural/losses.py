@@ -86,6 +86,34 @@ def energy_distance(predicted: Tensor, observed: Tensor) -> Tensor:
         return between - half + constant
 
 
+def unbiased_energy(predicted: Tensor, observed: Tensor, real_spread: float) -> Tensor:
+    r"""Return the textbook energy distance of two samples, within-terms over distinct cells.
+
+    .. math:: 2\,\overline{‖x_i−y_j‖} − \overline{‖x_i−x_{i'}‖}_{i≠i'} − \overline{‖y_j−y_{j'}‖}_{j≠j'}
+
+    Its expectation does not depend on the sizes of the samples and is 0 where both come from one
+    distribution (Székely & Rizzo, J. Stat. Plan. Inference 143 (2013), 1249-1272).
+
+    Parameters
+    ----------
+    predicted, observed
+        (n, G) and (m, G), any scale.
+    real_spread
+        :func:`mean_of_distinct` of the observed cells, which no weights change.
+    """
+    centre = observed.mean(dim=0, keepdim=True)
+    predicted, observed = (predicted - centre).unsqueeze(0), (observed - centre).unsqueeze(0)
+    between = distances(predicted, observed).mean()
+    return 2 * between - mean_of_distinct(predicted[0]) - real_spread
+
+
+def mean_of_distinct(cells: Tensor) -> Tensor:
+    """Return the mean distance of distinct cells of (n, G); 0 for one cell."""
+    n = len(cells)
+    centred = (cells - cells.mean(dim=0, keepdim=True)).unsqueeze(0)
+    return _within(centred, centred)[0] * n / max(n - 1, 1)
+
+
 def _within(x: Tensor, same: Tensor) -> Tensor:
     """Mean distance of all pairs of one set, (B,); a cell is at distance 0 from itself."""
     # x² + x² − 2xx is not exactly 0: the root of its rounding error would be far from it
