@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_cases import MODEL, TRAINING, make_home, make_job
+from training_cases import MODEL, make_home, make_job
 
+from ptrag.arms.neural.networks import Batch, Network, Shapes
 from ptrag.base.errors import PtragError
 from ptrag.base.files import read_table
 from ptrag.prediction.bundle import load_bundle
@@ -231,7 +232,6 @@ def test_what_cannot_train_is_one_line_with_the_key(home, tmp_path, monkeypatch,
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_a_trained_head_starts_at_the_mean_control_a_frozen_one_at_random(home, tmp_path, frozen):
-    from ptrag.arms.neural.networks import Network, Shapes
     from ptrag.cells.store import CellStore
 
     store = CellStore(home / "cells.h5ad")
@@ -244,18 +244,45 @@ def test_a_trained_head_starts_at_the_mean_control_a_frozen_one_at_random(home, 
     assert torch.equal(network.decode.bias, before if frozen else profile.float())
 
 
-def test_a_gated_network_starts_at_its_base():
-    from ptrag.arms.neural.networks import Batch, Network, Shapes
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_network_of_factors_starts_at_no_change_unless_its_head_is_frozen(frozen):
+    network = Network(MODEL | {"frozen_backbone": frozen}, SHAPES, head="factors")
+    network.start_at(torch.rand(6))
+    inputs = random_batch()
+    predicted = network(inputs).cells
+    assert torch.allclose(predicted, inputs.control, rtol=1e-6) == (not frozen)
+    if not frozen:
+        predicted.sum().backward()
+        assert network.decode.weight.grad.abs().max() > 0  # it can learn
 
-    torch.manual_seed(0)
-    network = Network(MODEL, Shapes(6, 6, 1), gated=True)
-    control = torch.rand(2, 3, 6)
-    base = torch.rand(2, 3, 6)
-    batch = Batch(
-        control, torch.zeros(2, 3, dtype=torch.long), torch.rand(2, 6), torch.arange(2),
-        torch.empty(2, 0, dtype=torch.long), base=base,
+
+def test_factors_leave_absent_genes_absent_and_move_the_others_either_way():
+    network = Network(MODEL, SHAPES, head="factors")
+    torch.nn.init.normal_(network.decode.bias, std=3.0)
+    inputs = random_batch()
+    inputs.control[:, 0] = 0
+    cells = network(inputs).cells.detach()
+    assert (cells[:, 0] == 0).all()
+    assert (cells >= 0).all()
+    assert (cells > inputs.control).any()
+    assert (cells < inputs.control).any()
+
+
+SHAPES = Shapes(n_genes=6, n_features=6, n_batches=1)
+
+
+def random_batch():
+    return Batch(
+        torch.rand(2, 3, 6), torch.zeros(2, 3, dtype=torch.long), torch.rand(2, 6),
+        torch.arange(2), torch.empty(2, 0, dtype=torch.long),
     )  # fmt: skip
-    predicted = network(batch).cells
+
+
+def test_a_gated_network_starts_at_its_base():
+    torch.manual_seed(0)
+    network = Network(MODEL, SHAPES, head="gated")
+    base = torch.rand(2, 3, 6)
+    predicted = network(random_batch()._replace(base=base)).cells
     assert torch.equal(predicted, base)
     predicted.sum().backward()
     assert network.gate.grad != 0  # it can open

@@ -1,9 +1,10 @@
 """Metrics on validation pairs, by which a checkpoint is chosen and a plateau is seen.
 
-Nothing is drawn: what a network makes of *all* given controls of a line (of
-:data:`ptrag.prediction.prediction.PROFILE_CELLS` at most) is compared with all cells of the pair (as
-many at most), so that two validations differ by the weights alone. The yardstick controls belong
-to evaluation and are not read.
+Nothing is drawn: what a network predicts from *all* given controls of a line is compared with all
+cells of the pair (of either :data:`ptrag.prediction.prediction.PROFILE_CELLS` at most), so that two
+validations differ by the weights alone. The yardstick controls belong to evaluation and are not
+read; so the control profile's noise stands on both sides of ``pearson_delta`` here, which is
+therefore a little too high, alike for all weights.
 """
 
 from collections.abc import Iterator, Sequence

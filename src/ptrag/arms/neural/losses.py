@@ -1,4 +1,4 @@
-"""The training loss: energy distance between two sets of cells.
+"""Energy distance between sets of cells: the training loss, and what validation measures.
 
 Axes: B sets, S and T cells, G genes.
 """
@@ -89,10 +89,11 @@ def energy_distance(predicted: Tensor, observed: Tensor) -> Tensor:
 def unbiased_energy(predicted: Tensor, observed: Tensor, real_spread: float) -> Tensor:
     r"""Return the textbook energy distance of two samples, within-terms over distinct cells.
 
-    .. math:: 2\,\overline{‖x_i−y_j‖} − \overline{‖x_i−x_{i'}‖}_{i≠i'} − \overline{‖y_j−y_{j'}‖}_{j≠j'}
+    .. math:: E = 2\,\overline{‖x_i−y_j‖} − \overline{‖x_i−x_{i'}‖} − \overline{‖y_j−y_{j'}‖}
 
-    Its expectation does not depend on the sizes of the samples and is 0 where both come from one
-    distribution (Székely & Rizzo, J. Stat. Plan. Inference 143 (2013), 1249-1272).
+    the means of the within-terms over i ≠ i' and j ≠ j'. Its expectation does not depend on the
+    sizes of the samples and is 0 where both come from one distribution (Székely & Rizzo, J. Stat.
+    Plan. Inference 143 (2013), 1249-1272).
 
     Parameters
     ----------
