@@ -28,7 +28,7 @@ def home(tmp_path_factory):
 @pytest.mark.parametrize("arm", ARMS)
 def test_it_measures_the_profile_that_the_bundle_predicts(home, tmp_path, arm):
     """Against the way of the workflow: bundle, prediction, and the metrics written out in NumPy."""
-    train(make_job(home, tmp_path, arm, ARMS[arm], max_steps=60, averaging=0.5))
+    train(make_job(home, tmp_path, arm, ARMS[arm], monitor="pearson_delta"))
     bundle = load_bundle(tmp_path / "bundle")
     assert bundle.about["step"] > 0 or arm == "response_rag"  # whose expert is hard to better
     store, split = CellStore(home / "cells.h5ad"), read_split(home / "split.tsv")
