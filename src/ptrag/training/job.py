@@ -1,4 +1,4 @@
-"""What one training is told: an arm, a seed, its inputs, its settings, and where it writes."""
+"""What one training needs: an arm, a seed, its inputs, its settings, and where it writes."""
 
 from dataclasses import dataclass
 from pathlib import Path
