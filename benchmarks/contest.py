@@ -34,7 +34,7 @@ from ptrag.base.names import CONTROL
 from ptrag.cells.preprocess import build_cells
 from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
-from ptrag.comparison.compare import BASELINES
+from ptrag.comparison.contrasts import BASELINES
 from ptrag.comparison.statistics import paired_comparison
 from ptrag.config import merge
 from ptrag.genes.providers import derive_control, embed

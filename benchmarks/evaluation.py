@@ -120,9 +120,9 @@ def main() -> None:
     with TemporaryDirectory() as scratch:
         for pairs, name in [*cases, *others]:
             files = write(Path(scratch), pairs, sizes)
-            its = measure(name, *files, Path(scratch))
-            table.append({"evaluator": name, "pairs": pairs, **its})
-            print(name, pairs, *(f"{value:.4g}" for value in its.values()), flush=True)
+            cost = measure(name, *files, Path(scratch))
+            table.append({"evaluator": name, "pairs": pairs, **cost})
+            print(name, pairs, *(f"{value:.4g}" for value in cost.values()), flush=True)
     about = {"machine": platform.machine(), "python": platform.python_version(),
              "cells": sizes.cells, "controls": sizes.controls, "genes": sizes.genes}  # fmt: skip
     sizes.out.parent.mkdir(exist_ok=True)

@@ -1,7 +1,7 @@
 """Compute what all arms of a split are scored with.
 
-PCA is fitted on training and control cells; DEGs come from real cells against the same
-line's controls. Nothing is fitted on the cells being scored.
+PCA is fitted on training cells and given controls; DEGs come from real cells against the same
+line's yardstick controls. Nothing is fitted on the cells being scored.
 """
 
 from ptrag.base.logs import rule_log
@@ -9,7 +9,7 @@ from ptrag.base.logs import rule_log
 with rule_log(snakemake.log[0]):
     from ptrag.cells.store import CellStore
     from ptrag.evaluation.reference import build_reference
-    from ptrag.prediction.files import predicted_cells
+    from ptrag.prediction.prediction import predicted_cells
     from ptrag.splits.protocols import read_split
 
     build_reference(

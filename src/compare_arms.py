@@ -1,7 +1,7 @@
 """Compare arms over pairs.
 
 comparison.tsv: mean and interval of every metric per split and arm; contrasts.tsv: paired
-differences with interval, Wilcoxon and Holm.
+differences with interval, sign-flip p, Holm and the decision.
 """
 
 from ptrag.base.logs import rule_log
@@ -13,6 +13,10 @@ with rule_log(snakemake.log[0]):
         [
             (*run, path)
             for run, path in zip(snakemake.params.runs, snakemake.input.metrics, strict=True)
+        ],
+        [
+            (*run, path)
+            for run, path in zip(snakemake.params.trained, snakemake.input.histories, strict=True)
         ],
         snakemake.params.evaluation,
         snakemake.output.comparison,

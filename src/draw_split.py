@@ -7,6 +7,7 @@ from ptrag.base.logs import rule_log
 
 with rule_log(snakemake.log[0]):
     from ptrag.cells.store import CellStore
+    from ptrag.genes.symbols import Symbols
     from ptrag.splits.protocols import draw_split, write_split
 
     table = draw_split(
@@ -14,5 +15,6 @@ with rule_log(snakemake.log[0]):
         snakemake.params.spec,
         snakemake.params.limits,
         snakemake.wildcards.split,
+        Symbols.read(snakemake.input.gene_text),
     )
     write_split(table, snakemake.params.spec, snakemake.output.split)

@@ -12,16 +12,22 @@ with rule_log(snakemake.log[0]):
     from ptrag.evaluation.intervals import write_intervals
     from ptrag.splits.protocols import read_split
 
-    shared = (
+    run = (
         CellStore(snakemake.input.cells),
         read_split(snakemake.input.split),
         snakemake.input.reference,
-        snakemake.input.predictions,
+        snakemake.input.profiles,
     )
     evaluation = snakemake.params.evaluation
-    evaluate(*shared, evaluation, snakemake.output.metrics, snakemake.threads)
+    evaluate(
+        *run,
+        snakemake.input.predictions,
+        evaluation,
+        snakemake.output.metrics,
+        snakemake.threads,
+    )
     write_intervals(
-        *shared,
+        *run,
         snakemake.input.evidence,
         evaluation,
         snakemake.output.intervals,

@@ -5,6 +5,7 @@ from ptrag.base.logs import rule_log
 with rule_log(snakemake.log[0]):
     from pathlib import Path
 
+    from ptrag.base.files import write_json
     from ptrag.cells.store import CellStore
     from ptrag.prediction.closed_form import ClosedForm, predict_closed_forms
     from ptrag.prediction.files import PredictionFiles
@@ -14,7 +15,7 @@ with rule_log(snakemake.log[0]):
     names = snakemake.params.embedding
     embeddings = {Path(file).name: file for file in snakemake.input.embeddings}
     indices = {Path(file).parent.name: Path(file).parent for file in snakemake.input.indices}
-    predict_closed_forms(
+    audit = predict_closed_forms(
         CellStore(snakemake.input.cells),
         read_split(snakemake.input.split),
         [
@@ -32,3 +33,4 @@ with rule_log(snakemake.log[0]):
         predicted_cells(snakemake.params.prediction["cells_per_pair"], snakemake.params.set_size),
         snakemake.input.truth or None,
     )
+    write_json(audit, snakemake.output.audit)

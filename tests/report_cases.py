@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ptrag.base.files import write_json, write_table
+from ptrag.base.names import Run
 from ptrag.cells.store import CellStore
 from ptrag.cells.store_writer import write_store
 from ptrag.comparison.compare import compare
@@ -29,7 +30,7 @@ LEVELS = BASELINES | MODELS | CONTROLS | {"oracle": 0.8}
 NEURAL = ("state_genept", "ptrag", "ptrag@shuffled", "response_rag", "response_rag@shuffled")
 RETRIEVE = ("knn", "ptrag", "response")
 MAIN = ("pearson_delta", "energy")  # enough for a verdict
-SOME = (*MAIN, "pearson_delta_split", "mse", "pds_l1", "deg_recall", "mse_cells", "w2_halved")
+SOME = (*MAIN, "mse", "pds_cosine", "deg_recall", "mse_cells", "w2_halved")
 SETTINGS = {
     "dataset": "planted",
     "arms": [*LEVELS, "split_half"],
@@ -41,11 +42,13 @@ SETTINGS = {
               "causal": True, "dropout": 0.1, "frozen_backbone": False},
     "training": {"sets": 2, "set_size": 8, "max_steps": 20, "learning_rate": 0.001,
                  "gradient_clip": 10.0, "validate_every": 5, "monitor": "energy",
-                 "schedule": "constant"},
+                 "averaging": 0.9},
     "prediction": {"cells_per_pair": 6},
     "evaluation": {"exclude_target": True, "n_pcs": 5, "deg_test": "welch", "deg_alpha": 0.05,
                    "max_degs": 10, "coverage": 0.9,
-                   "bootstrap": 200, "confidence": 0.95},
+                   "bootstrap": 200, "confidence": 0.95,
+                   "primary": ["pearson_delta", "mse", "pds_cosine", "energy"],
+                   "contrasts": [["models", "baselines"], ["models", "controls"]]},
     "arm_options": {
         name: {"rag": name.startswith(RETRIEVE), "use_genept": name in NEURAL, "topk_rag": 4}
         for name in LEVELS
@@ -64,7 +67,9 @@ RUNS = [
 FEW = [run for run in RUNS if run[0] == "genes" and run[1] in ("control", "line_mean", "ptrag")]
 
 
-def plant(home, *, lead=0.1, simulated=True, dataset="planted", runs=RUNS, metrics=MAIN):
+def plant(
+    home, *, lead=0.1, simulated=True, dataset="planted", runs=RUNS, metrics=MAIN, levels=LEVELS
+):
     """Write a results folder in which the best model leads the best baseline by ``lead``."""
     rng = np.random.default_rng(5)
     obs = pd.DataFrame(
@@ -75,15 +80,26 @@ def plant(home, *, lead=0.1, simulated=True, dataset="planted", runs=RUNS, metri
     X = np.stack([2 + shift[p] + rng.normal(0, 0.3, len(GENES)) for p in obs["perturbation"]])
     write_store(home / "cells.h5ad", np.maximum(X, 0), obs, GENES, simulated=simulated)
     store = CellStore(home / "cells.h5ad")
+    levels = {arm: level + (0.4 + lead if arm in MODELS else 0) for arm, level in levels.items()}
     for split in dict.fromkeys(run[0] for run in runs):
-        its_runs = [run for run in runs if run[0] == split]
-        _plant_split(home, store, split, its_runs, metrics, lead, rng)
+        of_split = [run for run in runs if run[0] == split]
+        _plant_split(home, store, split, of_split, metrics, levels, rng)
     _plant_embeddings(home)
+    compared(home, runs)
+    return SETTINGS | {"dataset": dataset}
+
+
+def compared(home, runs=RUNS):
+    """Compare the planted runs."""
+    folders = {run: home / Run(*run).path for run in runs}
     compare(
-        [(*run, home / run[0] / run[1] / f"seed{run[2]}" / "metrics.tsv") for run in runs],
+        [(*run, folder / "metrics.tsv") for run, folder in folders.items()],
+        [
+            (*run[:2], "energy", folder / "history.tsv")
+            for run, folder in folders.items() if run[1] in NEURAL
+        ],
         SETTINGS["evaluation"], home / "comparison.tsv", home / "contrasts.tsv", split_half=True,
     )  # fmt: skip
-    return SETTINGS | {"dataset": dataset}
 
 
 def _plant_embeddings(home):
@@ -93,7 +109,7 @@ def _plant_embeddings(home):
         write_table(table, home / "embeddings" / f"{name}.coverage.tsv")
 
 
-def _plant_split(home, store, name, runs, metrics, lead, rng):
+def _plant_split(home, store, name, runs, metrics, levels, rng):
     spec = {"protocol": "unseen_perturbation", "fractions": {"val": 0.1, "test": 0.4}, "seed": 1}
     if name == "hepg2":
         spec |= {"protocol": "unseen_combination", "target": "hepg2"}
@@ -104,12 +120,13 @@ def _plant_split(home, store, name, runs, metrics, lead, rng):
         _plant_index(home / name / "index" / embedding, rng)
     for split, arm, seed in runs:
         folder = home / split / arm / f"seed{seed}"
-        _plant_metrics(folder / "metrics.tsv", pairs, arm, metrics, lead, rng)
-        _plant_predictions(folder / "predictions.h5ad", store, pairs, rng)
+        _plant_metrics(folder / "metrics.tsv", pairs, levels[arm], metrics, rng)
+        _plant_profiles(folder / "profiles.h5ad", store, pairs, rng)
         _plant_evidence(folder / "evidence.tsv", pairs, arm, rng)
         _plant_intervals(folder / "conformal.tsv", pairs, arm, rng)
         if arm in NEURAL:
-            _plant_history(folder / "history.tsv")
+            plant_history(folder / "history.tsv")
+            _plant_bundle(folder / "bundle" / "bundle.json", arm, seed)
 
 
 def _plant_index(folder, rng):
@@ -132,15 +149,14 @@ def _plant_index(folder, rng):
     )
 
 
-def _plant_metrics(path, pairs, arm, metrics, lead, rng):
+def _plant_metrics(path, pairs, level, metrics, rng):
     """Scores on a wave over the pairs; every fifth pair has no room, the fourth no ceiling."""
-    level = LEVELS[arm] + (0.4 + lead if arm in MODELS else 0)
     rows = []
     for at, pair in enumerate(pairs.itertuples(index=False)):
         score = level + 0.1 * np.sin(at) + rng.normal(0, 0.01)
-        bounds = 0.25 + 0.1 * np.sin(at), np.nan if at == 3 else 0.1 if at % 5 == 1 else 0.9
+        ends = 0.25 + 0.1 * np.sin(at), np.nan if at == 3 else 0.1 if at % 5 == 1 else 0.9
         for metric in metrics:
-            values = (score, *bounds)
+            values = (score, *ends)
             if not METRICS[metric].higher:
                 values = [3 - 2 * value for value in values]
             rows.append((*pair, metric, *values))
@@ -148,16 +164,26 @@ def _plant_metrics(path, pairs, arm, metrics, lead, rng):
     write_table(pd.DataFrame(rows, columns=columns).assign(n_real=8, n_predicted=6), path)
 
 
-def _plant_history(path):
-    steps = [(s, w, m, 2 / (1 + s)) for s in range(0, 20, 5)
-             for w, m in (("train", "loss"), ("val", "energy"), ("val", "gate"))]  # fmt: skip
+def plant_history(path, improving=False):
+    """Write a loss that reached its plateau at step 4, or falls by as much at every step."""
+    losses = [1 - step / 20 if improving else max(0.5, 1 - step / 8) for step in range(20)]
+    kinds = ("train", "loss"), ("val", "energy"), ("val", "gate")
+    steps = [(step, *kind, loss) for step, loss in enumerate(losses) for kind in kinds]
     write_table(pd.DataFrame(steps, columns=["step", "split", "metric", "value"]), path)
 
 
-def _plant_predictions(path, store, pairs, rng):
-    obs = pairs[["cell_line", "perturbation"]].loc[np.repeat(pairs.index, 6)]
+def _plant_bundle(path, arm, seed):
+    """Write what a bundle says: the paper's arm takes its last weights."""
+    training = SETTINGS["training"] | {"published": arm.startswith("ptrag")}
+    about = {"arm": arm, "seed": seed, "model": SETTINGS["model"], "training": training}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(about | {"step": 20 - seed, "validation": {"energy": 0.5}}, path)
+
+
+def _plant_profiles(path, store, pairs, rng):
+    obs = pairs[["cell_line", "perturbation"]].copy()
     obs.index = [str(i) for i in range(len(obs))]
-    X = rng.uniform(1, 3, (len(obs), store.n_genes)).astype(np.float32)
+    X = rng.uniform(1, 3, (len(obs), store.n_genes))
     path.parent.mkdir(parents=True, exist_ok=True)
     anndata.AnnData(X, obs=obs, var=pd.DataFrame(index=store.genes)).write_h5ad(path)
 

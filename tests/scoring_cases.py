@@ -1,10 +1,18 @@
 """A small screen with known responses, its split, and predictions of it, for tests of scoring."""
 
+from pathlib import Path
+from typing import NamedTuple
+
+import anndata
 import numpy as np
 import pandas as pd
 
+from ptrag.base.files import read_table
+from ptrag.cells.controls import GIVEN
 from ptrag.cells.store import CellStore
 from ptrag.cells.store_writer import write_store
+from ptrag.evaluation.evaluate import evaluate
+from ptrag.evaluation.reference import build_reference
 from ptrag.splits.protocols import draw_split, read_split, write_split
 
 LINES = ("a", "b")
@@ -48,3 +56,67 @@ def make_split(folder, store, seed=1, min_cells=5):
         folder / "split.tsv",
     )
     return read_split(folder / "split.tsv")
+
+
+class Written(NamedTuple):
+    """The two files of a run."""
+
+    profiles: Path
+    predictions: Path
+
+
+def write_predictions(path, store, split, predict, n_cells=32):
+    """Write both outputs of a run and return their paths.
+
+    ``predict(line, perturbation, controls)`` gives the cells of a pair from ``n_cells`` given
+    controls, or (profile, cells); the profile is the mean of the cells where it gives none.
+    """
+    pairs = sorted(split.pairs("val") + split.pairs("test"))
+    profiles, blocks = [], []
+    for number, (line, name) in enumerate(pairs):
+        given = np.asarray(store.controls(line, GIVEN))
+        rng = np.random.default_rng(number)
+        drawn = rng.choice(len(given), n_cells, replace=n_cells > len(given))
+        output = predict(line, name, given[drawn])
+        profile, cells = (
+            output if isinstance(output, tuple) else (output.mean(axis=0, dtype=float), output)
+        )
+        profiles.append(profile)
+        blocks.append(np.asarray(cells, np.float32))
+    labels = [pair for pair, cells in zip(pairs, blocks, strict=True) for _ in cells]
+    path = Path(path)
+    written = Written(path.with_suffix(".profiles.h5ad"), path.with_suffix(".predictions.h5ad"))
+    write_h5ad(written.profiles, np.array(profiles, float), pairs, store)
+    write_h5ad(written.predictions, np.concatenate(blocks), labels, store)
+    return written
+
+
+def write_h5ad(path, X, labels, store):
+    """Write rows with their (cell line, perturbation), genes and scale of the store."""
+    obs = pd.DataFrame(labels, columns=["cell_line", "perturbation"])
+    obs.index = obs.index.astype(str)
+    cells = anndata.AnnData(X, obs, pd.DataFrame(index=store.genes), uns={"scale": store.scale})
+    cells.write_h5ad(path)
+
+
+def scored_screen(folder):
+    """Make store, split and reference; return folder, store, split and true shifts."""
+    store, shifts = make_store(folder)
+    split = make_split(folder, store)
+    build_reference(store, split, SETTINGS, folder / "reference.h5", floor_cells=32)
+    return folder, store, split, shifts
+
+
+def score(screen, predict, name="p", **more):
+    """Write predictions of a screen, score them, read the table."""
+    folder, store, split, _ = screen
+    written = write_predictions(folder / name, store, split, predict, **more)
+    out = folder / f"{name}.tsv"
+    evaluate(store, split, folder / "reference.h5", *written, SETTINGS, out)
+    return read_table(out)
+
+
+def shifted(screen):
+    """Given controls moved by most of the true shift."""
+    shifts = screen[3]
+    return lambda line, p, x: np.maximum(x + 0.7 * shifts[line, p], 0).astype(np.float32)

@@ -79,12 +79,12 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
         help="score predicted cells of any model against real cells: two h5ad files",
         description="Score predicted cells of any model against real ones. Both files hold log1p "
         "expression in X (counts normalised to one total per cell, then log1p), gene symbols as "
-        "var names and the same obs columns. REAL holds the control cells too; control cells in "
-        "PREDICTED are not used. Every (cell line, perturbation) of PREDICTED is scored against "
-        "the same one in REAL: profiles, deltas, distributions in a PCA of the control cells, "
-        "differential expression against the line's controls, and discrimination among the "
-        "perturbations of a line. Files on other scales, missing genes or unknown labels are "
-        "errors, not numbers.",
+        "var names and the same obs columns. REAL holds the control cells too; where PREDICTED has "
+        "some, its deltas are measured from them. Every (cell line, perturbation) of PREDICTED is "
+        "scored against the same one in REAL: profiles, deltas, distributions in a PCA of the "
+        "control cells, differential expression against the line's controls, and discrimination "
+        "among the perturbations of a line. Files on other scales, missing genes or unknown "
+        "labels are errors, not numbers.",
         epilog="example: ptrag evaluate real.h5ad predicted.h5ad --perturbation gene "
         "--cell-line cell_type --control non-targeting --out metrics.tsv",
     )

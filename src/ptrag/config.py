@@ -13,7 +13,9 @@ from ptrag.arms.registry import base_name, embedding_control, load_arm
 from ptrag.base.errors import PtragError, did_you_mean
 from ptrag.base.names import Run
 
-EACH_BASELINE = "baselines"  # in `evaluation.contrasts`: every simple baseline that runs
+#: Words of `evaluation.contrasts`: every model, every simple baseline, an arm's own negative
+#: controls, as far as they run.
+EACH_MODEL, EACH_BASELINE, OWN_CONTROLS = "models", "baselines", "controls"
 SECTIONS = (
     "arms", "seeds", "cells", "embedding", "embeddings", "model", "training", "prediction",
     "evaluation", "search", "arm_options", "resources",
@@ -135,9 +137,10 @@ def _typed(value: Any) -> Any:
 
 def _check_arms(settings: dict[str, Any], source: str) -> None:
     contrasts = [
-        arm
-        for pair in settings["evaluation"].get("contrasts", [])
-        for arm in (pair[:1] if pair[1] == EACH_BASELINE else pair)
+        name
+        for arm, against in settings["evaluation"]["contrasts"]
+        for name, words in ((arm, (EACH_MODEL,)), (against, (EACH_BASELINE, OWN_CONTROLS)))
+        if name not in words
     ]
     searched = settings["search"]["arm"]
     if searched and load_arm(searched).family != "neural":
@@ -149,6 +152,11 @@ def _check_arms(settings: dict[str, Any], source: str) -> None:
                 f"{source}: arms: {arm!r} has no entry in `arm_options:`; "
                 + did_you_mean(base_name(arm), settings["arm_options"])
             )
+    if ceilings := [arm for arm in contrasts if load_arm(arm).family == "ceiling"]:
+        raise PtragError(
+            f"{source}: evaluation.contrasts: {ceilings[0]!r} predicts nothing that could be "
+            "compared; leave it out"
+        )
     missing = sorted(set(contrasts) - set(settings["arms"]))
     if missing:
         raise PtragError(

@@ -4,16 +4,17 @@ import numpy as np
 import pytest
 
 agreement = pytest.importorskip("agreement", reason="needs gge-eval and cell-eval")
+screens = pytest.importorskip("screens")
 pytestmark = pytest.mark.oracle
 
 
-@pytest.fixture(scope="module", params=["simulated", "papalexi"])
+@pytest.fixture(scope="module", params=range(4))
 def rows(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp(request.param)
-    if request.param == "simulated":
-        return list(agreement.rows(agreement.simulated(folder)))
+    folder = tmp_path_factory.mktemp("screen")
+    if request.param < 2:
+        return list(agreement.rows(screens.SIMULATED[request.param](folder)))
     source = request.getfixturevalue("real_data") / "papalexi.h5ad"
-    return list(agreement.rows(agreement.papalexi(folder, source)))
+    return list(agreement.rows(screens.REAL[request.param - 2](folder, source)))
 
 
 def test_values_agree_or_differ_for_a_stated_reason(rows):
@@ -26,6 +27,12 @@ def test_values_agree_or_differ_for_a_stated_reason(rows):
         and row.difference > row.tolerance
     ]
     assert not wrong
+
+
+def test_what_one_alone_leaves_undefined_has_a_reason(rows):
+    for row in rows:
+        one_alone = np.isnan(row.values[:, 0]) != np.isnan(row.values[:, 1])
+        assert not one_alone.any() or "undefined" in row.reason, row.theirs
 
 
 def test_something_was_compared(rows):

@@ -93,6 +93,8 @@ def put(config, dotted, value):
         ("search.arm", "ridge", ["search.arm: 'ridge'", "neural"]),
         ("search.space", {"training.sets": {"low": 1}}, ["search.space.training.sets"]),
         ("evaluation.contrasts", [["ptrag", "state"]], ["contrasts", "'ptrag'", "arms"]),
+        ("evaluation.contrasts", [["state", "split_half"]], ["contrasts", "'split_half'"]),
+        ("evaluation.primary", ["pearson"], ["evaluation.primary", "'pearson'", "pearson_delta"]),
         (
             "datasets.demo.splits.genes.fractions",
             {"val": 0.5, "test": 0.5},
@@ -114,7 +116,7 @@ def test_a_mistake_is_one_line_with_key_value_and_remedy(config, schema, key, va
 
 def test_each_baseline_may_be_asked_for_in_one_word(config, schema):
     config["arms"] = ["control", "state"]
-    put(config, "evaluation.contrasts", [["state", "baselines"]])
+    put(config, "evaluation.contrasts", [["state", "baselines"], ["models", "controls"]])
     cfg.resolve(config, schema)
     put(config, "evaluation.contrasts", [["baselines", "state"]])
     with pytest.raises(PtragError, match="baselines"):

@@ -9,6 +9,8 @@ from scoring_cases import GENES, PERTURBATIONS, make_store
 
 from ptrag.base.errors import PtragError
 from ptrag.base.files import read_table
+from ptrag.cells.controls import ALL, YARDSTICK, deal_controls
+from ptrag.cells.store_writer import SINGLE_BATCH
 from ptrag.cli import main
 from ptrag.evaluation.files import evaluate_files
 from ptrag.metrics.registry import METRICS, metric_names
@@ -30,7 +32,7 @@ def sides(tmp_path_factory):
     blocks, names = [], []
     for line in store.lines:
         for p in PREDICTED:
-            cells = np.maximum(store.controls(line)[:20] + 0.5 * shifts[line, p], 0)
+            cells = np.maximum(store.controls(line, ALL)[:20] + 0.5 * shifts[line, p], 0)
             blocks.append(cells.astype(np.float32))
             names += [(p, line)] * len(cells)
     obs = pd.DataFrame(names, columns=["gene", "cell_type"])
@@ -40,9 +42,31 @@ def sides(tmp_path_factory):
 
 def write(folder, real, predicted):
     paths = folder / "real.h5ad", folder / "predicted.h5ad"
-    for path, its in zip(paths, (real, predicted), strict=True):
-        its.write_h5ad(path)
+    for path, cells in zip(paths, (real, predicted), strict=True):
+        cells.write_h5ad(path)
     return paths
+
+
+def mean(cells, gene, part=None):
+    """Mean of a gene's cells in line a; of those dealt into one ``part``."""
+    rows = (cells.obs["gene"] == gene) & (cells.obs["cell_type"] == "a")
+    if part is not None:
+        rows &= deal_controls(labelled(cells)) == part
+    return cells[rows.to_numpy()].X.astype(float).mean(axis=0)
+
+
+def labelled(cells):
+    names = cells.obs["gene"].astype(str).replace("non-targeting", "control")
+    lines = cells.obs["cell_type"].astype(str)
+    return pd.DataFrame({"cell_line": lines, "perturbation": names, "batch": SINGLE_BATCH})
+
+
+def pearson_delta(table):
+    at = (table["cell_line"] == "a") & (table["perturbation"] == "G1")
+    return table[at].set_index("metric")["value"]["pearson_delta"]
+
+
+KEEP = [gene != "G1" for gene in GENES]
 
 
 def test_values_are_those_of_the_cells(sides, tmp_path):
@@ -53,74 +77,87 @@ def test_values_are_those_of_the_cells(sides, tmp_path):
     at = (table["cell_line"] == "a") & (table["perturbation"] == "G1")
     value = table[at].set_index("metric")["value"]
 
-    def mean(its, gene):
-        rows = (its.obs["gene"] == gene) & (its.obs["cell_type"] == "a")
-        return its[rows.to_numpy()].X.astype(float).mean(axis=0)
-
-    keep = [g != "G1" for g in GENES]
-    control = mean(real, "non-targeting")
-    deltas = [(mean(its, "G1") - control)[keep] for its in (predicted, real)]
-    assert value["pearson_delta"] == pytest.approx(np.corrcoef(*deltas)[0, 1])
+    deltas = [
+        mean(predicted, "G1") - mean(real, "non-targeting"),
+        mean(real, "G1") - mean(real, "non-targeting", YARDSTICK),
+    ]
+    expected = np.corrcoef(*(delta[KEEP] for delta in deltas))[0, 1]
+    assert value["pearson_delta"] == pytest.approx(expected)
     assert value["mse"] == pytest.approx(((mean(predicted, "G1") - mean(real, "G1")) ** 2).mean())
     assert np.isnan(value["pearson_systema"])  # no training pair
     assert table["floor"].isna().all() and table["ceiling"].notna().any()
     pd.testing.assert_frame_equal(read_table(tmp_path / "m.tsv"), table, rtol=1e-9)
 
 
-def test_order_and_storage_of_cells_and_genes_do_not_matter(sides, tmp_path):
+def test_order_and_storage_of_genes_and_of_predicted_cells_do_not_matter(sides, tmp_path):
     (tmp_path / "one").mkdir(), (tmp_path / "two").mkdir()
     one = evaluate_files(*write(tmp_path / "one", *sides), tmp_path / "one.tsv", **COLUMNS)
     rng = np.random.default_rng(0)
-    genes = rng.permutation(len(GENES))
-    turned = [its[rng.permutation(len(its))].copy() for its in sides]
-    turned[1] = turned[1][:, genes].copy()
-    turned[0].X = sparse.csr_matrix(turned[0].X)
-    paths = write(tmp_path / "two", *turned)
-    two = evaluate_files(*paths, tmp_path / "two.tsv", **COLUMNS)
-    own = ["cell_line", "perturbation", "metric", "value"]
-    # halves and bandwidth are drawn from the controls, in their order
-    drawn = one["metric"].isin(["pearson_delta_split", "mmd"])
-    pd.testing.assert_frame_equal(one[own][~drawn], two[own][~drawn], rtol=1e-5, atol=1e-7)
+    real, predicted = sides
+    predicted = predicted[rng.permutation(len(predicted)), rng.permutation(len(GENES))].copy()
+    real = real.copy()
+    real.X = sparse.csr_matrix(real.X)
+    two = evaluate_files(*write(tmp_path / "two", real, predicted), tmp_path / "two.tsv", **COLUMNS)
+    pd.testing.assert_frame_equal(one, two, rtol=1e-5, atol=1e-7)
 
 
-def test_controls_in_the_predicted_file_change_nothing(sides, tmp_path):
+def test_predicted_deltas_are_measured_from_the_predictions_own_controls(sides, tmp_path):
+    """Controls of line a beside the predictions, moved by a constant: line b's stay as they are."""
     real, predicted = sides
     plain = evaluate_files(*write(tmp_path, *sides), tmp_path / "m.tsv", **COLUMNS, ceilings=False)
-    controls = real[(real.obs["gene"] == "non-targeting").to_numpy()]
-    more = anndata.concat([controls, predicted])
+    rows = (real.obs["gene"] == "non-targeting") & (real.obs["cell_type"] == "a")
+    own = real[rows.to_numpy()][:25].copy()
+    own.X = own.X + np.linspace(0, 1, len(GENES), dtype=np.float32)
+    more = anndata.concat([predicted, own])
     more.obs_names_make_unique()
     paths = write(tmp_path, real, more)
     again = evaluate_files(*paths, tmp_path / "m.tsv", **COLUMNS, ceilings=False)
-    pd.testing.assert_frame_equal(plain, again)
+    deltas = [
+        mean(predicted, "G1") - own.X.astype(float).mean(axis=0),
+        mean(real, "G1") - mean(real, "non-targeting", YARDSTICK),
+    ]
+    expected = np.corrcoef(*(delta[KEEP] for delta in deltas))[0, 1]
+    assert pearson_delta(again) == pytest.approx(expected)
+    assert abs(pearson_delta(plain) - expected) > 0.01
+    in_b = [table[table["cell_line"] == "b"] for table in (plain, again)]
+    pd.testing.assert_frame_equal(*in_b)
+    more = anndata.concat([predicted, own[:1]])
+    more.obs_names_make_unique()
+    with pytest.raises(PtragError, match="one control cell in 'a'; give at least 2"):
+        evaluate_files(*write(tmp_path, real, more), tmp_path / "m.tsv", **COLUMNS)
 
 
 def spoil(change):
-    def spoilt(its):
-        its = its.copy()
-        changed = change(its)
-        return its if changed is None else changed
+    def spoilt(cells):
+        cells = cells.copy()
+        changed = change(cells)
+        return cells if changed is None else changed
 
     return spoilt
 
 
-def counts(its):
-    its.X = np.round(np.expm1(its.X)).astype(np.float32)
+def counts(cells):
+    cells.X = np.round(np.expm1(cells.X)).astype(np.float32)
 
 
-def unlogged(its):
-    its.X = 1000 * np.expm1(its.X)
+def unlogged(cells):
+    cells.X = 1000 * np.expm1(cells.X)
 
 
-def other_total(its):
-    its.X = np.log1p(100 * np.expm1(its.X))
+def other_total(cells):
+    cells.X = np.log1p(100 * np.expm1(cells.X))
 
 
-def negative(its):
-    its.X = its.X - 3
+def negative(cells):
+    cells.X = cells.X - 3
 
 
-def missing(its):
-    its.X[0, 0] = np.nan
+def missing(cells):
+    cells.X[0, 0] = np.nan
+
+
+def without_controls(cells):
+    return cells[(cells.obs["gene"] != "non-targeting").to_numpy()].copy()
 
 
 @pytest.mark.parametrize(
@@ -132,13 +169,13 @@ def missing(its):
         (1, other_total, "other scale than"),
         (1, negative, "negative"),
         (1, missing, "missing"),
-        (1, lambda its: its[:, 3:].copy(), "3 genes of .* are missing, such as 'G0'"),
-        (1, lambda its: its.obs.__setitem__("gene", "NOVEL"), "no real cells of 'NOVEL'"),
-        (1, lambda its: its.obs.__setitem__("cell_type", "c"), "no cell line 'c'"),
-        (0, lambda its: its[(its.obs["gene"] != "non-targeting").to_numpy()].copy(), "no control"),
-        (0, lambda its: its.obs.__delitem__("gene"), "no obs column 'gene'"),
-        (1, lambda its: its[::20].copy(), "one predicted cell"),
-        (1, lambda its: its[:0].copy(), "nothing to score"),
+        (1, lambda cells: cells[:, 3:].copy(), "3 genes of .* are missing, such as 'G0'"),
+        (1, lambda cells: cells.obs.__setitem__("gene", "NOVEL"), "no real cells of 'NOVEL'"),
+        (1, lambda cells: cells.obs.__setitem__("cell_type", "c"), "no cell line 'c'"),
+        (0, without_controls, "no control"),
+        (0, lambda cells: cells.obs.__delitem__("gene"), "no obs column 'gene'"),
+        (1, lambda cells: cells[::20].copy(), "one predicted cell"),
+        (1, lambda cells: cells[:0].copy(), "nothing to score"),
     ],
 )  # fmt: skip
 def test_what_does_not_belong_together_is_an_error(sides, tmp_path, side, change, words):

@@ -12,12 +12,12 @@ from ptrag.retrieval.index import build_index, read_neighbours
 from ptrag.splits.protocols import Split
 
 
-def split(train, test=(), protocol="unseen_perturbation"):
+def split(train, test=(), protocol="unseen_perturbation", **rules):
     rows = [("line0", p, 50, "train", "") for p in train]
     rows += [("line0", p, 50, "test", "") for p in test]
     rows += [("line0", "control", 99, "control", "")]
     table = pd.DataFrame(rows, columns=["cell_line", "perturbation", "n_cells", "role", "reason"])
-    return Split(table, protocol, None, "0" * 64)
+    return Split(table, protocol, None, "0" * 64, **rules)
 
 
 def embedding(names, vectors):
@@ -34,8 +34,8 @@ def brute_force(names, vectors, allowed, query, k):
     return sorted((-cosine[names.index(name)], name) for name in others)[:k]
 
 
-def build(tmp_path, names, vectors, train, test, k):
-    build_index(embedding(names, vectors), split(train, test), k, tmp_path / "index")
+def build(tmp_path, names, vectors, train, test, k, **rules):
+    build_index(embedding(names, vectors), split(train, test, **rules), k, tmp_path / "index")
     return read_neighbours(tmp_path / "index")
 
 
@@ -65,8 +65,9 @@ def test_ties_are_ranked_by_key_and_no_row_finds_itself(tmp_path, seed, n_train,
     vectors = directions * rng.uniform(0.5, 2, (len(names), 1))
     order = rng.permutation(len(names))
     found = build(
-        tmp_path, [names[i] for i in order], vectors[order], names[:n_train], names[n_train:], k
-    )
+        tmp_path, [names[i] for i in order], vectors[order], names[:n_train], names[n_train:], k,
+        same_vector="report",
+    )  # fmt: skip
     assert found.k == min(k, n_train - 1)
     for query in names:
         candidates, _ = found.candidates(query)
@@ -113,6 +114,13 @@ def test_nothing_to_retrieve_is_an_error(tmp_path):
     with pytest.raises(PtragError, match="1 of 2 training perturbations have a vector"):
         build_index(embedding(["A", "C"], np.eye(2)), split(["A", "B"], ["C"]), 5, tmp_path)
     assert not (tmp_path / "index.faiss").exists()
+
+
+def test_a_held_out_gene_with_the_vector_of_an_indexed_one_stops_the_build(tmp_path):
+    vectors = [[1, 0], [0, 1], [0, 2]]
+    with pytest.raises(PtragError, match="vector of an indexed one: C = B"):
+        build(tmp_path, ["A", "B", "C"], vectors, ["A", "B"], ["C"], 1)
+    assert not (tmp_path / "index/neighbours.tsv").exists()
 
 
 def test_names_held_out_in_the_target_line_alone_stay_candidates(tmp_path):

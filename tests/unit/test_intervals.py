@@ -7,6 +7,7 @@ import pytest
 from scoring_cases import GENES, SETTINGS, make_split, make_store, write_predictions
 
 from ptrag.base.files import read_table, write_table
+from ptrag.cells.controls import GIVEN, YARDSTICK
 from ptrag.cells.noise import Precision
 from ptrag.cells.responses import Responses
 from ptrag.evaluation.intervals import (
@@ -14,6 +15,7 @@ from ptrag.evaluation.intervals import (
     calibrate,
     cross_quantile,
     gene_classes,
+    scales,
     write_intervals,
 )
 from ptrag.evaluation.reference import build_reference, fitted_on, read_reference
@@ -82,10 +84,10 @@ def screen(tmp_path_factory):
 
 def run(screen, predict, evidence="none.tsv", name="x"):
     folder, store, split, _ = screen
-    path = write_predictions(folder / f"{name}.h5ad", store, split, predict)
+    written = write_predictions(folder / name, store, split, predict)
     out = folder / f"{name}.intervals.h5ad", folder / f"{name}.tsv"
     write_intervals(
-        store, split, folder / "reference.h5", path, folder / evidence, EVALUATION, *out
+        store, split, folder / "reference.h5", written.profiles, folder / evidence, EVALUATION, *out
     )
     return anndata.read_h5ad(out[0]), read_table(out[1])
 
@@ -118,7 +120,7 @@ def test_what_was_fitted_on_what_stands_in_the_file(screen):
     folder, store, split, _ = screen
     fitted = fitted_on(folder / "reference.h5")
     assert fitted["pca"]["components"] == SETTINGS["n_pcs"]
-    assert fitted["degs"]["controls"] == {"a": 60, "b": 60}
+    assert fitted["degs"]["given"] == fitted["degs"]["yardstick"] == {"a": 30, "b": 30}
     train = split.pairs("train")
     assert fitted["centroid"]["pairs"] == {x: sum(of == x for of, _ in train) for x in store.lines}
 
@@ -128,8 +130,26 @@ def test_gene_classes_are_equal_parts_by_signal():
     np.testing.assert_array_equal(gene_classes(precision), np.repeat([3, 2, 1, 0], 3))
 
 
+def test_the_scale_expects_the_noise_of_two_control_means(screen):
+    """s² against the definition, from the cells themselves."""
+    folder, store, split, _ = screen
+    reference = read_reference(folder / "reference.h5", store, split)
+    pairs = reference.pairs.assign(n_cells=30)
+    precision = reference.precision
+    for (line, _), s in zip(reference.keys, scales(reference, pairs), strict=True):
+        halves = (store.controls(line, part).astype(float) for part in (GIVEN, YARDSTICK))
+        controls = sum(half.var(axis=0, ddof=1) / len(half) for half in halves)
+        expected = np.sqrt(precision.noise / 30 + controls + precision.signal)
+        np.testing.assert_allclose(s, expected, rtol=1e-6)
+
+
+def pair_at(folder, line, p):
+    obs = anndata.read_h5ad(folder / "x.profiles.h5ad").obs
+    return ((obs["cell_line"] == line) & (obs["perturbation"] == p)).to_numpy()
+
+
 def test_intervals_of_a_screen(screen):
-    _, store, split, shifts = screen
+    folder, store, split, shifts = screen
     cells, table = run(screen, lambda line, p, x: x)
     assert list(table.columns) == COLUMNS
     test = table[table["role"] == "test"]
@@ -137,8 +157,10 @@ def test_intervals_of_a_screen(screen):
     assert table["support"].isna().all()
     line, p = split.pairs("test")[0]
     row = cells[f"{line} | {p}"]
-    control = store.mean(line, "control")
-    np.testing.assert_allclose(row.layers["observed"][0], store.mean(line, p) - control, atol=1e-5)
+    observed = store.mean(line, p) - store.control_mean(line, YARDSTICK)
+    np.testing.assert_allclose(row.layers["observed"][0], observed, atol=1e-5)
+    profile = anndata.read_h5ad(folder / "x.profiles.h5ad")[pair_at(folder, line, p)].X[0]
+    np.testing.assert_allclose(row.X[0], profile - store.control_mean(line, GIVEN), atol=1e-5)
     inside = np.abs(row.layers["observed"] - row.X)[0] <= row.layers["half_width"][0]
     keep = [g != p for g in GENES]
     at = table[(table["cell_line"] == line) & (table["perturbation"] == p)].iloc[0]

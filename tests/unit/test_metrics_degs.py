@@ -8,7 +8,7 @@ from scipy import stats
 from sklearn import metrics as sk
 from statsmodels.stats.multitest import multipletests
 
-from ptrag.base.moments import moments
+from ptrag.base.moments import moments, pooled
 from ptrag.metrics import recovery
 from ptrag.metrics.degs import benjamini_hochberg, welch, wilcoxon
 
@@ -25,11 +25,20 @@ def cells():
 
 
 def test_moments_in_blocks(cells):
-    for its in cells:
-        m = moments(its, rows=7)
-        np.testing.assert_allclose(m.mean, its.astype(float).mean(axis=0), rtol=1e-12)
-        np.testing.assert_allclose(m.variance, its.astype(float).var(axis=0, ddof=1), atol=1e-12)
+    for sample in cells:
+        m = moments(sample, rows=7)
+        np.testing.assert_allclose(m.mean, sample.astype(float).mean(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(m.variance, sample.astype(float).var(axis=0, ddof=1), atol=1e-12)
     assert np.isnan(moments(cells[0][:1]).variance).all()
+
+
+@pytest.mark.parametrize("n", [1, 20])
+def test_pooled_moments_are_those_of_both_samples_together(cells, n):
+    one, other = cells[0][:n], cells[1]
+    together, pool = moments(np.concatenate([one, other])), pooled(moments(one), moments(other))
+    assert pool.n == together.n
+    np.testing.assert_allclose(pool.mean, together.mean, rtol=1e-12)
+    np.testing.assert_allclose(pool.variance, together.variance, atol=1e-12)
 
 
 def test_welch_is_scipys(cells):

@@ -59,3 +59,20 @@ def test_worse_predictions_score_worse():
     ):  # fmt: skip
         scores = [sign * metric(y + s * noise, y) for s in (0.0, 0.3, 1.0, 3.0)]
         assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize(("size", "kept"), [(1e-8, False), (1e-7, False), (1e-4, True)])
+def test_a_displacement_that_is_rounding_has_no_direction(size, kept):
+    rng = np.random.default_rng(1)
+    origin = rng.uniform(0, 3, 500)
+    profile = origin * (1 + size * rng.normal(size=500))
+    delta = means.displacement(profile, origin)
+    assert delta.any() == kept
+    if kept:
+        np.testing.assert_array_equal(delta, profile - origin)
+
+
+def test_a_profile_that_was_stored_in_single_precision_is_where_it_was():
+    origin = np.random.default_rng(2).uniform(0, 3, 500)
+    assert not means.displacement(origin.astype(np.float32), origin).any()
+    assert not means.displacement(np.zeros(3), np.zeros(3)).any()

@@ -19,6 +19,7 @@ FLAT = np.full(61, 0.7)
     ("curve", "improving"),
     [
         (FALLING, True), (SETTLED, False), (OVER_FITTED, False), (RISING, False), (FLAT, False),
+        (1 + 1000 * np.exp(-2 * STEPS) + 0.5 * np.exp(-STEPS / 20), True),  # from far, then slowly
         (1.0 - 0.001 * STEPS, True),  # slowly, but by 1.6 % in the last quarter
         (1.0 - 0.0004 * STEPS, False),  # by .6 %
     ],

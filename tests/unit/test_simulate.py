@@ -12,16 +12,10 @@ from ptrag.base.errors import PtragError
 from ptrag.base.names import CONTROL
 from ptrag.genes.symbols import Symbols
 from ptrag.genes.text import encode_texts
+from ptrag.simulate.cells import RESIDUAL, _efficacy_nodes, draw_cells, true_deltas
 from ptrag.simulate.count_model import DISPERSION, DROPOUT, LIBRARY, draw_counts, expected_profile
-from ptrag.simulate.screen import (
-    RESIDUAL,
-    Knobs,
-    _efficacy_nodes,
-    draw_cells,
-    draw_screen,
-    simulate_screen,
-    true_deltas,
-)
+from ptrag.simulate.knobs import KINDS, Knobs
+from ptrag.simulate.screen import draw_screen, simulate_screen
 
 
 @pytest.fixture(scope="module")
@@ -111,8 +105,10 @@ def test_efficacy_nodes_have_the_moments_of_the_beta_law(mean):
 # --- the truth -------------------------------------------------------------------------
 
 
-def test_truth_is_what_many_cells_show(make):
-    knobs = Knobs(**make(n_perturbations=4, cells_per_pair=6000, controls_per_line=12000))
+@pytest.mark.parametrize("kind", KINDS)
+def test_truth_is_what_many_cells_show(make, kind):
+    sizes = {"n_perturbations": 4, "cells_per_pair": 6000, "controls_per_line": 12000}
+    knobs = Knobs(**make(kind=kind, **sizes))
     screen = draw_screen(knobs)
     truth, cells = true_deltas(screen, knobs), draw_cells(screen, knobs)
     X = profile(cells.X)
@@ -207,8 +203,9 @@ def similarity_of_responses(truth, n_lines):
 @pytest.mark.parametrize(
     ("signal", "low", "high"), [(0, -0.06, 0.06), (0.5, 0.1, 0.4), (1, 0.4, 1)]
 )
-def test_texts_tell_of_responses_as_much_as_the_knob_says(make, texts, signal, low, high):
-    knobs = Knobs(**make(n_perturbations=80, n_genes=200, text_signal=signal))
+@pytest.mark.parametrize("kind", KINDS)
+def test_texts_tell_of_responses_as_much_as_the_knob_says(make, texts, kind, signal, low, high):
+    knobs = Knobs(**make(n_perturbations=80, n_genes=200, text_signal=signal, kind=kind))
     names, near = texts
     screen = draw_screen(knobs)
     assert screen.perturbations == names
@@ -218,10 +215,11 @@ def test_texts_tell_of_responses_as_much_as_the_knob_says(make, texts, signal, l
 
 
 @pytest.mark.parametrize(("signal", "low", "high"), [(0, -0.07, 0.07), (1, 0.15, 1)])
+@pytest.mark.parametrize("kind", KINDS)
 def test_neighbours_by_text_foretell_the_response_only_where_the_text_does(
-    make, texts, signal, low, high
+    make, texts, kind, signal, low, high
 ):
-    knobs = Knobs(**make(n_perturbations=80, n_genes=200, text_signal=signal))
+    knobs = Knobs(**make(n_perturbations=80, n_genes=200, text_signal=signal, kind=kind))
     truth = true_deltas(draw_screen(knobs), knobs).X.reshape(2, 80, -1)
     near = texts[1] - 2 * np.eye(80)
     shuffled = np.random.default_rng(5).permutation(80)
@@ -242,10 +240,11 @@ def test_neighbours_by_text_foretell_the_response_only_where_the_text_does(
 # --- the files -------------------------------------------------------------------------
 
 
-def test_files_are_labelled_whole_and_the_same_for_a_seed(make, tmp_path):
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_are_labelled_whole_and_the_same_for_a_seed(make, tmp_path, kind):
     for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
         (tmp_path / folder).mkdir()
-        knobs = make(seed=seed, lines=["k562", "rpe1"])
+        knobs = make(seed=seed, lines=["k562", "rpe1"], kind=kind)
         simulate_screen(knobs, tmp_path / folder / "s.h5ad", tmp_path / folder / "t.h5ad")
     for name in ("s.h5ad", "t.h5ad"):
         first, again, other = ((tmp_path / folder / name).read_bytes() for folder in "abc")
@@ -254,7 +253,8 @@ def test_files_are_labelled_whole_and_the_same_for_a_seed(make, tmp_path):
     cells, truth = (anndata.read_h5ad(tmp_path / "a" / f"{name}.h5ad") for name in "st")
     for data in (cells, truth):
         assert bool(data.uns["simulated"]) is True
-        assert json.loads(data.uns["simulation"])["text_signal"] == 0.8
+        simulation = json.loads(data.uns["simulation"])
+        assert (simulation["text_signal"], simulation["kind"]) == (0.8, kind)
         assert list(data.var_names) == sorted(data.var_names)
     assert list(cells.obs.columns) == ["perturbation", "cell_line", "batch"]
     assert (cells.obs["perturbation"] == CONTROL).sum() == 80
@@ -275,6 +275,9 @@ def test_files_are_labelled_whole_and_the_same_for_a_seed(make, tmp_path):
         ({"n_perturbations": 1}, "at least 1 line, 2 perturbations"),
         ({"n_perturbations": 5000}, r"simulate\.n_perturbations: 5000 is too many"),
         ({"n_genes": 99999}, r"simulate\.n_genes: 99999 is more than"),
+        ({"kind": "netwrok"}, "did you mean 'network'"),
+        ({"n_doubles": 3}, r"simulate\.n_doubles: 3, but kind 'programmes'"),
+        ({"kind": "network", "n_doubles": 67}, "not between 0 and the 66 pairs"),
     ],
 )
 def test_impossible_knobs_are_named(make, tmp_path, change, said):

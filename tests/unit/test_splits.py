@@ -8,9 +8,22 @@ from hypothesis import strategies as st
 
 from ptrag.base.errors import PtragError
 from ptrag.base.names import CONTROL
-from ptrag.splits.protocols import ROLES, draw_split, read_split, write_split
+from ptrag.config import read_schema
+from ptrag.genes.symbols import Gene, Symbols
+from ptrag.simulate.knobs import KINDS
+from ptrag.splits.identity import joined_targets, target_genes
+from ptrag.splits.protocols import (
+    IN_EVERY_LINE,
+    PROTOCOLS,
+    ROLES,
+    RULES,
+    draw_split,
+    read_split,
+    write_split,
+)
 
 FRACTIONS = {"val": 0.1, "test": 0.4}
+LIMITS = {"min_cells": 20, "min_controls": 2}
 
 
 def store(cells):
@@ -36,6 +49,14 @@ def perturbation(**more):
     return {"protocol": "unseen_perturbation", "fractions": FRACTIONS, **more}
 
 
+def line(**more):
+    return {"protocol": "unseen_line", "target": "line0", "fractions": {"val": 0.2}, **more}
+
+
+def double(**more):
+    return {"protocol": "unseen_double", "fractions": {"val": 0.2, "test": 0.4}, **more}
+
+
 def having(table, role):
     rows = table[table["role"] == role]
     return set(zip(rows["cell_line"], rows["perturbation"], strict=True))
@@ -46,7 +67,7 @@ def names(table, role):
 
 
 def test_combination_holds_out_in_the_target_only():
-    table = draw_split(grid(), combination(seed=1), {"min_cells": 20, "min_controls": 2}, "s")
+    table = draw_split(grid(), combination(seed=1), LIMITS, "s")
     assert {line for line, _ in having(table, "val") | having(table, "test")} == {"line0"}
     assert len(having(table, "val")) == 2
     assert len(having(table, "test")) == 8
@@ -56,7 +77,7 @@ def test_combination_holds_out_in_the_target_only():
 
 
 def test_perturbation_holds_out_everywhere():
-    table = draw_split(grid(), perturbation(seed=1), {"min_cells": 20, "min_controls": 2}, "s")
+    table = draw_split(grid(), perturbation(seed=1), LIMITS, "s")
     held = names(table, "val") | names(table, "test")
     assert len(having(table, "test")) == 8 * 3
     assert not held & names(table, "train")
@@ -64,20 +85,22 @@ def test_perturbation_holds_out_everywhere():
 
 @given(
     st.dictionaries(
-        st.sampled_from([f"G{i}" for i in range(12)]),
+        st.sampled_from([f"G{i}" for i in range(6)] + [f"G{i}+G{i + 1}" for i in range(6)]),
         st.lists(st.integers(1, 60), min_size=3, max_size=3),
         min_size=8,
     ),
     st.integers(0, 99),
-    st.sampled_from(["unseen_combination", "unseen_perturbation"]),
+    st.sampled_from(PROTOCOLS),
 )
 def test_contract_holds_for_any_screen(counts, seed, protocol):
     screen = store({f"line{i}": {g: n[i] for g, n in counts.items()} for i in range(3)})
     spec = {"protocol": protocol, "fractions": FRACTIONS, "seed": seed}
-    if protocol == "unseen_combination":
+    if protocol not in IN_EVERY_LINE:
         spec["target"] = "line0"
+    if protocol == "unseen_line":
+        spec["fractions"] = {"val": 0.2}
     try:
-        table = draw_split(screen, spec, {"min_cells": 20, "min_controls": 2}, "s")
+        table = draw_split(screen, spec, LIMITS, "s")
     except PtragError:
         return
     # one row per pair, one known role each, and reasons just where excluded
@@ -90,29 +113,35 @@ def test_contract_holds_for_any_screen(counts, seed, protocol):
     assert not names(table, "val") & names(table, "test")
     held = names(table, "val") | names(table, "test")
     trained = names(table, "train")
-    assert held <= trained if protocol == "unseen_combination" else not held & trained
+    assert not held & trained if protocol in IN_EVERY_LINE else held <= trained
+    if protocol in IN_EVERY_LINE:
+        closed = [set(name.split("+")) for name in held]
+        assert not any(genes < set(name.split("+")) for name in trained for genes in closed)
+    if protocol == "unseen_line":
+        assert "line0" not in {line for line, _ in having(table, "train")}
+    if protocol == "unseen_double":
+        assert all("+" in name for name in held)
+    doubles = table[table["singles"].notna()]
+    assert set(doubles["perturbation"]) == {n for n in table["perturbation"] if "+" in n}
+    for name, singles in zip(doubles["perturbation"], doubles["singles"], strict=True):
+        assert singles == sum(gene in trained for gene in name.split("+"))
 
 
 def test_same_seed_same_split_and_another_seed_another():
-    draw = [
-        draw_split(grid(), combination(seed=s), {"min_cells": 20, "min_controls": 2}, "s")
-        for s in (1, 1, 2)
-    ]
+    draw = [draw_split(grid(), combination(seed=s), LIMITS, "s") for s in (1, 1, 2)]
     assert draw[0].equals(draw[1])
     assert names(draw[0], "test") != names(draw[2], "test")
 
 
 def test_perturbations_without_a_second_line_are_never_held_out():
     cells = {"line0": {f"G{i}": 50 for i in range(10)}, "line1": {f"G{i}": 50 for i in range(5)}}
-    table = draw_split(store(cells), combination(seed=3), {"min_cells": 20, "min_controls": 2}, "s")
+    table = draw_split(store(cells), combination(seed=3), LIMITS, "s")
     assert names(table, "val") | names(table, "test") <= {f"G{i}" for i in range(5)}
 
 
 def test_small_pairs_are_excluded_with_the_reason():
     screen = store({"a": {"G1": 19, "G2": 20, "G3": 50, "G4": 50}})
-    table = draw_split(
-        screen, perturbation(fractions={"test": 0.4}), {"min_cells": 20, "min_controls": 2}, "s"
-    )
+    table = draw_split(screen, perturbation(fractions={"test": 0.4}), LIMITS, "s")
     assert having(table, "excluded") == {("a", "G1")}
     assert set(table["reason"]) == {"", "fewer than 20 cells"}
 
@@ -127,22 +156,27 @@ def test_small_pairs_are_excluded_with_the_reason():
         (combination(fractions=None), "either `fractions` or `lists`"),
         (combination(lists="x.json"), "either `fractions` or `lists`"),
         (perturbation(target="line0"), "remove target"),
+        (line(target="lin0"), "did you mean 'line0'"),
+        (line(fractions=FRACTIONS), "give fractions.val alone"),
+        (double(target="line0"), "unseen_double holds out in every line; remove target"),
+        (double(), "only 0 doubles can be held out"),
+        (perturbation(withheld_singles=0.5), "withheld_singles belongs to unseen_double"),
     ],
 )
 def test_mistakes_are_one_line_that_names_the_split(spec, said):
     with pytest.raises(PtragError, match="split 's'") as error:
-        draw_split(grid(), spec, {"min_cells": 20, "min_controls": 2}, "s")
+        draw_split(grid(), spec, LIMITS, "s")
     assert said in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_too_few_perturbations_or_lines_is_an_error():
     with pytest.raises(PtragError, match="too few"):
-        draw_split(grid(genes=1), combination(), {"min_cells": 20, "min_controls": 2}, "s")
+        draw_split(grid(genes=1), combination(), LIMITS, "s")
     with pytest.raises(PtragError, match="0 perturbations can be held out"):
         draw_split(grid(), combination(), {"min_cells": 51, "min_controls": 2}, "s")
     with pytest.raises(PtragError, match="at least two cell lines"):
-        draw_split(grid(lines=1), combination(), {"min_cells": 20, "min_controls": 2}, "s")
+        draw_split(grid(lines=1), combination(), LIMITS, "s")
 
 
 @pytest.fixture
@@ -157,7 +191,7 @@ def lists(tmp_path):
 
 def test_lists_are_followed_to_the_letter(lists):
     spec = lists({"line0": {"val": ["G03"], "test": ["G01", "G02"]}, "line1": {}})
-    table = draw_split(grid(), spec, {"min_cells": 20, "min_controls": 2}, "s")
+    table = draw_split(grid(), spec, LIMITS, "s")
     assert having(table, "val") == {("line0", "G03")}
     assert having(table, "test") == {("line0", "G01"), ("line0", "G02")}
 
@@ -165,9 +199,9 @@ def test_lists_are_followed_to_the_letter(lists):
 def test_listed_gene_that_is_not_measured_is_named_or_counted(lists, tmp_path):
     spec = lists({"line0": {"val": ["G03"], "test": ["G01", "GX1"]}})
     with pytest.raises(PtragError, match="'GX1' is listed but not in the data of line0"):
-        draw_split(grid(), spec, {"min_cells": 20, "min_controls": 2}, "s")
+        draw_split(grid(), spec, LIMITS, "s")
     spec["missing"] = "drop"
-    table = draw_split(grid(), spec, {"min_cells": 20, "min_controls": 2}, "s")
+    table = draw_split(grid(), spec, LIMITS, "s")
     write_split(table, spec, tmp_path / "split.tsv")
     facts = json.loads((tmp_path / "split.json").read_text())
     assert facts["dropped"] == {"GX1": "listed but not in the data of line0"}
@@ -177,7 +211,7 @@ def test_listed_gene_that_is_not_measured_is_named_or_counted(lists, tmp_path):
 def test_listed_gene_trained_nowhere_else_is_excluded_and_never_trained_on(lists):
     cells = {"line0": {f"G0{i}": 50 for i in range(5)}, "line1": {f"G0{i}": 50 for i in range(4)}}
     spec = lists({"line0": {"val": ["G00"], "test": ["G01", "G04"]}}) | {"missing": "drop"}
-    table = draw_split(store(cells), spec, {"min_cells": 20, "min_controls": 2}, "s")
+    table = draw_split(store(cells), spec, LIMITS, "s")
     assert having(table, "excluded") == {("line0", "G04")}
     assert "no other line" in table.attrs["dropped"]["G04"]
 
@@ -185,7 +219,7 @@ def test_listed_gene_trained_nowhere_else_is_excluded_and_never_trained_on(lists
 def test_lists_of_the_whole_screen_serve_unseen_perturbation(lists):
     spec = lists({"val": ["G03"], "test": ["G01"]}) | {"protocol": "unseen_perturbation"}
     del spec["target"]
-    table = draw_split(grid(), spec, {"min_cells": 20, "min_controls": 2}, "s")
+    table = draw_split(grid(), spec, LIMITS, "s")
     assert len(having(table, "test")) == 3
 
 
@@ -194,16 +228,16 @@ def test_lists_with_a_gene_twice_or_no_such_line_are_refused(lists):
         draw_split(
             grid(),
             lists({"line0": {"val": ["G01"], "test": ["G01"]}}),
-            {"min_cells": 20, "min_controls": 2},
+            LIMITS,
             "s",
         )
     with pytest.raises(PtragError, match="no lists for line 'line0'"):
-        draw_split(grid(), lists({"lineO": {}}), {"min_cells": 20, "min_controls": 2}, "s")
+        draw_split(grid(), lists({"lineO": {}}), LIMITS, "s")
     with pytest.raises(PtragError, match="no file"):
         draw_split(
             grid(),
             {**lists({}), "lists": "nowhere.json"},
-            {"min_cells": 20, "min_controls": 2},
+            LIMITS,
             "s",
         )
 
@@ -218,7 +252,7 @@ def test_the_papers_lists_are_whole(root):
 
 def test_round_trip_and_a_changed_table_is_refused(tmp_path):
     spec = perturbation(seed=4)
-    table = draw_split(grid(), spec, {"min_cells": 20, "min_controls": 2}, "s")
+    table = draw_split(grid(), spec, LIMITS, "s")
     for folder in ("a", "b"):
         write_split(table, spec, tmp_path / folder / "split.tsv")
     for name in ("split.tsv", "split.json"):
@@ -233,10 +267,160 @@ def test_round_trip_and_a_changed_table_is_refused(tmp_path):
         read_split(path)
 
 
+# --- a line of which controls alone are known --------------------------------------------
+
+
+def test_an_unseen_line_has_no_training_pair_and_few_of_its_pairs_validate():
+    table = draw_split(grid(), line(seed=1), LIMITS, "s")
+    assert {own for own, _ in having(table, "train")} == {"line1", "line2"}
+    assert len(having(table, "val")) == 4
+    assert len(having(table, "test")) == 16
+    assert {own for own, _ in having(table, "val") | having(table, "test")} == {"line0"}
+    assert names(table, "val") | names(table, "test") == names(table, "train")
+    assert ("line0", CONTROL) in having(table, "control")
+
+
+def test_what_an_unseen_line_has_alone_is_excluded_with_the_reason():
+    counts = {f"G{i}": 50 for i in range(6)}
+    screen = store({"line0": counts | {"ALONE": 50, "FEW": 50}, "line1": counts | {"FEW": 3}})
+    table = draw_split(screen, line(), LIMITS, "s")
+    assert having(table, "excluded") == {("line0", "ALONE"), ("line0", "FEW"), ("line1", "FEW")}
+    reasons = table.set_index(["cell_line", "perturbation"])["reason"]
+    assert reasons["line0", "ALONE"] == reasons["line0", "FEW"] == "trained on in no other line"
+    assert reasons["line1", "FEW"] == "fewer than 20 cells"
+
+
+def test_lists_of_an_unseen_line_leave_the_rest_of_it_out(lists):
+    spec = lists({"line0": {"val": ["G03"], "test": ["G01", "G02"]}}) | {"protocol": "unseen_line"}
+    table = draw_split(grid(), spec, LIMITS, "s")
+    assert having(table, "test") == {("line0", "G01"), ("line0", "G02")}
+    assert len(having(table, "excluded")) == 17
+    assert set(table["reason"][table["role"] == "excluded"]) == {"not listed"}
+
+
+# --- two genes at once -------------------------------------------------------------------
+
+
+def screen_with_doubles():
+    """Two lines with eight singles and all 28 doubles of them; H and I have no single."""
+    singles = [f"G{i}" for i in range(8)]
+    doubles = [f"{a}+{b}" for i, a in enumerate(singles) for b in singles[i + 1 :]]
+    counts = dict.fromkeys([*singles, *doubles, "G0+H", "H+I"], 50)
+    return store({"line0": counts, "line1": counts})
+
+
+def test_doubles_are_held_out_everywhere_and_told_apart_by_their_singles(tmp_path):
+    spec = double(seed=3, fractions={"val": 0.2, "test": 0.7})
+    table = draw_split(screen_with_doubles(), spec, LIMITS, "s")
+    held = names(table, "val") | names(table, "test")
+    assert (len(names(table, "val")), len(names(table, "test"))) == (6, 21)
+    assert all("+" in name for name in held)
+    assert not held & names(table, "train")
+    assert {f"G{i}" for i in range(8)} <= names(table, "train")
+    singles = dict(zip(table["perturbation"], table["singles"], strict=True))
+    assert (singles["G0+G1"], singles["G0+H"], singles["H+I"]) == (2, 1, 0)
+    assert singles["G0"] is pd.NA
+    write_split(table, spec, tmp_path / "split.tsv")
+    facts = json.loads((tmp_path / "split.json").read_text())["singles"]
+    tested = table[table["role"] == "test"]
+    assert facts["test"] == {str(n): int((tested["singles"] == n).sum()) for n in (0, 1, 2) if
+                             (tested["singles"] == n).any()}  # fmt: skip
+    again = read_split(tmp_path / "split.tsv")
+    assert again.table["singles"].equals(table["singles"])
+    assert again.held_out_perturbations == held
+
+
+def test_withheld_singles_leave_doubles_with_one_single_or_none():
+    spec = double(seed=3, withheld_singles=0.5)
+    table = draw_split(screen_with_doubles(), spec, LIMITS, "s")
+    out = table[table["reason"].str.contains("withheld")]
+    genes = {g for name in names(table, "val") | names(table, "test") for g in name.split("+")}
+    drawn = set(out["perturbation"])
+    assert drawn <= genes
+    # half of the genes, of which H and I have no single to withhold
+    assert round(0.5 * len(genes)) - 2 <= len(drawn) <= round(0.5 * len(genes))
+    assert not drawn & names(table, "train")
+    tested = table[table["role"] == "test"]
+    for name, singles in zip(tested["perturbation"], tested["singles"], strict=True):
+        assert singles == len(set(name.split("+")) - drawn - {"H", "I"})
+    assert draw_split(screen_with_doubles(), spec, LIMITS, "s").equals(table)
+
+
+# --- by identity -------------------------------------------------------------------------
+
+
+def test_a_double_that_contains_a_held_out_gene_is_not_trained_on_unless_the_split_says_so(lists):
+    counts = dict.fromkeys(["A", "B", "C", "b+A", "B+C"], 50)
+    spec = lists({"val": ["B"], "test": ["A"]}) | {"protocol": "unseen_perturbation"}
+    del spec["target"]
+    table = draw_split(store({"x": counts}), spec, LIMITS, "s")
+    assert names(table, "train") == {"C"}
+    assert set(table["reason"]) == {"", "contains a held-out perturbation"}
+    table = draw_split(store({"x": counts}), spec | {"doubles": "train"}, LIMITS, "s")
+    assert names(table, "train") == {"C", "b+A", "B+C"}
+
+
+def symbols():
+    genes = [("STAT1", ("OLD1",)), ("JAK2", ()), ("ZAP70", ())]
+    return Symbols({name: Gene(name, alias, "", (), (), ()) for name, alias in genes})
+
+
+def test_a_perturbation_is_the_set_of_its_current_symbols():
+    table = symbols()
+    assert target_genes("old1+Jak2", table) == {"STAT1", "JAK2"}
+    assert joined_targets("JAK2+STAT1", table) == joined_targets("stat1+jak2", table)
+    assert joined_targets("mystery") == "MYSTERY"
+
+
+@pytest.mark.parametrize("protocol", ["unseen_combination", "unseen_perturbation"])
+def test_two_labels_of_one_gene_are_held_out_together(lists, protocol):
+    screen = store(
+        {"line0": {"STAT1": 50, "OLD1": 50, "JAK2": 50}, "line1": {"stat1": 50, "JAK2": 50}}
+    )
+    held = {"test": ["STAT1"]}
+    spec = lists({"line0": held} | held) | {"protocol": protocol}
+    if protocol == "unseen_perturbation":
+        spec = lists(held) | {"protocol": protocol}
+        del spec["target"]
+    table = draw_split(screen, spec, LIMITS, "s", symbols())
+    lines = ["line0"] if protocol == "unseen_combination" else ["line0", "line1"]
+    assert {pair for pair in having(table, "train") if pair[0] in lines} == {
+        (own, "JAK2") for own in lines
+    }
+    assert {("line0", "STAT1"), ("line0", "OLD1")} <= having(table, "test")
+
+
+def test_a_draw_counts_two_labels_of_one_gene_once():
+    counts = {"STAT1": 50, "OLD1": 50, "JAK2": 50, "ZAP70": 50}
+    spec = perturbation(fractions={"test": 0.34})
+    for seed in range(6):
+        table = draw_split(store({"x": counts}), spec | {"seed": seed}, LIMITS, "s", symbols())
+        assert len({target_genes(n, symbols()) for n in names(table, "test")}) == 1
+        assert not {target_genes(n, symbols()) for n in names(table, "test")} & {
+            target_genes(n, symbols()) for n in names(table, "train")
+        }
+
+
+def test_the_schema_knows_every_protocol_and_rule(root):
+    schema = read_schema(root / "workflow/schemas/config.schema.yaml")["$defs"]
+    split = schema["split"]["properties"]
+    assert set(split["protocol"]["enum"]) == set(PROTOCOLS)
+    assert all(default in split[rule]["enum"] for rule, default in RULES.items())
+    kinds = schema["dataset"]["properties"]["simulate"]["properties"]["kind"]["enum"]
+    assert kinds == list(KINDS)
+
+
+def test_the_rules_on_leaks_are_kept_with_the_split(tmp_path):
+    spec = perturbation(seed=4, same_vector="report")
+    write_split(draw_split(grid(), spec, LIMITS, "s"), spec, tmp_path / "split.tsv")
+    split = read_split(tmp_path / "split.tsv")
+    assert (split.doubles, split.same_vector) == ("exclude", "report")
+
+
 def test_names_held_out_in_one_line_may_be_candidates(tmp_path):
     spec = combination(seed=4)
     write_split(
-        draw_split(grid(), spec, {"min_cells": 20, "min_controls": 2}, "s"),
+        draw_split(grid(), spec, LIMITS, "s"),
         spec,
         tmp_path / "split.tsv",
     )

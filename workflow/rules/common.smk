@@ -40,6 +40,7 @@ except OSError as error:
 
 
 RUNS = list(runs(SETTINGS))
+TRAINED = [run for run in RUNS if load_arm(run.arm).family == "neural"]
 CLOSED_FORMS = [
     arm for arm in SETTINGS["arms"] if load_arm(arm).family == "closed_form"
 ]

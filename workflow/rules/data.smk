@@ -82,9 +82,7 @@ rule build_cells:
                 "simulated",
             )
         },
-        cells={
-            key: SETTINGS["cells"][key] for key in ("genes", "n_genes", "yardstick")
-        },
+        cells={key: SETTINGS["cells"][key] for key in ("genes", "n_genes", "yardstick")},
     script:
         "../../src/build_cells.py"
 
@@ -96,6 +94,7 @@ rule draw_split:
         lists=lambda wildcards: SETTINGS["source"]["splits"][wildcards.split].get(
             "lists", []
         ),
+        gene_text=SETTINGS["embeddings"]["text"]["gene_text"],
     output:
         split="results/{dataset}/{split}/split.tsv",
         about="results/{dataset}/{split}/split.json",

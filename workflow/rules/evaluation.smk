@@ -8,7 +8,7 @@ EVALUATION = {
 SCORING = {
     key: value
     for key, value in EVALUATION.items()
-    if key not in ("bootstrap", "confidence", "contrasts")
+    if key not in ("bootstrap", "confidence", "primary", "contrasts")
 }
 
 
@@ -46,6 +46,7 @@ rule evaluate_arm:
         split="results/{dataset}/{split}/split.tsv",
         about="results/{dataset}/{split}/split.json",
         reference="results/{dataset}/{split}/reference.h5",
+        profiles="results/{dataset}/{split}/{arm}/seed{seed}/profiles.h5ad",
         predictions="results/{dataset}/{split}/{arm}/seed{seed}/predictions.h5ad",
         evidence="results/{dataset}/{split}/{arm}/seed{seed}/evidence.tsv",
     output:
@@ -75,6 +76,9 @@ rule compare_arms:
         metrics=[
             f"results/{SETTINGS['dataset']}/{run.path}/metrics.tsv" for run in RUNS
         ],
+        histories=[
+            f"results/{SETTINGS['dataset']}/{run.path}/history.tsv" for run in TRAINED
+        ],
     output:
         comparison=report(
             "results/{dataset}/comparison.tsv",
@@ -97,6 +101,14 @@ rule compare_arms:
     params:
         code=code("compare_arms"),
         runs=[(run.split, run.arm, run.seed) for run in RUNS],
+        trained=[
+            (
+                run.split,
+                run.arm,
+                arm_settings(SETTINGS, run.arm, "training")["monitor"],
+            )
+            for run in TRAINED
+        ],
         split_half="split_half" in SETTINGS["arms"],
         evaluation=EVALUATION,
     script:

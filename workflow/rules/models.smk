@@ -29,6 +29,7 @@ rule fit_closed_forms:
         evidence=expand(
             "results/{{dataset}}/{{split}}/{arm}/seed0/evidence.tsv", arm=CLOSED_FORMS
         ),
+        audit="results/{dataset}/{split}/responses.audit.json",
     log:
         "results/{dataset}/{split}/logs/fit_closed_forms.log",
     benchmark:

@@ -15,15 +15,16 @@ def reported_files(wildcards):
                 "metrics.tsv",
                 "evidence.tsv",
                 "conformal.tsv",
-                "predictions.h5ad",
+                "profiles.h5ad",
             )
         )
-        if load_arm(run.arm).family == "neural":
-            files.add(f"{home}/{run.path}/history.tsv")
         files.update(index_files(run.split, run.arm))
         files.update(
             name.replace(".h5ad", ".coverage.tsv") for name in embedding_file(run.arm)
         )
+    for run in TRAINED:
+        files.add(f"{home}/{run.path}/history.tsv")
+        files.add(f"{home}/{run.path}/bundle/bundle.json")
     return sorted(files)
 
 
@@ -57,9 +58,9 @@ def made_files(wildcards):
     """What is not in the report, but part of the results: bundles and embeddings."""
     files = {name for run in RUNS for name in embedding_file(run.arm)}
     for run in RUNS:
-        if load_arm(run.arm).family == "neural":
-            home = f"results/{wildcards.dataset}/{run.path}/bundle/"
-            files.update(multiext(home, "bundle.json", "weights.safetensors"))
+        files.add(f"results/{wildcards.dataset}/{run.path}/predictions.h5ad")
+    for run in TRAINED:
+        files.add(f"results/{wildcards.dataset}/{run.path}/bundle/weights.safetensors")
     return sorted(files)
 
 

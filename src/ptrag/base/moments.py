@@ -34,3 +34,18 @@ def moments(cells: np.ndarray, rows: int = 4096) -> Moments:
         difference = cells[a : a + rows] - mean
         squares += np.einsum("ng,ng->g", difference, difference)
     return Moments(mean, squares / (n - 1) if n > 1 else np.full(genes, np.nan), n)
+
+
+def pooled(one: Moments, other: Moments) -> Moments:
+    """Return the moments of two disjoint samples together.
+
+    Σ(x − x̄)² = Σ₁ + Σ₂ + (x̄₁ − x̄₂)² n₁ n₂ / (n₁ + n₂): Chan, Golub & LeVeque, The American
+    Statistician 37 (1983), 242-247.
+    """
+    n = one.n + other.n
+    difference = other.mean - one.mean
+    squares = difference**2 * (one.n * other.n / n)
+    for sample in (one, other):
+        if sample.n > 1:
+            squares = squares + sample.variance * (sample.n - 1)
+    return Moments(one.mean + difference * (other.n / n), squares / (n - 1), n)

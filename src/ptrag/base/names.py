@@ -16,6 +16,17 @@ BATCH = "batch"
 N_CELLS = "n_cells"
 ROLE = "role"
 REASON = "reason"
+TARGETS = "targets"
+"""Current symbols of a pair's target genes, sorted and joined by ``+``."""
+
+SINGLES = "singles"
+"""Of how many genes of a double the single is trained on; missing for one gene."""
+
+METRIC = "metric"
+VALUE = "value"
+FLOOR = "floor"
+CEILING = "ceiling"
+N_PREDICTED = "n_predicted"
 
 PAIR = [CELL_LINE, PERTURBATION]
 """The two columns that name a pair, in every table of pairs."""

@@ -1,9 +1,18 @@
-"""Intervals and paired tests over pairs, with perturbations as the independent units.
+"""Means over pairs, with perturbations and seeds as the independent units.
 
-The pairs of one perturbation in several lines are not independent: intervals resample whole
-perturbations, and tests see one difference per perturbation.
+The statistic is the mean over pairs of a metric, or of the difference of two arms, seeds averaged
+within a pair. The pairs of one perturbation in several lines are not independent: they are one
+cluster. With S_c the sum of the differences over the n_c pairs of cluster c, the difference is
+D = Σ S_c / Σ n_c. Its interval is a bootstrap: clusters are drawn with replacement, and so are the
+seeds of every arm that has several (crossed, as in Owen, Ann. Appl. Stat. 1 (2007), 386-411). It
+always contains D. The p-value is that of the same D (:mod:`ptrag.comparison.permutation`), so that
+the difference, an interval that excludes zero and a small p-value always point the same way.
+
+With two seeds that differ more than the perturbations do, an interval of 95 % covers about 90 %:
+two values say little of their own spread.
 """
 
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,58 +20,223 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, ndtri, stdtrit
 
-from ptrag.base.correlation import mid_ranks
+from ptrag.base.random import keyed_rng
+from ptrag.comparison.permutation import ROUNDING, sign_flip_p
 
-SEED = 20_260_101
-EXACT = 50  # differences up to which the signed-rank test enumerates its null distribution
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over pairs, or a difference of two.
+
+    Attributes
+    ----------
+    value, low, high
+        The estimate and its interval; NaN where there is none (fewer than two clusters).
+    error
+        Standard error, from the same bootstrap.
+    degrees
+        Degrees of freedom of that error.
+    """
+
+    value: float
+    low: float
+    high: float
+    error: float
+    degrees: float
+
+
+class Sample:
+    """Values of several arms over the same pairs, resampled together.
+
+    Parameters
+    ----------
+    values
+        Per name, (n, S) finite values of n pairs and S seeds; (n,) is one seed.
+    clusters
+        (n,) cluster of each pair: its perturbation.
+    resamples
+        Bootstrap resamples.
+    confidence
+        Coverage of the intervals.
+
+    Attributes
+    ----------
+    n, C
+        Pairs and clusters.
+    means
+        The mean of each name.
+    draws
+        (resamples,) means of each name, over the same resampled clusters.
+    """
+
+    def __init__(
+        self,
+        values: Mapping[Hashable, np.ndarray],
+        clusters: np.ndarray,
+        resamples: int,
+        confidence: float,
+    ) -> None:
+        codes, names = pd.factorize(np.asarray(clusters), sort=True)
+        self.n, self.C = len(codes), len(names)
+        self.sizes = np.bincount(codes, minlength=self.C).astype(float)
+        self.confidence, self.resamples = confidence, resamples
+        self._sums = {name: _cluster_sums(array, codes, self.C) for name, array in values.items()}
+        self.means = {name: float(sums.mean(axis=1).sum() / self.n) if self.n else np.nan
+                      for name, sums in self._sums.items()}  # fmt: skip
+        self.draws = {name: self._resampled(name) for name in values}
+
+    def _resampled(self, name: Hashable) -> np.ndarray:
+        if self.C < 2:
+            return np.full(self.resamples, np.nan)
+        counts, sums = _cluster_draws(self.C, self.resamples), self._sums[name]
+        weights = _seed_draws(str(name), sums.shape[1], self.resamples)
+        return ((counts @ sums) * weights).sum(axis=1) / (counts @ self.sizes)
+
+    def seeds(self, name: Hashable) -> int:
+        """Return S of one name."""
+        return self._sums[name].shape[1]
+
+    def mean(self, name: Hashable) -> Estimate:
+        """Return the mean of one name over the pairs."""
+        return self._estimate(self.means[name], self.draws[name], self._degrees(name))
+
+    def difference(self, name: Hashable, against: Hashable) -> Estimate:
+        """Return the mean paired difference, ``name`` minus ``against``."""
+        return self._estimate(
+            float(self.cluster_differences(name, against).sum() / self.n) if self.n else np.nan,
+            self.draws[name] - self.draws[against],
+            self._degrees(name, against),
+        )
+
+    def cluster_differences(self, name: Hashable, against: Hashable) -> np.ndarray:
+        """Return S_c, (C,): the summed difference of each cluster, seeds averaged.
+
+        A difference that is rounding alone is zero.
+        """
+        a, b = (self._sums[arm].mean(axis=1) for arm in (name, against))
+        return np.where(np.abs(a - b) > ROUNDING * (np.abs(a) + np.abs(b)), a - b, 0.0)
+
+    def ratio(
+        self, above: tuple[float, np.ndarray], below: tuple[float, np.ndarray], name: Hashable
+    ) -> Estimate:
+        """Return a ratio of two means, each given as (value, draws), for the arm ``name``.
+
+        A draw whose denominator has another sign than the estimate's says nothing about size:
+        it counts as infinitely far on the side of its numerator. An end that is not finite is
+        NaN.
+        """
+        (top, tops), (bottom, bottoms) = above, below
+        direction = np.sign(bottom)
+        draws = np.divide(
+            tops, bottoms, out=np.copysign(np.inf, tops * direction),
+            where=bottoms * direction > 0,
+        )  # fmt: skip
+        return self._estimate(top / bottom, draws, self._degrees(name))
+
+    def _estimate(self, value: float, draws: np.ndarray, degrees: float) -> Estimate:
+        if self.C < 2:
+            return Estimate(value, np.nan, np.nan, np.nan, np.nan)
+        low, high = expanded_interval(value, draws, self.C, degrees, self.confidence)
+        finite = draws[np.isfinite(draws)]
+        error = float(np.sqrt(self.C / (self.C - 1)) * finite.std()) if len(finite) else np.nan
+        return Estimate(value, low, high, error, degrees)
+
+    def _degrees(self, name: Hashable, against: Hashable | None = None) -> float:
+        """Degrees of freedom of a mean or a difference (Satterthwaite, 1946).
+
+        (v_c + v_s)² / (v_c² / (C − 1) + Σ v_s² / (S − 1)) for the variance v_c that comes from
+        clusters and the v_s that come from the seeds of each arm.
+        """
+        if self.C < 2:
+            return np.nan
+        arms = [name] if against is None else [name, against]
+        summed = (
+            self._sums[name].mean(axis=1)
+            if against is None
+            else self.cluster_differences(name, against)
+        )
+        rest = summed - summed.sum() / self.n * self.sizes
+        of_clusters = self.C / (self.C - 1) * float(rest @ rest) / self.n**2
+        total, over = of_clusters, of_clusters**2 / (self.C - 1)
+        for sums in (self._sums[arm] for arm in arms):
+            S = sums.shape[1]
+            if S > 1:
+                of_seeds = float((sums.sum(axis=0) / self.n).var(ddof=1)) / S
+                total, over = total + of_seeds, over + of_seeds**2 / (S - 1)
+        return total**2 / over if over > 0 else float(self.C - 1)
+
+
+def _by_seed(values: np.ndarray) -> np.ndarray:
+    """(n,) or (n, S) values as (n, S) float64."""
+    values = np.asarray(values, np.float64)
+    return values[:, None] if values.ndim == 1 else values
+
+
+def _cluster_sums(values: np.ndarray, codes: np.ndarray, C: int) -> np.ndarray:
+    """Sum (n, S) or (n,) values within clusters: (C, S) float64."""
+    values = _by_seed(values)
+    return np.stack([np.bincount(codes, column, C) for column in values.T], axis=1)
+
+
+def expanded_interval(
+    value: float, draws: np.ndarray, clusters: int, degrees: float, confidence: float
+) -> tuple[float, float]:
+    """Percentile interval of bootstrap draws, expanded for few clusters and seeds.
+
+    The plain one is too narrow for few clusters (Hesterberg, Am. Stat. 69 (2015), 371-386):
+    both arms of it are lengthened by √(C / (C − 1)) · t_degrees / z.
+
+    Parameters
+    ----------
+    value
+        The estimate, which the interval contains.
+    draws
+        (resamples,) of it; infinite draws are allowed.
+    clusters, degrees
+        C, and the degrees of freedom of the estimate's error.
+    confidence
+        Coverage.
+
+    Returns
+    -------
+    low, high
+        NaN for an end that is not finite.
+    """
+    z = float(ndtri(0.5 + confidence / 2))
+    factor = np.sqrt(clusters / (clusters - 1)) * float(stdtrit(degrees, 0.5 + confidence / 2)) / z
+    ends = np.quantile(draws, ndtr([-z, z]), method="nearest")
+    low, high = value - factor * max(value - ends[0], 0), value + factor * max(ends[1] - value, 0)
+    return tuple(float(end) if np.isfinite(end) else np.nan for end in (low, high))
+
+
+@lru_cache(maxsize=4)
+def _cluster_draws(clusters: int, resamples: int) -> np.ndarray:
+    """(resamples, clusters) how often each cluster is drawn."""
+    rng = keyed_rng("cluster draws", clusters)
+    return rng.multinomial(clusters, np.full(clusters, 1 / clusters), resamples).astype(float)
+
+
+@lru_cache(maxsize=256)
+def _seed_draws(name: str, seeds: int, resamples: int) -> np.ndarray:
+    """(resamples, seeds) weight of each seed, drawn for each arm by itself.
+
+    1/S for a single seed. Else (count / S − 1/S) √(S / (S − 1)) + 1/S, so that the variance of
+    the weighted mean is the unbiased one of a mean of S seeds.
+    """
+    if seeds == 1:
+        return np.ones((1, 1))
+    counts = keyed_rng("seed draws", name, seeds).multinomial(
+        seeds, np.full(seeds, 1 / seeds), resamples
+    )
+    return 1 / seeds + (counts - 1) / seeds * np.sqrt(seeds / (seeds - 1))
 
 
 def bootstrap_mean_interval(
     values: np.ndarray, clusters: np.ndarray, resamples: int, confidence: float
 ) -> tuple[float, float, float]:
-    """Mean of values and its bootstrap interval, clusters drawn with replacement.
-
-    The interval is that of the percentiles, expanded as Hesterberg (Am. Stat. 69 (2015),
-    371-386) has it, since the plain one is too narrow for few clusters: percentiles at
-    Φ(±√(C/(C−1)) t_{C−1}) for C clusters.
-
-    Parameters
-    ----------
-    values
-        (n,) finite values.
-    clusters
-        (n,) cluster of each, such as the perturbation.
-    resamples
-        Bootstrap resamples.
-    confidence
-        Coverage of the interval.
-
-    Returns
-    -------
-    mean, low, high
-        NaN for no value; no interval (NaN) with fewer than two clusters.
-    """
-    values = np.asarray(values, np.float64)
-    if not len(values):
-        return np.nan, np.nan, np.nan
-    codes = pd.factorize(np.asarray(clusters), sort=True)[0]
-    sizes = np.bincount(codes)
-    C = len(sizes)
-    mean = float(values.mean())
-    if C < 2:
-        return mean, np.nan, np.nan
-    draws = _draws(C, resamples)
-    means = (draws @ np.bincount(codes, values)) / (draws @ sizes)
-    wide = np.sqrt(C / (C - 1)) * stdtrit(C - 1, 0.5 + confidence / 2)
-    low, high = np.quantile(means, ndtr([-wide, wide]))
-    return mean, float(low), float(high)
-
-
-@lru_cache(maxsize=4)
-def _draws(clusters: int, resamples: int) -> np.ndarray:
-    """(resamples, clusters) how often each cluster is drawn."""
-    rng = np.random.default_rng([SEED, clusters])
-    return rng.multinomial(clusters, np.full(clusters, 1 / clusters), resamples).astype(float)
+    """Return the mean of (n,) or (n, S) finite values and its interval (see :class:`Sample`)."""
+    estimate = Sample({"values": values}, clusters, resamples, confidence).mean("values")
+    return estimate.value, estimate.low, estimate.high
 
 
 @dataclass(frozen=True)
@@ -74,101 +248,42 @@ class PairedComparison:
     n_pairs
         Pairs compared.
     difference, low, high
-        Mean paired difference, arm minus against, with its bootstrap interval.
-    wilcoxon_p
-        Two-sided signed-rank p over perturbations; 1 where no difference differs from zero,
-        NaN for no pair.
-    effect_size
-        Matched-pairs rank-biserial correlation (W₊ − W₋) / (W₊ + W₋), −1 to 1.
+        Mean paired difference, arm minus against, with its interval.
+    p
+        Of the sign-flip permutation of this difference.
     """
 
     n_pairs: int
     difference: float
     low: float
     high: float
-    wilcoxon_p: float
-    effect_size: float
+    p: float
 
 
 def paired_comparison(
-    arm: np.ndarray, against: np.ndarray, clusters: np.ndarray, resamples: int, confidence: float
+    arm: np.ndarray,
+    against: np.ndarray,
+    clusters: Sequence[Hashable],
+    resamples: int,
+    confidence: float,
 ) -> PairedComparison:
     """Compare two arms on the same pairs.
 
     Parameters
     ----------
     arm, against
-        (n,) values of a metric, pair by pair; pairs with a NaN are left out.
+        (n,) or (n, S) values of a metric, pair by pair; a pair with a NaN is left out.
     clusters
-        (n,) perturbation of each pair; the test sees the mean difference of each.
+        (n,) perturbation of each pair.
     resamples, confidence
         Of the interval.
     """
-    difference = np.asarray(arm, np.float64) - np.asarray(against, np.float64)
-    there = np.isfinite(difference)
-    difference, clusters = difference[there], np.asarray(clusters)[there]
-    interval = bootstrap_mean_interval(difference, clusters, resamples, confidence)
-    codes = pd.factorize(clusters)[0]
-    per_cluster = np.bincount(codes, difference) / np.bincount(codes)
-    return PairedComparison(len(difference), *interval, *signed_rank(per_cluster))
-
-
-def signed_rank(differences: np.ndarray) -> tuple[float, float]:
-    """Wilcoxon signed-rank test of (n,) differences, and the rank-biserial correlation.
-
-    W₊ = Σ ranks of the positive |d|, mid-ranks where they tie, zeros left out (Wilcoxon,
-    Biometrics Bull. 1 (1945), 80-83). Up to :data:`EXACT` differences that are not zero, p comes
-    from the distribution of W₊ over all 2ⁿ choices of signs given those ranks, ties or not;
-    above, from the normal approximation with variance Σ rank² / 4, uncorrected for continuity.
-
-    Returns
-    -------
-    p, effect
-        Two-sided p and (W₊ − W₋) / (W₊ + W₋); (1, 0) where all are zero, NaN for none at all.
-    """
-    if not len(differences):
-        return np.nan, np.nan
-    moved = differences[differences != 0]
-    if not len(moved):
-        return 1.0, 0.0
-    ranks = mid_ranks(np.abs(moved))
-    up, total = ranks[moved > 0].sum(), ranks.sum()
-    effect = float((2 * up - total) / total)
-    if len(moved) > EXACT:
-        return float(2 * ndtr(-abs(up - total / 2) / np.sqrt((ranks**2).sum() / 4))), effect
-    share = _subset_sums(np.rint(2 * ranks).astype(int))
-    tail = share[: round(2 * min(up, total - up)) + 1].sum()
-    return float(min(1.0, 2 * tail)), effect
-
-
-def _subset_sums(ranks: np.ndarray) -> np.ndarray:
-    """Share of all subsets of the whole-numbered ``ranks`` that sum to 0, 1, ..., Σ ranks."""
-    share = np.zeros(ranks.sum() + 1)
-    share[0] = 1.0
-    for rank in ranks:
-        share[rank:] = 0.5 * (share[rank:] + share[:-rank])
-        share[:rank] *= 0.5
-    return share
-
-
-def detectable_difference(low: float, high: float, confidence: float, power: float = 0.8) -> float:
-    """Smallest true difference whose interval excludes zero with probability ``power``.
-
-    (z_{½ + confidence/2} + z_power) · SE, with SE from the interval's half width
-    z_{½ + confidence/2} · SE; a normal approximation, before any adjustment for several tests.
-    """
-    return (high - low) / 2 * (1 + float(ndtri(power) / ndtri(0.5 + confidence / 2)))
-
-
-def holm(p: np.ndarray) -> np.ndarray:
-    """Holm's adjusted p-values max_{j ≤ i} min(1, (n − j + 1) p_(j)); NaN stays NaN.
-
-    Holm, Scand. J. Stat. 6 (1979), 65-70.
-    """
-    p = np.asarray(p, np.float64)
-    adjusted = np.full(len(p), np.nan)
-    there = np.flatnonzero(~np.isnan(p))
-    order = there[np.argsort(p[there], kind="stable")]
-    factors = len(order) - np.arange(len(order))
-    adjusted[order] = np.maximum.accumulate(np.minimum(p[order] * factors, 1.0))
-    return adjusted
+    arrays = [
+        np.asarray(values, np.float64).reshape(len(clusters), -1) for values in (arm, against)
+    ]
+    finite = np.isfinite(np.concatenate(arrays, axis=1)).all(axis=1)
+    kept = {name: values[finite] for name, values in zip("ab", arrays, strict=True)}
+    sample = Sample(kept, np.asarray(clusters)[finite], resamples, confidence)
+    estimate = sample.difference("a", "b")
+    p = sign_flip_p(sample.cluster_differences("a", "b")[:, None])[0]
+    return PairedComparison(sample.n, estimate.value, estimate.low, estimate.high, float(p))

@@ -1,15 +1,16 @@
-"""The ends of the 0-1 scale: the mean baseline and the replicate.
-
-A metric is also given as (value − floor) / (ceiling − floor) of its pair:
+"""What every metric is read against: the mean baseline and the replicate.
 
 floor
-    The mean baseline: control cells of the line moved by the mean delta of its training
-    perturbations (of all training pairs where the line has none), as many cells as the arms
-    predict: some metrics (W1, W2, DEGs) depend on how many there are.
+    The mean baseline: the profile is the given mean of the line plus the mean delta of its
+    training perturbations (of all training pairs where the line has none), the cells are given
+    controls moved by one shift per gene. As many cells as the arms predict: some metrics (W1, W2,
+    DEGs) depend on how many there are.
 ceiling
-    Split halves: one random half of the pair's real cells as the prediction of the other,
-    mean of :data:`REPEATS` splits. Half as many cells on both sides as an arm is scored on
-    make it a cautious ceiling: distances that grow with fewer cells (W1, W2) are too large.
+    Split halves: one random half of the pair's real cells as the prediction of the other, mean
+    of :data:`REPEATS` splits. Each half is measured from its own half of the line's yardstick
+    controls, so that the two sides share no cell. Half as many cells and controls on both sides
+    as an arm is scored on make it a cautious ceiling: distances that grow with fewer cells (W1,
+    W2) are too large, correlations too small.
 """
 
 from collections.abc import Sequence
@@ -17,19 +18,20 @@ from functools import partial
 
 import numpy as np
 
-from ptrag.base.names import CONTROL
+from ptrag.base.names import Pair
 from ptrag.base.random import keyed_rng
-from ptrag.cells.sets import prediction_controls
+from ptrag.cells.controls import GIVEN
 from ptrag.cells.store import CellStore
 from ptrag.evaluation.scoring import Case, Reference, score_all
-from ptrag.prediction.emission import shift_cells
+from ptrag.prediction.emission import move_cells
+from ptrag.prediction.prediction import GivenControls
 
 REPEATS = 3
-FEWEST = 4  # real cells that can be halved
+FEWEST = 4  # real cells, and yardstick controls, that can be halved
 
 
 def floor(
-    reference: Reference, train: Sequence[tuple[str, str]], n_cells: int, threads: int = 1
+    reference: Reference, train: Sequence[Pair], n_cells: int, threads: int = 1
 ) -> np.ndarray:
     """Score the mean baseline, ``n_cells`` of each pair; NaN everywhere without training pairs.
 
@@ -40,55 +42,60 @@ def floor(
     """
     if not train:
         return np.full((len(reference.pairs), len(reference.metrics)), np.nan)
-    shifts = mean_shifts(reference.store, train, list(reference.lines))
-
-    pairs = _pairs(reference)
+    store = reference.store
+    deltas = mean_deltas(store, train, list(reference.lines))
+    given = {name: GivenControls.of_store(store, name) for name in deltas}
 
     def case(number: int) -> Case:
-        line, name = pairs[number]
-        rows = prediction_controls(reference.store, line, name, n_cells)
-        mean = reference.lines[line].control.mean
-        cells = shift_cells(reference.store.X[rows], shifts[line], mean)
+        pair, origin = reference.keys[number], reference.line(number).given
+        controls, delta = given[pair.cell_line], deltas[pair.cell_line]
+        start = controls.cells[controls.drawn(pair.perturbation, n_cells)]
+        cells = move_cells(start, controls.mover.shift(delta))
+        profile = np.maximum(origin.moments.mean + delta, 0.0)
         real = reference.real(number)
-        return Case(reference.profile(number, cells, real.moments.n), real)
+        return Case(reference.side(number, cells, origin, profile, real.moments.n), real)
 
     return score_all(reference, case, threads)
 
 
 def ceiling(reference: Reference, threads: int = 1) -> np.ndarray:
-    """Score halves of the real cells against each other; NaN for pairs of too few cells.
+    """Score halves of the real cells against each other.
 
     Returns
     -------
     values
-        (pairs, metrics), means over the splits.
+        (pairs, metrics), means over the splits; NaN for pairs of fewer than :data:`FEWEST` cells
+        or yardstick controls.
     """
-    pairs = _pairs(reference)
+    return np.mean([_halves(reference, repeat, threads) for repeat in range(REPEATS)], axis=0)
 
-    def case(repeat: int, number: int) -> Case | None:
-        line, name = pairs[number]
-        cells = np.asarray(reference.store.cells(line, name))
-        if len(cells) < FEWEST:
+
+def _halves(reference: Reference, repeat: int, threads: int) -> np.ndarray:
+    origins = {
+        name: line.yardstick.halves(keyed_rng("halves of controls", repeat, name))
+        for name, line in reference.lines.items()
+        if line.yardstick.moments.n >= FEWEST
+    }
+
+    def case(number: int) -> Case | None:
+        pair = reference.keys[number]
+        cells = np.asarray(reference.store.cells(*pair))
+        if len(cells) < FEWEST or pair.cell_line not in origins:
             return None
-        order = keyed_rng("halves", repeat, line, name).permutation(len(cells))
-        halves = [np.sort(half) for half in np.array_split(order, 2)]
-        return Case(*(reference.profile(number, cells[half]) for half in halves))
+        order = keyed_rng("halves", repeat, *pair).permutation(len(cells))
+        halves = (cells[np.sort(half)] for half in np.array_split(order, 2))
+        return Case(*map(partial(reference.side, number), halves, origins[pair.cell_line]))
 
-    scores = [score_all(reference, partial(case, repeat), threads) for repeat in range(REPEATS)]
-    return np.mean(scores, axis=0)
+    return score_all(reference, case, threads)
 
 
-def mean_shifts(
-    store: CellStore, train: Sequence[tuple[str, str]], lines: Sequence[str]
+def mean_deltas(
+    store: CellStore, train: Sequence[Pair], lines: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """Return the (G,) mean training delta of each line; that of all lines where it has none."""
-    control = {line: store.mean(line, CONTROL) for line in {line for line, _ in train}}
+    """Return the (G,) mean training delta of each line; that of all pairs where it has none."""
+    control = {line: store.control_mean(line, GIVEN) for line in {line for line, _ in train}}
     deltas: dict[str, list[np.ndarray]] = {}
     for line, name in train:
         deltas.setdefault(line, []).append(store.mean(line, name) - control[line])
-    every = np.mean([delta for its in deltas.values() for delta in its], axis=0)
+    every = np.mean([delta for of_line in deltas.values() for delta in of_line], axis=0)
     return {line: np.mean(deltas[line], axis=0) if line in deltas else every for line in lines}
-
-
-def _pairs(reference: Reference) -> list[tuple[str, str]]:
-    return list(zip(reference.pairs["cell_line"], reference.pairs["perturbation"], strict=True))

@@ -10,37 +10,32 @@ value
     not predicted (n_predicted 0). What only the prediction leaves undefined scores as no
     information (see each metric), so that no arm gains by it.
 floor, ceiling
-    The metric of the mean baseline and of split halves of the real cells, for this pair.
-scaled
-    (value − floor) / (ceiling − floor); ``NA`` where the ceiling is not better than the floor.
+    The metric of the mean baseline and of split halves of the real cells, for this pair. One
+    pair's own floor and ceiling are noisy: a scale is made of the means over pairs
+    (``comparison.tsv``).
 n_real, n_predicted
     Cells.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pandas as pd
-from anndata.io import read_elem
 
 from ptrag.base.errors import PtragError, did_you_mean
 from ptrag.base.files import write_table
+from ptrag.base.names import PAIR, ROLE, Pair
 from ptrag.cells.store import CellStore
+from ptrag.evaluation.lines import Controls
+from ptrag.evaluation.predictions import Predictions, read_profiles
 from ptrag.evaluation.reference import read_reference
 from ptrag.evaluation.scoring import Case, Reference, score_all
-from ptrag.metrics.registry import METRICS
 from ptrag.splits.protocols import Split
 
-COLUMNS = [
-    "cell_line", "perturbation", "role", "metric", "value", "floor", "ceiling", "scaled", "n_real",
-    "n_predicted",
-]  # fmt: skip
-Pair = tuple[str, str]
+COLUMNS = [*PAIR, ROLE, "metric", "value", "floor", "ceiling", "n_real", "n_predicted"]
 
 logger = logging.getLogger("ptrag")
 
@@ -49,6 +44,7 @@ def evaluate(
     store: CellStore,
     split: Split,
     reference: str | Path,
+    profiles: str | Path,
     predictions: str | Path,
     evaluation: Mapping[str, Any],
     out: str | Path,
@@ -62,8 +58,8 @@ def evaluate(
         The real cells, and the role of every pair.
     reference
         What :func:`ptrag.evaluation.reference.build_reference` wrote for this split.
-    predictions
-        ``predictions.h5ad`` of the run.
+    profiles, predictions
+        ``profiles.h5ad`` and ``predictions.h5ad`` of the run.
     evaluation
         The section of the configuration; that of ``reference``.
     out
@@ -76,107 +72,75 @@ def evaluate(
     PtragError
         If reference or predictions belong to other cells, another split or other settings.
     """
-    yardstick = read_reference(reference, store, split)
-    if yardstick.settings != dict(evaluation):
+    known = read_reference(reference, store, split)
+    if known.settings != dict(evaluation):
         raise PtragError(f"{reference}: made with other settings of `evaluation`; delete it")
-    write_table(score_predictions(yardstick, PredictedCells(predictions, store), threads), out)
-
-
-class PredictedCells:
-    """``predictions.h5ad``, read pair by pair."""
-
-    def __init__(self, path: str | Path, store: CellStore) -> None:
-        self.path = Path(path)
-        try:
-            with h5py.File(path) as file:
-                obs, genes = read_elem(file["obs"]), read_elem(file["var"]).index
-                uns = read_elem(file["uns"])
-        except (OSError, KeyError):
-            raise PtragError(f"{path}: is no file of predictions; delete it") from None
-        if list(genes.astype(str)) != store.genes:
-            raise PtragError(f"{path}: other genes than {store.path}; predict again from it")
-        if uns.get("scale") != store.scale:
-            raise PtragError(
-                f"{path}: predicted on scale {uns.get('scale')!r}, "
-                f"{store.path} is on {store.scale!r}; both must be the same"
-            )
-        keys = [obs[key].astype(str).to_numpy(object) for key in ("cell_line", "perturbation")]
-        rows = obs.reset_index(drop=True).groupby(keys, sort=False).indices
-        self.rows: dict[Pair, np.ndarray] = {pair: np.sort(its) for pair, its in rows.items()}
-
-    @contextmanager
-    def opened(self) -> Iterator[Callable[[Pair], np.ndarray | None]]:
-        """Yield what reads the (n, G) float32 cells of a pair, None where it was not predicted."""
-        with h5py.File(self.path) as file:
-            X = file["X"]
-
-            def read(pair: Pair) -> np.ndarray | None:
-                rows = self.rows.get(pair)
-                if rows is None:
-                    return None
-                together = rows[-1] - rows[0] + 1 == len(rows)
-                return X[rows[0] : rows[-1] + 1] if together else X[rows]
-
-            yield read
+    run = Predictions(predictions, store, read_profiles(profiles, store))
+    given = {name: line.given for name, line in known.lines.items()}
+    write_table(score_predictions(known, run, given, threads), out)
 
 
 def score_predictions(
-    reference: Reference, predicted: PredictedCells, threads: int = 1
+    reference: Reference,
+    predictions: Predictions,
+    origins: Mapping[str, Controls],
+    threads: int = 1,
 ) -> pd.DataFrame:
-    """Return the table of all metrics of all scored pairs, in the reference's order."""
-    pairs = list(zip(reference.pairs["cell_line"], reference.pairs["perturbation"], strict=True))
-    n_predicted = np.array([len(predicted.rows.get(pair, ())) for pair in pairs])
-    _check_pairs(predicted, pairs, n_predicted)
+    """Return the table of all metrics of all scored pairs, in the reference's order.
 
-    with predicted.opened() as read:
+    Parameters
+    ----------
+    reference
+        What to score with.
+    predictions
+        What is scored.
+    origins
+        For each line the controls from which its predictions are measured.
+    threads
+        Pairs scored at once.
+    """
+    pairs = reference.keys
+    n_predicted = np.array([len(predictions.rows.get(pair, ())) for pair in pairs])
+    _check_pairs(predictions, pairs, n_predicted)
+
+    with predictions.opened() as read:
 
         def case(number: int) -> Case | None:
-            cells = read(pairs[number])
-            if cells is None:
+            predicted, origin = read(pairs[number]), origins[pairs[number].cell_line]
+            if predicted is None:
                 return None
             real = reference.real(number)
-            return Case(reference.profile(number, cells, size=real.moments.n), real)
+            size = real.moments.n
+            side = reference.side(number, predicted.cells, origin, predicted.profile, size)
+            return Case(side, real)
 
         values = score_all(reference, case, threads)
-    names, n_real = reference.metrics, [its.n for its, _ in reference.measured]
-    table = reference.pairs.assign(n_real=n_real, n_predicted=n_predicted)
+    names = reference.metrics
+    table = reference.pairs.assign(
+        n_real=[sample.n for sample, _ in reference.measured], n_predicted=n_predicted
+    )
     table = table.loc[np.repeat(table.index, len(names))].reset_index(drop=True)
-    table["metric"] = np.tile(names, len(pairs))
-    floor, ceiling = reference.bounds["floor"], reference.bounds["ceiling"]
-    scaled = scale(values, floor, ceiling, np.array([METRICS[name].higher for name in names]))
-    columns = {"value": values, "floor": floor, "ceiling": ceiling, "scaled": scaled}
-    return table.assign(**{key: its.ravel() for key, its in columns.items()})[COLUMNS]
+    return table.assign(
+        metric=np.tile(names, len(pairs)),
+        value=values.ravel(),
+        **{name: bound.ravel() for name, bound in reference.bounds.items()},
+    )[COLUMNS]
 
 
-def _check_pairs(predicted: PredictedCells, pairs: Sequence[Pair], n: np.ndarray) -> None:
-    if strange := sorted(set(predicted.rows) - set(pairs)):
+def _check_pairs(predictions: Predictions, pairs: Sequence[Pair], n: np.ndarray) -> None:
+    if strange := sorted(set(predictions.rows) - set(pairs)):
         line, name = strange[0]
         raise PtragError(
-            f"{predicted.path}: {name!r} in {line!r} is no val or test pair of this split; "
-            + did_you_mean(name, sorted({other for _, other in pairs}))
+            f"{predictions.path}: {name!r} in {line!r} is no val or test pair of this split; "
+            + did_you_mean(name, sorted({pair.perturbation for pair in pairs}))
         )
     if (n == 1).any():
         line, name = pairs[int(np.flatnonzero(n == 1)[0])]
         raise PtragError(
-            f"{predicted.path}: one predicted cell of {name!r} in {line!r}; distances between "
+            f"{predictions.path}: one predicted cell of {name!r} in {line!r}; distances between "
             "samples need at least two"
         )
     if missing := int((n == 0).sum()):
-        logger.warning("%s: %d of %d pairs were not predicted", predicted.path, missing, len(pairs))
-
-
-def scale(
-    values: np.ndarray, floor: np.ndarray, ceiling: np.ndarray, higher: np.ndarray
-) -> np.ndarray:
-    """Return (value − floor) / (ceiling − floor), NaN where the ceiling is not better.
-
-    Parameters
-    ----------
-    values, floor, ceiling
-        (pairs, metrics).
-    higher
-        (metrics,) whether more is better.
-    """
-    room = ceiling - floor
-    usable = np.where(higher, room, -room) > 0
-    return np.divide(values - floor, room, out=np.full(values.shape, np.nan), where=usable)
+        logger.warning(
+            "%s: %d of %d pairs were not predicted", predictions.path, missing, len(pairs)
+        )

@@ -1,8 +1,17 @@
 """Score any two h5ad files: real cells with their controls, and predicted cells.
 
 For predictions that were made elsewhere: ``ptrag evaluate``. There are no training pairs, so the
-PCA is fitted on the control cells alone, metrics against a trained centroid are ``NA``, and
-there is no mean baseline to scale by.
+PCA is fitted on control cells alone, metrics against a trained centroid are ``NA``, and there is no
+mean baseline. The mean of the predicted cells of a pair is its predicted profile.
+
+Which controls deltas are measured from: an observed delta from the yardstick half of the real
+controls, as in the workflow. A predicted delta from the prediction's own control cells where the
+predicted file has some; else from *all* real controls, not from their given half. From which
+controls an outside model started is unknown, and most start from all that there are: the noise of
+the mean of all is in their profiles then. Measured from the given half alone, half the difference
+between the two halves would stay in the predicted delta, with the opposite sign of the observed
+one's: a negative correlation for a prediction of no change. Measured from all it cancels, and a
+prediction that started from any random part of the controls errs independently of the yardsticks.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,11 +26,15 @@ from scipy import sparse
 
 from ptrag.base.errors import PtragError, did_you_mean
 from ptrag.base.files import write_table
-from ptrag.base.names import CONTROL
+from ptrag.base.names import CELL_LINE, CONTROL, N_CELLS, PAIR, PERTURBATION, REASON, ROLE
+from ptrag.cells.controls import ALL
 from ptrag.cells.store import CellStore
 from ptrag.cells.store_writer import new_store
-from ptrag.evaluation.evaluate import PredictedCells, score_predictions
-from ptrag.evaluation.reference import build_reference, read_reference
+from ptrag.evaluation.evaluate import score_predictions
+from ptrag.evaluation.lines import Controls
+from ptrag.evaluation.predictions import Predictions
+from ptrag.evaluation.reference import FEWEST_CONTROLS, build_reference, read_reference
+from ptrag.evaluation.scoring import Reference
 from ptrag.metrics.registry import METRICS
 from ptrag.prediction.files import written_in_blocks
 from ptrag.splits.protocols import Split
@@ -54,8 +67,8 @@ def evaluate_files(
     real
         Cells on the log1p scale, control cells of every line among them.
     predicted
-        Predicted cells on the same scale, with the same genes in any order. Control cells in
-        it are not used: deltas of both sides are taken from the real ones.
+        Predicted cells on the same scale, with the same genes in any order. Where a line has
+        control cells in it, its predicted deltas are measured from them.
     out
         ``metrics.tsv``, as :mod:`ptrag.evaluation.evaluate` describes it; every pair has role
         ``test``.
@@ -84,14 +97,15 @@ def evaluate_files(
     with TemporaryDirectory(prefix="ptrag-") as folder:
         scratch = Path(folder)
         store = _store(sides[0], scratch / "real.h5ad")
-        _predictions(sides[1], store, scratch / "predicted.h5ad")
+        own = _predictions(sides[1], store, scratch / "predicted.h5ad")
         _check_scales(*sides)
         split = _split(sides[1], store)
         build_reference(
             store, split, evaluation, scratch / "reference.h5", floor_cells=None, ceilings=ceilings
         )
         reference = read_reference(scratch / "reference.h5", store, split)
-        table = score_predictions(reference, PredictedCells(scratch / "predicted.h5ad", store))
+        predictions = Predictions(scratch / "predicted.h5ad", store, profiles=None)
+        table = score_predictions(reference, predictions, _origins(own, reference, sides[1].path))
     write_table(table, out)
     return table
 
@@ -214,17 +228,41 @@ def _store(real: _Side, path: Path) -> CellStore:
     return CellStore(path)
 
 
-def _predictions(predicted: _Side, store: CellStore, path: Path) -> None:
+def _predictions(predicted: _Side, store: CellStore, path: Path) -> dict[str, np.ndarray]:
+    """Write the predicted cells; return the file's own control cells, (n, G), of each line."""
     columns = pd.Index(predicted.genes).get_indexer(store.genes)
-    labels = predicted.labels.iloc[predicted.treated].astype("category").reset_index(drop=True)
-    labels.index = labels.index.astype(str)
-    with written_in_blocks(path, labels, store.genes, {"scale": store.scale}) as write:
+    treated = predicted.labels.iloc[predicted.treated].astype("category").reset_index(drop=True)
+    treated.index = treated.index.astype(str)
+    own: dict[str, list[np.ndarray]] = {}
+    with written_in_blocks(path, treated, store.genes, {"scale": store.scale}) as write:
         for rows, block in predicted.blocks():
-            write(block[np.isin(rows, predicted.treated)][:, columns])
+            labels = predicted.labels.iloc[rows]
+            is_control = (labels[PERTURBATION] == CONTROL).to_numpy()
+            write(block[~is_control][:, columns])
+            for line, numbers in labels[CELL_LINE][is_control].groupby(labels[CELL_LINE]):
+                own.setdefault(line, []).append(block[numbers.index - rows[0]][:, columns])
+    return {line: np.concatenate(blocks) for line, blocks in own.items()}
+
+
+def _origins(
+    own: Mapping[str, np.ndarray], reference: Reference, predicted: Path
+) -> dict[str, Controls]:
+    """Return the controls that each line's predictions are measured from."""
+    origins = {}
+    for name, line in reference.lines.items():
+        if name not in own:
+            origins[name] = Controls(line.every_control, reference.store.controls(name, ALL))
+        elif len(own[name]) < FEWEST_CONTROLS:
+            raise PtragError(
+                f"{predicted}: one control cell in {name!r}; give at least {FEWEST_CONTROLS}, or "
+                "none to measure from all controls of the real file"
+            )
+        else:
+            origins[name] = Controls.of(own[name])
+    return origins
 
 
 def _split(predicted: _Side, store: CellStore) -> Split:
     """Return every predicted pair as a test pair."""
-    pairs = predicted.pairs()[["cell_line", "perturbation"]]
-    table = store.pairs[["cell_line", "perturbation", "n_cells"]].merge(pairs)
-    return Split(table.assign(role="test", reason=""), "unseen_perturbation", None)
+    table = store.pairs[[*PAIR, N_CELLS]].merge(predicted.pairs()[PAIR])
+    return Split(table.assign(**{ROLE: "test", REASON: ""}), "unseen_perturbation", None)

@@ -1,13 +1,16 @@
 """How far predicted deltas can be trusted: conformal intervals, and a support score.
 
 What is covered is the *observed* delta of a pair, gene by gene: mean of its cells minus mean of
-its line's controls, so that the interval contains the sampling noise of the pair's n cells.
+its line's yardstick controls, so that the interval contains the sampling noise of the pair's n
+cells and of these controls. It stands around the predicted delta: predicted profile minus mean of
+the given controls.
 
 Interval of pair i and gene g:  δ̂_ig ± q_class(g) · s_ig
 
 scale
-    s_ig² = noise_g (1/n_i) + control variance_g / n_controls + signal_g, noise and signal from
-    *training* pairs (:class:`ptrag.cells.noise.Precision`), the rest from control cells.
+    s_ig² = noise_g / n_i + v_g / n_given + v'_g / n_yardstick + signal_g, noise and signal from
+    *training* pairs (:class:`ptrag.cells.noise.Precision`), v and v' the variances of the line's
+    given and yardstick controls: the two deltas differ by two independent control means.
 classes
     Genes are parted into :data:`CLASSES` of equal size by signal_g / noise_g, each with its own
     q (Mondrian), so that genes that respond do not borrow coverage from genes that never move.
@@ -50,11 +53,11 @@ import pandas as pd
 from anndata.io import write_elem
 
 from ptrag.base.files import atomic, read_table, write_table
-from ptrag.base.moments import moments
+from ptrag.base.names import CELL_LINE, N_CELLS, PAIR, PERTURBATION, ROLE, Pair
 from ptrag.cells.noise import Precision
 from ptrag.cells.store import CellStore
 from ptrag.cells.store_writer import write_h5ad_around
-from ptrag.evaluation.evaluate import PredictedCells
+from ptrag.evaluation.predictions import read_profiles
 from ptrag.evaluation.reference import read_reference
 from ptrag.evaluation.scoring import Reference
 from ptrag.evaluation.support import support
@@ -62,8 +65,7 @@ from ptrag.metrics.degs import benjamini_hochberg
 from ptrag.splits.protocols import Split
 
 CLASSES = 4
-PAIR = ["cell_line", "perturbation"]
-COLUMNS = [*PAIR, "role", "n_cells", "coverage", "coverage_degs", "width", "support"]
+COLUMNS = [*PAIR, ROLE, N_CELLS, "coverage", "coverage_degs", "width", "support"]
 
 logger = logging.getLogger("ptrag")
 
@@ -72,7 +74,7 @@ def write_intervals(
     store: CellStore,
     split: Split,
     reference: str | Path,
-    predictions: str | Path,
+    profiles: str | Path,
     evidence: str | Path,
     evaluation: Mapping[str, Any],
     out_h5ad: str | Path,
@@ -86,79 +88,73 @@ def write_intervals(
         The real cells, and the role of every pair.
     reference
         What :func:`ptrag.evaluation.reference.build_reference` wrote for this split.
-    predictions, evidence
-        Of the run.
+    profiles, evidence
+        ``profiles.h5ad`` and ``evidence.tsv`` of the run.
     evaluation
         The section of the configuration; ``coverage`` is the level.
     out_h5ad, out_tsv
         The files to write.
     """
-    yardstick = read_reference(reference, store, split)
-    pairs, predicted, observed = _deltas(yardstick, PredictedCells(predictions, store))
-    counted, degs = _genes_of(yardstick, pairs)
-    scale = scales(yardstick, pairs)
-    classes = gene_classes(yardstick.precision)
-    validation = (pairs["role"] == "val").to_numpy()
+    known = read_reference(reference, store, split)
+    pairs, predicted, observed = _deltas(known, read_profiles(profiles, store))
+    counted, degs = _genes_of(known, pairs)
+    scale = scales(known, pairs)
+    classes = gene_classes(known.precision)
+    validation = (pairs[ROLE] == "val").to_numpy()
     q = calibrate(
         np.where(counted, np.abs(observed - predicted) / scale, np.nan)[validation],
-        pairs["perturbation"].to_numpy()[validation], classes, evaluation["coverage"],
+        pairs[PERTURBATION].to_numpy()[validation], classes, evaluation["coverage"],
     )  # fmt: skip
     half_width = q * scale
     inside = np.abs(observed - predicted) <= half_width
-    table = pairs[[*PAIR, "role", "n_cells"]].assign(
+    table = pairs[[*PAIR, ROLE, N_CELLS]].assign(
         coverage=_share(inside, counted, half_width),
         coverage_degs=_share(inside, degs, half_width),
         width=2 * half_width.mean(axis=1),
-        support=support(pairs, read_table(evidence), yardstick.precision.entries),
+        support=support(pairs, read_table(evidence), known.precision.entries),
     )
-    test = table[table["role"] == "test"]
+    of_test = table.loc[table[ROLE] == "test", "coverage"]
     logger.info(
-        "%d test pairs: %.3f of the deltas lie in their intervals",
-        len(test),
-        test["coverage"].mean(),
+        "%d test pairs: %.3f of the deltas lie in their intervals", len(of_test), of_test.mean()
     )
     write_table(table[COLUMNS], out_tsv)
-    var = pd.DataFrame(
-        {"noise": yardstick.precision.noise, "signal": yardstick.precision.signal,
-         "gene_class": classes, "q": q},
-        index=pd.Index(store.genes, dtype=object),
-    )  # fmt: skip
     facts = {
         "level": float(evaluation["coverage"]),
-        "n_perturbations": int(pairs["perturbation"][validation].nunique()),
+        "n_perturbations": int(pairs[PERTURBATION][validation].nunique()),
         "n_pairs": int(validation.sum()),
         "scale": store.scale,
         "simulated": store.simulated,
     }
+    genes = pd.DataFrame(
+        {"noise": known.precision.noise, "signal": known.precision.signal, "gene_class": classes,
+         "q": q},
+        index=pd.Index(store.genes, dtype=object),
+    )  # fmt: skip
     layers = {"observed": observed, "half_width": half_width}
-    _write(table[[*PAIR, "role", "n_cells"]], var, predicted, layers, facts, out_h5ad)
+    _write(table[[*PAIR, ROLE, N_CELLS]], genes, predicted, layers, facts, out_h5ad)
 
 
 def _deltas(
-    reference: Reference, predicted: PredictedCells
+    reference: Reference, profiles: Mapping[Pair, np.ndarray]
 ) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     """Return the predicted pairs (with ``number``), and their (P, G) predicted and real deltas."""
-    pairs = reference.pairs.assign(
-        n_cells=[its.n for its, _ in reference.measured], number=np.arange(len(reference.pairs))
-    )
-    there = [
-        pair in predicted.rows
-        for pair in zip(pairs["cell_line"], pairs["perturbation"], strict=True)
-    ]
-    pairs = pairs[there].reset_index(drop=True)
-    keys = list(zip(pairs["cell_line"], pairs["perturbation"], strict=True))
-    control = np.array([reference.lines[line].control.mean for line, _ in keys])
-    with predicted.opened() as read:
-        guess = np.array([moments(read(key)).mean for key in keys])
-    real = np.array([reference.measured[number][0].mean for number in pairs["number"]])
-    return pairs, guess - control, real - control
+    pairs = reference.pairs.assign(number=np.arange(len(reference.pairs)))
+    pairs[N_CELLS] = [sample.n for sample, _ in reference.measured]
+    pairs = pairs[[pair in profiles for pair in reference.keys]].reset_index(drop=True)
+    numbers = pairs["number"]
+    lines = [reference.line(number) for number in numbers]
+    predicted = np.array([profiles[reference.keys[number]] for number in numbers])
+    real = np.array([reference.measured[number][0].mean for number in numbers])
+    given = np.array([line.given.moments.mean for line in lines])
+    yardstick = np.array([line.yardstick.moments.mean for line in lines])
+    return pairs, predicted - given, real - yardstick
 
 
 def _genes_of(reference: Reference, pairs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """(P, G) bool: which genes count, and which of them are DEGs of the real cells."""
     counted = np.ones((len(pairs), reference.store.n_genes), bool)
     degs = np.zeros_like(counted)
-    for i, (name, number) in enumerate(zip(pairs["perturbation"], pairs["number"], strict=True)):
+    for i, (name, number) in enumerate(zip(pairs[PERTURBATION], pairs["number"], strict=True)):
         counted[i, reference.targets(name)] = False
         p = reference.measured[number][1][counted[i]]
         degs[i, counted[i]] = benjamini_hochberg(p) < reference.settings["deg_alpha"]
@@ -170,10 +166,13 @@ def scales(reference: Reference, pairs: pd.DataFrame) -> np.ndarray:
 
     A gene that varies neither in training nor in control cells gets the smallest scale of others.
     """
-    control = {name: line.control for name, line in reference.lines.items()}
-    own = np.array([control[line].variance / control[line].n for line in pairs["cell_line"]])
-    cells = pairs["n_cells"].to_numpy()[:, None]
-    variance = reference.precision.noise / cells + own + reference.precision.signal
+    control = {
+        name: sum(part.moments.variance / part.moments.n for part in (line.given, line.yardstick))
+        for name, line in reference.lines.items()
+    }
+    of_controls = np.array([control[line] for line in pairs[CELL_LINE]])
+    cells = pairs[N_CELLS].to_numpy()[:, None]
+    variance = reference.precision.noise / cells + of_controls + reference.precision.signal
     positive = variance[variance > 0]
     return np.sqrt(np.maximum(variance, positive.min() if len(positive) else 1.0))
 
@@ -206,8 +205,8 @@ def calibrate(
     if len(set(perturbations)) < 2:
         return q
     for number in np.unique(classes):
-        its = classes == number
-        q[its] = cross_quantile(scores[:, its], perturbations, level)
+        genes = classes == number
+        q[genes] = cross_quantile(scores[:, genes], perturbations, level)
     return q
 
 
@@ -225,9 +224,9 @@ def cross_quantile(scores: np.ndarray, clusters: np.ndarray, level: float) -> fl
     """
     needed = []  # smallest level at which the others' quantile covers a score
     for cluster in np.unique(clusters):
-        its = clusters == cluster
-        others = np.sort(scores[~its][~np.isnan(scores[~its])])
-        own = scores[its][~np.isnan(scores[its])]
+        inside = clusters == cluster
+        others = np.sort(scores[~inside][~np.isnan(scores[~inside])])
+        own = scores[inside][~np.isnan(scores[inside])]
         smaller = np.searchsorted(others, own, side="left")
         needed.append(np.minimum((smaller + 1) / len(others), 1.0))
     every = np.sort(scores[~np.isnan(scores)])
@@ -255,7 +254,7 @@ def _write(
     facts: Mapping[str, Any],
     out: str | Path,
 ) -> None:
-    obs = obs.set_index(obs["cell_line"] + " | " + obs["perturbation"])
+    obs = obs.set_index(obs[CELL_LINE] + " | " + obs[PERTURBATION])
     with atomic(out) as part:
         write_h5ad_around(part, obs, list(var.index), facts)
         with h5py.File(part, "r+") as file:

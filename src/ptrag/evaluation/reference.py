@@ -1,9 +1,9 @@
 """What all arms of a split are scored with, in one file ``reference.h5``.
 
 Everything that is fitted (PCA, bandwidths, centroids, the mean baseline) is fitted on training
-pairs and control cells; of the scored pairs the file holds what the real cells are: mean,
-variance, p-values against the same line's controls, and how well one half of them predicts
-the other. The attribute ``fitted`` says in JSON what was fitted on which cells
+pairs and given controls; of the scored pairs the file holds what the real cells are: mean,
+variance, p-values against the same line's yardstick controls, and how well one half of them
+predicts the other. The attribute ``fitted`` says in JSON what was fitted on which cells
 (:func:`fitted_on` reads it).
 """
 
@@ -20,19 +20,22 @@ import pandas as pd
 from ptrag.base.errors import PtragError
 from ptrag.base.files import atomic
 from ptrag.base.moments import Moments, moments
-from ptrag.base.names import CONTROL
+from ptrag.base.names import CELL_LINE, PAIR, PERTURBATION, ROLE
 from ptrag.base.random import keyed_rng
+from ptrag.cells.controls import GIVEN, YARDSTICK, Part
 from ptrag.cells.noise import Precision
 from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
 from ptrag.evaluation.bounds import ceiling, floor
+from ptrag.evaluation.lines import Controls, Line
 from ptrag.evaluation.scoring import Reference
 from ptrag.metrics.distribution import median_distance
-from ptrag.metrics.pair import Line
 from ptrag.metrics.pca import PCA, fit_pca
+from ptrag.metrics.registry import metric_names
 from ptrag.splits.protocols import Split
 
-FORMAT = 2
+FORMAT = 3
+FEWEST_CONTROLS = 2  # of each half: one has no variance
 FIT_CELLS = 20_000  # cells that the PCA is fitted on, at most
 BANDWIDTH_CELLS = 1_000  # cells of a line that its bandwidth comes from, at most
 SCORED_ROLES = ("val", "test")
@@ -64,30 +67,29 @@ def build_reference(
         Cells of each pair that the mean baseline predicts: as many as the arms do. None leaves
         it out.
     ceilings
-        Whether to score the split halves, the other end of the 0-1 scale; both together take
-        about four times as long as scoring one arm.
+        Whether to score the split halves; with the mean baseline that takes about four times as
+        long as scoring one arm.
     threads
         Pairs scored at once.
 
     Raises
     ------
     PtragError
-        If the split scores no pair, or a line has fewer than two control cells.
+        If the split scores no pair, or a line has fewer than two given or yardstick controls.
     """
-    pairs = split.table[split.table["role"].isin(SCORED_ROLES)].reset_index(drop=True)
+    pairs = split.table[split.table[ROLE].isin(SCORED_ROLES)].reset_index(drop=True)
     if pairs.empty:
         raise PtragError(f"{out}: the split has no val and no test pair to score")
+    pairs = pairs[[*PAIR, ROLE]]
     train = split.pairs("train")
     pca = _fit(store, train, evaluation["n_pcs"])
-    names = sorted(set(pairs["cell_line"]))
-    lines = {name: _line(store, name, [p for of, p in train if of == name], pca) for name in names}
-    pairs = pairs[["cell_line", "perturbation", "role"]]
+    lines = {name: _line(store, name, train, pca) for name in sorted(set(pairs[CELL_LINE]))}
     precision = Precision.of(Responses.measured(store, split))
     reference = Reference(store, dict(evaluation), pca, lines, pairs, [], precision, {})
-    for line, perturbation in zip(pairs["cell_line"], pairs["perturbation"], strict=True):
-        cells = store.cells(line, perturbation)
-        its = moments(cells)
-        reference.measured.append((its, reference.tested(cells, its, line)))
+    for pair in reference.keys:
+        cells, yardstick = store.cells(*pair), lines[pair.cell_line].yardstick
+        sample = moments(cells)
+        reference.measured.append((sample, reference.tested(cells, sample, yardstick)))
     nothing = np.full((len(pairs), len(reference.metrics)), np.nan)
     logger.info("scoring the mean baseline and split halves of %d pairs", len(pairs))
     reference.bounds["floor"] = (
@@ -98,59 +100,63 @@ def build_reference(
 
 
 def _fit(store: CellStore, train: Sequence[tuple[str, str]], n_pcs: int) -> PCA:
-    """PCA of a seeded sample of training and control cells."""
-    rows = _rows(store, [*train, *((line, CONTROL) for line in store.lines)])
+    """PCA of a seeded sample of training cells and given controls, of all lines."""
+    rows = _rows(store, train, store.lines)
     if len(rows) > FIT_CELLS:
         rows = keyed_rng("pca").choice(rows, FIT_CELLS, replace=False)
     pca = fit_pca(store.X[np.sort(rows)], n_pcs)
-    logger.info("PCA: %d components of %d cells", len(pca.components), min(len(rows), FIT_CELLS))
+    logger.info("PCA: %d components of %d cells", len(pca.components), len(rows))
     return pca
 
 
-def _rows(store: CellStore, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
-    blocks = [store.rows(*pair) for pair in pairs]
+def _rows(store: CellStore, train: Sequence[tuple[str, str]], lines: Sequence[str]) -> np.ndarray:
+    """Rows of training cells and of the given controls of ``lines``."""
+    blocks = [store.rows(*pair) for pair in train]
+    blocks += [store.control_rows(line, GIVEN) for line in lines]
     return np.concatenate([np.arange(block.start, block.stop) for block in blocks])
 
 
-def _line(store: CellStore, name: str, train: Sequence[str], pca: PCA) -> Line:
-    controls = store.controls(name)
-    if len(controls) < 2:
-        raise PtragError(
-            f"{store.path}: {name!r} has {len(controls)} control cell; scoring needs at least two"
-        )
-    rng = keyed_rng("controls of", name)
-    halves = np.array_split(rng.permutation(len(controls)), 2)
-    rows = _rows(store, [(name, p) for p in [*train, CONTROL]])
+def _line(store: CellStore, name: str, train: Sequence[tuple[str, str]], pca: PCA) -> Line:
+    pairs = [pair for pair in train if pair[0] == name]
+    rows = _rows(store, pairs, [name])
     if len(rows) > BANDWIDTH_CELLS:
-        rows = rng.choice(rows, BANDWIDTH_CELLS, replace=False)
-    profiles = np.array([store.mean(name, p) for p in train], np.float32)
+        rows = keyed_rng("bandwidth", name).choice(rows, BANDWIDTH_CELLS, replace=False)
+    profiles = np.array([store.mean(*pair) for pair in pairs])
     return Line(
-        control=moments(controls),
-        halves=np.stack([moments(controls[np.sort(half)]).mean for half in halves]),
-        profiles=profiles.reshape(len(train), store.n_genes),
+        given=_controls(store, name, GIVEN),
+        yardstick=_controls(store, name, YARDSTICK),
+        trained=[perturbation for _, perturbation in pairs],
+        profiles=profiles.reshape(len(pairs), store.n_genes),
         bandwidth=median_distance(pca.project(store.X[np.sort(rows)])),
     )
 
 
+def _controls(store: CellStore, line: str, part: Part) -> Controls:
+    cells = store.controls(line, part)
+    if len(cells) < FEWEST_CONTROLS:
+        raise PtragError(
+            f"{store.path}: {line!r} has {len(cells)} {part} control; scoring needs at least "
+            f"{FEWEST_CONTROLS} of each half"
+        )
+    return Controls.of(cells)
+
+
 def _write(reference: Reference, split_sha256: str, out: str | Path) -> None:
-    lines, measured = reference.lines, reference.measured
+    lines, measured, entries = reference.lines, reference.measured, reference.precision.entries
     arrays = {
         "pca/mean": reference.pca.mean,
         "pca/components": reference.pca.components,
         "lines/name": list(lines),
-        "lines/control_mean": [line.control.mean for line in lines.values()],
-        "lines/control_variance": [line.control.variance for line in lines.values()],
-        "lines/control_n": [line.control.n for line in lines.values()],
-        "lines/halves": [line.halves for line in lines.values()],
         "lines/bandwidth": [line.bandwidth for line in lines.values()],
-        "lines/n_profiles": [len(line.profiles) for line in lines.values()],
-        "profiles/mean": np.concatenate([line.profiles for line in lines.values()]),
+        "lines/n_trained": [len(line.trained) for line in lines.values()],
+        **_arrays(GIVEN, [line.given.moments for line in lines.values()]),
+        **_arrays(YARDSTICK, [line.yardstick.moments for line in lines.values()]),
+        "trained/perturbation": [name for line in lines.values() for name in line.trained],
+        "trained/mean": np.concatenate([line.profiles for line in lines.values()]),
         "genes/noise": reference.precision.noise,
         "genes/signal": reference.precision.signal,
-        **{f"entries/{key}": its.tolist() for key, its in reference.precision.entries.items()},
-        "pairs/mean": [its.mean for its, _ in measured],
-        "pairs/variance": [its.variance for its, _ in measured],
-        "pairs/n": [its.n for its, _ in measured],
+        **{f"entries/{key}": column.tolist() for key, column in entries.items()},
+        **_arrays("pairs", [sample for sample, _ in measured]),
         "pairs/p": [p for _, p in measured],
         **{f"pairs/{key}": reference.pairs[key].tolist() for key in reference.pairs},
         **{f"bounds/{key}": values for key, values in reference.bounds.items()},
@@ -162,43 +168,50 @@ def _write(reference: Reference, split_sha256: str, out: str | Path) -> None:
         file.attrs["split_sha256"] = split_sha256
         file.attrs["fitted"] = json.dumps(_fitted(reference), sort_keys=True)
         for key, values in arrays.items():
-            text = key.endswith(("name", "cell_line", "perturbation", "role"))
+            text = key.endswith(("name", CELL_LINE, PERTURBATION, ROLE))
             file.create_dataset(
                 key, data=values, dtype=h5py.string_dtype() if text else None, track_times=False
             )
 
 
+def _arrays(group: str, samples: Sequence[Moments]) -> dict[str, list]:
+    return {f"{group}/{key}": [getattr(s, key) for s in samples] for key in Moments._fields}
+
+
 def _fitted(reference: Reference) -> dict[str, Any]:
     """Return what was fitted on which cells, in words and numbers."""
-    its, lines = reference.settings, reference.lines
-    entries = reference.precision.entries["cell_line"].value_counts().sort_index()
+    settings, lines = reference.settings, reference.lines
+    entries = reference.precision.entries[CELL_LINE].value_counts().sort_index()
     return {
         "pca": {
-            "on": f"training and control cells of all lines, a sample of at most {FIT_CELLS}",
+            "on": "training cells and given controls of all lines, a sample of at most "
+            f"{FIT_CELLS}",
             "components": len(reference.pca.components),
         },
         "bandwidth": {
-            "on": "median distance of the line's control and training cells in the PCA, a sample "
-            f"of at most {BANDWIDTH_CELLS}",
+            "on": "median distance of the line's training cells and given controls in the PCA, a "
+            f"sample of at most {BANDWIDTH_CELLS}",
             "value": {name: line.bandwidth for name, line in lines.items()},
         },
         "degs": {
-            "on": "real cells of the pair against all control cells of its line",
-            "test": its["deg_test"],
+            "on": "real cells of the pair against the yardstick controls of its line, predicted "
+            "cells against the given ones",
+            "test": settings["deg_test"],
             "adjusted": "Benjamini-Hochberg over the pair's genes",
-            "alpha": its["deg_alpha"],
-            "at_most": its["max_degs"],
-            "controls": {name: line.control.n for name, line in lines.items()},
+            "alpha": settings["deg_alpha"],
+            "at_most": settings["max_degs"],
+            "given": {name: line.given.moments.n for name, line in lines.items()},
+            "yardstick": {name: line.yardstick.moments.n for name, line in lines.items()},
         },
         "centroid": {
             "on": "training pairs of the line",
-            "pairs": {name: len(line.profiles) for name, line in lines.items()},
+            "pairs": {name: len(line.trained) for name, line in lines.items()},
         },
         "noise_and_signal": {
             "on": "training pairs",
             "pairs": {str(line): int(n) for line, n in entries.items()},
         },
-        "target_left_out": its["exclude_target"],
+        "target_left_out": settings["exclude_target"],
     }
 
 
@@ -218,54 +231,62 @@ def read_reference(path: str | Path, store: CellStore, split: Split) -> Referenc
     """
     try:
         with h5py.File(path) as file:
-            if file.attrs["split_sha256"] != split.sha256:
-                raise PtragError(f"{path}: made for another split; delete it")
-            settings, made = (json.loads(file.attrs[key]) for key in ("settings", "metrics"))
             version = int(file.attrs["format"])
+            if version == FORMAT and file.attrs["split_sha256"] != split.sha256:
+                raise PtragError(f"{path}: made for another split; delete it")
+            settings, names = (json.loads(file.attrs[key]) for key in ("settings", "metrics"))
             at = {
                 f"{group}/{key}": data.asstr()[:] if data.dtype.kind == "O" else data[:]
-                for group in ("pca", "lines", "profiles", "genes", "entries", "pairs", "bounds")
+                for group in file
                 for key, data in file[group].items()
             }
     except (OSError, KeyError):
         raise PtragError(f"{path}: is no reference to score with; delete it") from None
-    reference = Reference(
+    if version != FORMAT or names != metric_names(settings.get("compat", False)):
+        raise PtragError(f"{path}: made by another version; delete it")
+    return Reference(
         store=store,
         settings=settings,
         pca=PCA(at["pca/mean"], at["pca/components"]),
-        lines=_read_lines(at),
-        pairs=_table(at, "pairs", "role"),
-        measured=[
-            (Moments(mean, variance, int(n)), p)
-            for mean, variance, n, p in _together(at, "pairs", "mean", "variance", "n", "p")
-        ],
+        lines=_read_lines(at, store),
+        pairs=_table(at, "pairs", ROLE),
+        measured=[*zip(_moments(at, "pairs"), at["pairs/p"], strict=True)],
         precision=Precision(
             at["genes/noise"], at["genes/signal"], _table(at, "entries", "reliability")
         ),
         bounds={key: at[f"bounds/{key}"] for key in ("floor", "ceiling")},
     )
-    if version != FORMAT or made != reference.metrics:
-        raise PtragError(f"{path}: made by another version; delete it")
-    return reference
 
 
-def _read_lines(at: Mapping[str, np.ndarray]) -> dict[str, Line]:
-    ends = np.cumsum(at["lines/n_profiles"])
-    profiles = np.split(at["profiles/mean"], ends[:-1])
-    facts = _together(at, "lines", "name", "control_mean", "control_variance", "control_n",
-                      "halves", "bandwidth")  # fmt: skip
+def _read_lines(at: Mapping[str, np.ndarray], store: CellStore) -> dict[str, Line]:
+    ends = np.cumsum(at["lines/n_trained"])[:-1]
+    facts = zip(
+        at["lines/name"],
+        _moments(at, GIVEN),
+        _moments(at, YARDSTICK),
+        np.split(at["trained/perturbation"], ends),
+        np.split(at["trained/mean"], ends),
+        at["lines/bandwidth"],
+        strict=True,
+    )
     return {
-        str(name): Line(Moments(mean, variance, int(n)), halves, its, float(bandwidth))
-        for (name, mean, variance, n, halves, bandwidth), its in zip(facts, profiles, strict=True)
+        name: Line(
+            Controls(given, store.controls(name, GIVEN)),
+            Controls(yardstick, store.controls(name, YARDSTICK)),
+            trained.tolist(),
+            profiles,
+            float(bandwidth),
+        )
+        for name, given, yardstick, trained, profiles, bandwidth in facts
     }
+
+
+def _moments(at: Mapping[str, np.ndarray], group: str) -> list[Moments]:
+    samples = zip(*(at[f"{group}/{key}"] for key in Moments._fields), strict=True)
+    return [Moments(mean, variance, int(n)) for mean, variance, n in samples]
 
 
 def _table(at: Mapping[str, np.ndarray], group: str, column: str) -> pd.DataFrame:
     """Return a table of pairs with one more column."""
-    return pd.DataFrame({
-        key: at[f"{group}/{key}"] for key in ("cell_line", "perturbation", column)
-    }).astype({"cell_line": str, "perturbation": str})  # fmt: skip
-
-
-def _together(at: Mapping[str, np.ndarray], group: str, *keys: str) -> zip:
-    return zip(*(at[f"{group}/{key}"] for key in keys), strict=True)
+    columns = {key: at[f"{group}/{key}"] for key in (*PAIR, column)}
+    return pd.DataFrame(columns).astype(dict.fromkeys(PAIR, str))

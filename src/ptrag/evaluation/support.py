@@ -24,6 +24,8 @@ farther to predict.
 import numpy as np
 import pandas as pd
 
+from ptrag.base.names import PAIR, PERTURBATION
+
 IN = " in "  # between perturbation and line, where a candidate is one measured response
 
 
@@ -41,30 +43,25 @@ def support(pairs: pd.DataFrame, evidence: pd.DataFrame, entries: pd.DataFrame) 
     """
     if evidence.empty:
         return np.full(len(pairs), np.nan)
-    its = evidence[evidence["candidate"].notna()].copy()
-    named = [str(candidate).partition(IN) for candidate in its["candidate"]]
-    itself = [
-        name == p for (name, *_), p in zip(named, its["perturbation"].astype(str), strict=True)
-    ]
-    near = np.where(itself, 1.0, its["similarity"].fillna(0).clip(0, 1))
-    effect = its["effect"].fillna(0.0).clip(lower=0.0).to_numpy()
-    weighted = pd.DataFrame({
-        "cell_line": its["cell_line"].astype(str), "perturbation": its["perturbation"].astype(str),
-        "effect": effect, "good": effect * near * _reliability(named, entries),
-    })  # fmt: skip
-    total = weighted.groupby(["cell_line", "perturbation"])[["effect", "good"]].sum()
-    total = total.reindex(pd.MultiIndex.from_frame(pairs[["cell_line", "perturbation"]])).fillna(
-        0.0
-    )
+    retrieved = evidence[evidence["candidate"].notna()]
+    candidates = [str(candidate).partition(IN) for candidate in retrieved["candidate"]]
+    queries = retrieved[PERTURBATION].astype(str)
+    same_gene = [name == query for (name, *_), query in zip(candidates, queries, strict=True)]
+    near = np.where(same_gene, 1.0, retrieved["similarity"].fillna(0).clip(0, 1))
+    effect = retrieved["effect"].fillna(0.0).clip(lower=0.0).to_numpy()
+    good = effect * near * _reliability(candidates, entries)
+    weighted = retrieved[PAIR].astype(str).assign(effect=effect, good=good)
+    total = weighted.groupby(PAIR)[["effect", "good"]].sum()
+    total = total.reindex(pd.MultiIndex.from_frame(pairs[PAIR])).fillna(0.0)
     effect, good = total["effect"].to_numpy(), total["good"].to_numpy()
     return np.divide(good, effect, out=np.zeros(len(pairs)), where=effect > 0)
 
 
-def _reliability(named: list[tuple[str, str, str]], entries: pd.DataFrame) -> np.ndarray:
+def _reliability(candidates: list[tuple[str, str, str]], entries: pd.DataFrame) -> np.ndarray:
     """Reliability of each candidate: of one response where a line is named, else the mean."""
-    of_pair = entries.set_index(["cell_line", "perturbation"])["reliability"].to_dict()
-    of_gene = entries.groupby("perturbation")["reliability"].mean().to_dict()
+    of_pair = entries.set_index(PAIR)["reliability"].to_dict()
+    of_gene = entries.groupby(PERTURBATION)["reliability"].mean().to_dict()
     return np.array([
         of_pair.get((line, name), 0.0) if line else of_gene.get(name, 0.0)
-        for name, _, line in named
+        for name, _, line in candidates
     ])  # fmt: skip

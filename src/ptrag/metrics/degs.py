@@ -99,8 +99,8 @@ def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
     Benjamini & Hochberg, J. R. Stat. Soc. B 57 (1995), 289-300.
     """
     q = np.full(len(p), np.nan)
-    there = np.flatnonzero(~np.isnan(p))
-    order = there[np.argsort(p[there], kind="stable")]
+    tested = np.flatnonzero(~np.isnan(p))
+    order = tested[np.argsort(p[tested], kind="stable")]
     n = len(order)
     steps = p[order] * n / np.arange(1, n + 1)
     q[order] = np.minimum(np.minimum.accumulate(steps[::-1])[::-1], 1.0)

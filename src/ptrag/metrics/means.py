@@ -8,6 +8,27 @@ import numpy as np
 
 from ptrag.base.correlation import centred
 
+ROUNDING = 1e-6
+"""Relative length below which a difference of profiles is rounding: float32 has 6e-8 a value."""
+
+
+def displacement(profile: np.ndarray, origin: np.ndarray) -> np.ndarray:
+    """Return ``profile`` − ``origin``, and exactly 0 where that is a matter of rounding.
+
+    A difference with ‖profile − origin‖ ≤ :data:`ROUNDING` · ‖profile‖ has a direction, but the
+    direction says nothing: without this rule the mean baseline would be scored by the rounding
+    errors of its profile.
+
+    Parameters
+    ----------
+    profile, origin
+        (G,) mean expression.
+    """
+    difference = np.asarray(profile, np.float64) - origin
+    if np.linalg.norm(difference) <= ROUNDING * np.linalg.norm(profile):
+        return np.zeros_like(difference)
+    return difference
+
 
 def mse(predicted: np.ndarray, real: np.ndarray) -> float:
     """Mean over genes of (x − y)²; ideal 0, in squared units of the profiles."""

@@ -1,4 +1,9 @@
-"""One scored pair as the metrics see it: what they share is computed once, when first asked for."""
+"""One scored pair as the metrics see it: what they share is computed once, when first asked for.
+
+A pair has two sides, the predicted and the real one. Each has a mean profile, cells, and the
+controls that it is measured from, which are different cells for the two sides: no noise of one
+control mean stands on both sides of a correlation.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,86 +13,75 @@ import numpy as np
 from ptrag.base.moments import Moments
 from ptrag.metrics.degs import benjamini_hochberg
 from ptrag.metrics.distribution import Distances
-
-
-@dataclass(frozen=True)
-class Line:
-    """What scoring knows about a cell line; fitted on control and training cells alone.
-
-    Attributes
-    ----------
-    control
-        Moments of all its control cells.
-    halves
-        (2, G) mean profiles of two random halves of them.
-    profiles
-        (N, G) mean profiles of its training perturbations.
-    bandwidth
-        Median distance of its control and training cells in the PCA.
-    """
-
-    control: Moments
-    halves: np.ndarray
-    profiles: np.ndarray
-    bandwidth: float
-
-    @cached_property
-    def centroid(self) -> np.ndarray:
-        """(G,) unweighted mean of :attr:`profiles`; NaN without any."""
-        if len(self.profiles):
-            return self.profiles.mean(axis=0, dtype=np.float64)
-        return np.full(len(self.control.mean), np.nan)
+from ptrag.metrics.means import displacement
 
 
 @dataclass(frozen=True)
 class Compat:
-    """What only the metrics of :mod:`ptrag.metrics.compat` need of the cells of a pair.
+    """Cells as the metrics of :mod:`ptrag.metrics.compat` see them: against *all* controls.
 
     Attributes
     ----------
+    control
+        (G,) mean of all controls of the line, given and yardstick ones.
     welch_p, rank_p
-        (G,) p-values of all cells against the line's controls.
-    fold
-        (G,) ratio of expm1 of the means, pair to controls.
+        (G,) p-values of the cells against these controls.
     """
 
+    control: np.ndarray
     welch_p: np.ndarray
     rank_p: np.ndarray
-    fold: np.ndarray
 
 
 @dataclass(frozen=True)
-class Profile:
-    """The cells of a pair, summed up.
+class Side:
+    """The predicted or the real side of a pair.
 
     Attributes
     ----------
+    profile
+        (G,) float64, mean expression: the profile that an arm predicts, the mean of real cells.
+    control
+        (G,) mean of the controls that this side is measured from: the given ones for a
+        prediction, the yardstick ones for real cells.
     moments
-        Over all genes.
+        Of the cells. The mean of an arm's cells fluctuates about its profile as a sample's does.
     p
-        (G,) p-values of the cells against the line's controls.
+        (G,) p-values of the cells against the same controls.
+    coordinates
+        (d,) the profile in the PCA.
     cells
         (n, d) the cells in the PCA.
     compat
         Where those metrics are wanted.
     """
 
+    profile: np.ndarray
+    control: np.ndarray
     moments: Moments
     p: np.ndarray
+    coordinates: np.ndarray
     cells: np.ndarray
     compat: Compat | None = None
+
+    @cached_property
+    def delta(self) -> np.ndarray:
+        """(G,) profile minus control profile, zero where that is rounding alone."""
+        return displacement(self.profile, self.control)
 
 
 @dataclass(frozen=True)
 class ScoredPair:
-    """Predicted and real cells of one pair.
+    """The predicted side of one pair set against the real one.
 
     Attributes
     ----------
-    line
-        Of both.
     predicted, real
-        Their profiles.
+        The sides.
+    centroid
+        (G,) unweighted mean of the profiles of the line's training pairs; NaN without any.
+    bandwidth
+        Median distance of training cells and given controls of the line in the PCA.
     targets
         Genes left out of metrics of deltas and of DEGs: the perturbed ones (or none).
     alpha
@@ -96,9 +90,10 @@ class ScoredPair:
         At most so many DEGs (those of smallest p) for metrics of deltas on DEGs.
     """
 
-    line: Line
-    predicted: Profile
-    real: Profile
+    predicted: Side
+    real: Side
+    centroid: np.ndarray
+    bandwidth: float
     targets: np.ndarray
     alpha: float
     max_degs: int | None
@@ -112,13 +107,13 @@ class ScoredPair:
 
     @cached_property
     def delta(self) -> np.ndarray:
-        """Real profile minus the line's control profile, over the kept genes."""
-        return (self.real.moments.mean - self.line.control.mean)[self.kept]
+        """Observed delta over the kept genes."""
+        return self.real.delta[self.kept]
 
     @cached_property
     def predicted_delta(self) -> np.ndarray:
-        """Predicted profile minus the same control profile, over the kept genes."""
-        return (self.predicted.moments.mean - self.line.control.mean)[self.kept]
+        """Predicted delta over the kept genes."""
+        return self.predicted.delta[self.kept]
 
     @cached_property
     def significant(self) -> np.ndarray:

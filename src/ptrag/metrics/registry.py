@@ -1,7 +1,10 @@
 """The metrics by name: what each is called in files, its direction, its ideal, how to get it.
 
-Everything is on the log1p scale and in float64. Deltas are profiles minus the mean of all
-control cells of the line; metrics of deltas and of DEGs leave the perturbed gene out where
+Everything is on the log1p scale and in float64. Metrics of means (families ``means``, ``systema``
+and ``discrimination``) read the predicted profile, those of distributions and of DEGs the predicted
+cells. A predicted delta is the predicted profile minus the mean of the given controls, an observed
+delta the mean of the real cells minus that of the yardstick controls; DEGs are tested against the
+same two. Metrics of deltas and of DEGs leave the perturbed gene out where
 ``evaluation.exclude_target`` says so; distributions are compared in the PCA.
 """
 
@@ -13,6 +16,7 @@ import numpy as np
 
 from ptrag.base.correlation import pearson, spearman
 from ptrag.metrics import compat, distribution, means, recovery
+from ptrag.metrics.discrimination import DISTANCES
 from ptrag.metrics.pair import ScoredPair
 from ptrag.metrics.sinkhorn import diagonal, w2_halved
 
@@ -49,48 +53,40 @@ class Metric:
     score: Callable[[ScoredPair], float] | None = None
 
 
-Correlation = Callable[[np.ndarray, np.ndarray], float]
+Score = Callable[[np.ndarray, np.ndarray], float]
+CORRELATIONS = {"pearson": pearson, "spearman": spearman}
 
 
-def _deltas(score: Correlation, p: ScoredPair) -> float:
+def _deltas(score: Score, p: ScoredPair) -> float:
     return score(p.predicted_delta, p.delta)
 
 
-def _on_degs(score: Correlation, p: ScoredPair) -> float:
+def _on_degs(score: Score, p: ScoredPair) -> float:
     return score(p.predicted_delta[p.degs], p.delta[p.degs])
 
 
-def _on_significant(score: Correlation, p: ScoredPair) -> float:
+def _on_significant(score: Score, p: ScoredPair) -> float:
     return score(p.predicted_delta[p.significant], p.delta[p.significant])
 
 
-def _profiles(score: Correlation, p: ScoredPair) -> float:
-    return score(p.predicted.moments.mean, p.real.moments.mean)
-
-
-def pearson_delta_split(p: ScoredPair) -> float:
-    """Correlation of deltas that share no control cell: mean of ρ(μ̂ − c₁, μ − c₂) and its mirror.
-
-    c₁, c₂ are the mean profiles of two random halves of the line's controls.
-    """
-    q, r = p.predicted.moments.mean[p.kept], p.real.moments.mean[p.kept]
-    one, two = p.line.halves[:, p.kept]
-    return 0.5 * (pearson(q - one, r - two) + pearson(q - two, r - one))
+def _profiles(score: Score, p: ScoredPair) -> float:
+    return score(p.predicted.profile, p.real.profile)
 
 
 def pearson_systema(p: ScoredPair) -> float:
     """Correlation ρ(μ̂ − o, μ − o), o the mean of the line's training perturbation profiles.
 
     Systema (Nature Biotechnology 2025): without what all perturbations share. NaN in a line
-    without training pairs.
+    without training pairs; 0 for the mean baseline, whose μ̂ − o is rounding
+    (:func:`ptrag.metrics.means.displacement`).
     """
-    q, r, o = (x[p.kept] for x in (p.predicted.moments.mean, p.real.moments.mean, p.line.centroid))
-    return pearson(q - o, r - o)
+    q, r, o = (x[p.kept] for x in (p.predicted.profile, p.real.profile, p.centroid))
+    return pearson(means.displacement(q, o), means.displacement(r, o))
 
 
 def mse_pca(p: ScoredPair) -> float:
-    """Mean over PCA components of the squared difference of mean coordinates."""
-    return means.mse(p.predicted.cells.mean(axis=0), p.real.cells.mean(axis=0))
+    """Mean over PCA components of the squared difference of the profiles' coordinates."""
+    return means.mse(p.predicted.coordinates, p.real.coordinates)
 
 
 def mse_cells(p: ScoredPair) -> float:
@@ -98,9 +94,9 @@ def mse_cells(p: ScoredPair) -> float:
 
     The expectation of the MSE of cells paired in arbitrary order: (μ̂ − μ)² + Var Q + Var R.
     """
-    noise = [its.variance * (its.n - 1) / its.n for its in (p.predicted.moments, p.real.moments)]
-    noise = [np.nan_to_num(variance) for variance in noise]  # a single cell does not vary
-    return _profiles(means.mse, p) + float((noise[0] + noise[1]).mean())
+    sides = p.predicted.moments, p.real.moments
+    noise = [np.nan_to_num(side.variance) * (side.n - 1) / side.n for side in sides]
+    return compat.on_means(means.mse, p) + float((noise[0] + noise[1]).mean())
 
 
 def _overlap(p: ScoredPair, k: int | None = None) -> float:
@@ -117,7 +113,9 @@ def _ranking(area: Callable[[np.ndarray, np.ndarray], float], p: ScoredPair) -> 
     return area(-p.predicted.p[p.kept], p.significant)
 
 
-def _compat(name: str, family: str, higher: bool, score: Callable[[ScoredPair], float]) -> Metric:
+def _compat(
+    name: str, family: str, higher: bool, score: Callable[[ScoredPair], float] | None
+) -> Metric:
     package = {"gge": "gge-eval", "cell_eval": "cell-eval"}[family]
     label = f"{package} {name}"
     text = f"as {package} has it (docs/evaluators-agreement.md)"
@@ -131,9 +129,6 @@ _ALL = (
     Metric("pearson_delta_degs", "means", True, 1.0, "Pearson Δ (DEGs)",
            "the same over the pair's DEGs (at most max_degs)",
            partial(_on_degs, pearson)),
-    Metric("pearson_delta_split", "means", True, 1.0, "Pearson Δ (split controls)",
-           "the same over all genes, with different control cells for predicted and real delta",
-           pearson_delta_split),
     Metric("spearman_delta", "means", True, 1.0, "Spearman Δ",
            "rank correlation of predicted and real delta over all genes",
            partial(_deltas, spearman)),
@@ -147,10 +142,10 @@ _ALL = (
            "mean absolute difference of mean profiles, all genes",
            partial(_profiles, means.mae)),
     Metric("mse_delta", "means", False, 0.0, "MSE Δ",
-           "as MSE, without the perturbed gene: the control profile cancels",
+           "mean squared difference of deltas",
            partial(_deltas, means.mse)),
     Metric("mae_delta", "means", False, 0.0, "MAE Δ",
-           "as MAE, without the perturbed gene",
+           "mean absolute difference of deltas",
            partial(_deltas, means.mae)),
     Metric("r2", "means", True, 1.0, "R²",
            "coefficient of determination of mean profiles, all genes",
@@ -159,13 +154,14 @@ _ALL = (
            "coefficient of determination of deltas",
            partial(_deltas, means.r2)),
     Metric("mse_pca", "means", False, 0.0, "MSE (PCA)",
-           "mean squared difference of mean coordinates in the PCA",
+           "mean squared difference of the profiles' coordinates in the PCA",
            mse_pca),
     Metric("pearson_systema", "systema", True, 1.0, "Pearson (Systema)",
            "correlation of what differs from the mean trained perturbation of the line",
            pearson_systema),
     Metric("centroid_accuracy", "systema", True, 1.0, "Centroid accuracy",
-           "share of the line's other perturbations whose mean profile is farther, by L2"),
+           "share of the line's other perturbations, trained ones too, whose profile is farther "
+           "by L2, without the genes that any of them targets"),
     Metric("w1", "distribution", False, 0.0, "W1",
            "1-Wasserstein distance per PCA component, mean over components",
            lambda p: distribution.w1(p.predicted.cells, p.real.cells)),
@@ -174,16 +170,17 @@ _ALL = (
            lambda p: distribution.w2(p.distances)),
     Metric("mmd", "distribution", False, 0.0, "MMD²",
            "squared maximum mean discrepancy in the PCA, RBF kernel, unbiased",
-           lambda p: distribution.mmd(p.distances, p.line.bandwidth)),
+           lambda p: distribution.mmd(p.distances, p.bandwidth)),
     Metric("energy", "distribution", False, 0.0, "Energy distance",
            "2E‖X−Y‖ − E‖X−X'‖ − E‖Y−Y'‖ in the PCA, unbiased",
            lambda p: distribution.energy(p.distances)),
+    Metric("pds_cosine", "discrimination", True, 1.0, "Discrimination (cosine)",
+           "share of the line's other scored perturbations whose delta is farther by cosine "
+           "distance, without the genes that any of them targets"),
     Metric("pds_l1", "discrimination", True, 1.0, "Discrimination (L1)",
-           "share of the line's other scored perturbations whose delta is farther by L1"),
+           "the same by L1"),
     Metric("pds_l2", "discrimination", True, 1.0, "Discrimination (L2)",
            "the same by L2"),
-    Metric("pds_cosine", "discrimination", True, 1.0, "Discrimination (cosine)",
-           "the same by cosine distance"),
     Metric("deg_overlap", "degs", True, 1.0, "DEG overlap",
            "shared genes of the K largest predicted and real DEGs, K their real number",
            _overlap),
@@ -226,16 +223,21 @@ _ALL = (
     Metric("mse_cells", "compat", False, float("nan"), "MSE of cells",
            "mean squared difference of cells in arbitrary pairing, so that their variance counts",
            mse_cells),
-    _compat("pearson_degs_paper", "gge", True,
-            lambda p: compat.gge_on_degs(p, compat.PAPER, "pearson")),
-    _compat("spearman_degs_paper", "gge", True,
-            lambda p: compat.gge_on_degs(p, compat.PAPER, "spearman")),
-    _compat("pearson_degs_default", "gge", True,
-            lambda p: compat.gge_on_degs(p, compat.DEFAULT, "pearson")),
-    _compat("spearman_degs_default", "gge", True,
-            lambda p: compat.gge_on_degs(p, compat.DEFAULT, "spearman")),
+    *(_compat(name, "gge", score is means.r2, partial(compat.on_means, score))
+      for name, score in compat.GGE_MEANS.items()),
+    *(_compat(f"perturbation_effect_{name}", "gge", True, partial(compat.on_effects, score))
+      for name, score in CORRELATIONS.items()),
+    *(_compat(f"{name}_degs_{label}", "gge", True,
+              partial(compat.gge_on_degs, rule=rule, score=score))
+      for label, rule in compat.GGE_RULES.items() for name, score in CORRELATIONS.items()),
     *(_compat(name, "gge", False, partial(compat.gge_per_component, name=name))
       for name in ("energy", "w2", "mmd")),
+    *(_compat(name, "cell_eval", False, partial(compat.on_means, score))
+      for name, score in compat.ERRORS.items()),
+    *(_compat(f"{name}_delta", "cell_eval", name == "pearson", partial(compat.on_effects, score))
+      for name, score in {"pearson": pearson, **compat.ERRORS}.items()),
+    *(_compat(f"discrimination_score_{distance}", "cell_eval", True, None)
+      for distance in DISTANCES),
     *(_compat(name, "cell_eval", True, partial(compat.cell_eval, name=name))
       for name in compat.CELL_EVAL),
 )  # fmt: skip
@@ -246,7 +248,9 @@ ON_REQUEST = ("gge", "cell_eval")
 
 def metric_names(on_request: bool = False) -> list[str]:
     """Return the names of the metrics, with or without those of :data:`ON_REQUEST`."""
-    return [name for name, its in METRICS.items() if on_request or its.family not in ON_REQUEST]
+    return [
+        name for name, metric in METRICS.items() if on_request or metric.family not in ON_REQUEST
+    ]
 
 
 def score_pair(pair: ScoredPair, on_request: bool = False) -> dict[str, float]:

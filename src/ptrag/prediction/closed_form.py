@@ -17,6 +17,7 @@ from ptrag.prediction.files import PredictionFiles
 from ptrag.prediction.pairs import predict_split
 from ptrag.prediction.prediction import GivenControls, Prediction, evidence_table
 from ptrag.retrieval.index import read_neighbours
+from ptrag.splits.leakage import audit_responses
 from ptrag.splits.protocols import Split
 
 logger = logging.getLogger("ptrag")
@@ -86,7 +87,7 @@ def predict_closed_forms(
     forms: Sequence[ClosedForm],
     n_cells: int,
     truth: str | Path | None = None,
-) -> None:
+) -> dict[str, Any]:
     """Fit each arm on the training responses, and predict every val and test pair.
 
     Parameters
@@ -100,12 +101,18 @@ def predict_closed_forms(
     truth
         ``truth.h5ad`` of a simulated screen, which the arm ``oracle`` reads.
 
+    Returns
+    -------
+    audit
+        The leak audit of the responses that the arms learnt from.
+
     Raises
     ------
     PtragError
-        If an arm lacks what it needs.
+        If an arm lacks what it needs, or a response leaks.
     """
     responses = Responses.measured(store, split)
+    audit = audit_responses(split, responses.entries)
     logger.info("%d training responses of %d genes", *responses.delta.shape)
     for form in forms:
         fitted = load_arm(form.arm).fit(
@@ -116,3 +123,4 @@ def predict_closed_forms(
         )
         uns = {"arm": form.arm, "seed": 0, "checkpoint": ""}
         predict_split(ClosedFormPredictor(fitted), store, split, n_cells, form.files, uns)
+    return audit

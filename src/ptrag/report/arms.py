@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ptrag.arms.registry import base_name, embedding_control, load_arm
-from ptrag.comparison.compare import BASELINES, CEILINGS
+from ptrag.arms.registry import base_name, load_arm
+from ptrag.comparison.claims import SPOILT
+from ptrag.comparison.contrasts import kind_of
 from ptrag.report.figure import COLOURS, INK, NEUTRALS, Look
 
 LOOKS = {
@@ -37,8 +38,8 @@ class ArmView:
     name
         As in ``arms:`` of the configuration.
     kind
-        ``baseline`` (of :data:`ptrag.comparison.compare.BASELINES`), ``negative control`` (an arm
-        on a spoilt embedding), ``ceiling`` (knows the answer) or ``model`` (all others).
+        Of :func:`ptrag.comparison.contrasts.kind_of`: ``baseline``, ``negative control``,
+        ``ceiling`` or ``model``.
     summary, origin
         From the registry.
     weighs
@@ -62,29 +63,21 @@ class ArmView:
 def arm_views(seeds: dict[str, Iterable[int]]) -> dict[str, ArmView]:
     """Return the views of ``{arm: seeds}``, in the given order."""
     views, spare = {}, 0
-    for name, its_seeds in seeds.items():
-        base, spoilt = base_name(name), embedding_control(name)
+    for name, of_arm in seeds.items():
+        base, control = base_name(name), name.partition("@")[2]
         arm = load_arm(name)
         look = LOOKS.get(base)
         if look is None:
             look, spare = Look(SPARE[spare % len(SPARE)]), spare + 1
-        if spoilt:
+        if control:
             look = Look(look.colour, look.marker, hollow=True, dashes="--")
         views[name] = ArmView(
             name=name,
-            kind=_kind(base, spoilt),
-            summary=arm.summary + (f", on {spoilt} embeddings" if spoilt else ""),
+            kind=kind_of(name),
+            summary=arm.summary + (f", with {control} {SPOILT[control]}" if control else ""),
             origin=arm.origin,
             weighs=arm.fit is not None,
             look=look,
-            seeds=tuple(sorted(set(its_seeds))),
+            seeds=tuple(sorted(set(of_arm))),
         )
     return views
-
-
-def _kind(base: str, spoilt: str | None) -> str:
-    if base in CEILINGS:
-        return "ceiling"
-    if spoilt:
-        return "negative control"
-    return "baseline" if base in BASELINES else "model"

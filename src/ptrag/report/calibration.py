@@ -5,32 +5,32 @@ import pandas as pd
 from markupsafe import Markup
 from scipy.stats import spearmanr
 
+from ptrag.base.names import PAIR, PERTURBATION
 from ptrag.comparison.statistics import bootstrap_mean_interval
 from ptrag.report import plots
-from ptrag.report.gather import PAIR, Results, SplitView
+from ptrag.report.gather import Results, SplitView
 from ptrag.report.numbers import interval, number
 from ptrag.report.tables import Cell, Table, number_cell, text_cell
-from ptrag.report.verdict import headline_metric
 from ptrag.report.words import words
 
 
 def coverage(results: Results, split: SplitView) -> pd.DataFrame:
     """Return arm, mean, low, high: the share of deltas inside their interval, over pairs."""
-    its = split.intervals.dropna(subset=["coverage"])
+    intervals = split.intervals.dropna(subset=["coverage"])
     evaluation = results.settings["evaluation"]
     rows = [
         (arm, *bootstrap_mean_interval(
-            rows["coverage"].to_numpy(), rows["perturbation"].to_numpy(),
+            rows["coverage"].to_numpy(), rows[PERTURBATION].to_numpy(),
             evaluation["bootstrap"], evaluation["confidence"],
         ))
-        for arm, rows in its.groupby("arm", sort=False)
+        for arm, rows in intervals.groupby("arm", sort=False)
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=["arm", "mean", "low", "high"])
 
 
 def table(results: Results, split: SplitView) -> Table:
     """Per arm: coverage of the intervals, their width, the support of predictions."""
-    metric = words(headline_metric(results))
+    metric = words(split.claims.metric)
     level = 100 * results.settings["evaluation"]["coverage"]
     out = Table(
         caption=f"{split.name}: {level:g} % intervals of predicted deltas on {len(split.pairs)} "
@@ -47,17 +47,17 @@ def table(results: Results, split: SplitView) -> Table:
     )  # fmt: skip
     wide = split.wide(metric.name)
     for row in coverage(results, split).itertuples(index=False):
-        its = split.intervals[split.intervals["arm"] == row.arm].set_index(PAIR)
-        support = its["support"]
+        of_arm = split.intervals[split.intervals["arm"] == row.arm].set_index(PAIR)
+        support = of_arm["support"]
         out.rows.append(
             [
                 text_cell(row.arm),
                 Cell(number(row.mean, 3), interval(row.low, row.high, 3), value=row.mean),
-                number_cell(its["coverage_degs"].mean(), 3),
-                number_cell(its["width"].mean()),
+                number_cell(of_arm["coverage_degs"].mean(), 3),
+                number_cell(of_arm["width"].mean()),
                 number_cell(support.mean(), 2),
                 number_cell(_rank_correlation(support, wide[row.arm]), 2),
-                number_cell(_rank_correlation(support, its["width"]), 2),
+                number_cell(_rank_correlation(support, of_arm["width"]), 2),
             ]
         )
     return out
@@ -85,18 +85,18 @@ def coverage_plot(results: Results, split: SplitView) -> Markup | None:
 
 def support_plots(results: Results, split: SplitView, arms: list[str]) -> list[Markup]:
     """Draw the main metric and the coverage of an arm in bins of its support."""
-    metric = words(headline_metric(results))
+    metric = words(split.claims.metric)
     wide = split.wide(metric.name)
     drawn = []
     for arm in arms:
-        its = split.intervals[split.intervals["arm"] == arm].set_index(PAIR)
+        of_arm = split.intervals[split.intervals["arm"] == arm].set_index(PAIR)
         for name, label, values in (
             (metric.name, metric.head, wide[[arm]]),
-            ("coverage", "coverage", its[["coverage"]].set_axis([arm], axis=1)),
+            ("coverage", "coverage", of_arm[["coverage"]].set_axis([arm], axis=1)),
         ):
             drawn.append(
                 plots.trend(
-                    values, its["support"], [results.arms[arm]], f"{split.name}-{arm}-by-{name}",
+                    values, of_arm["support"], [results.arms[arm]], f"{split.name}-{arm}-by-{name}",
                     f"support, {arm}", label,
                 )
             )  # fmt: skip

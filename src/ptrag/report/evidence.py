@@ -1,7 +1,8 @@
 """Tables of what was retrieved, what weight it got and what it did."""
 
+from ptrag.base.names import CELL_LINE, PAIR, PERTURBATION
 from ptrag.report.arms import ArmView
-from ptrag.report.gather import PAIR, Results, SplitView
+from ptrag.report.gather import Results, SplitView
 from ptrag.report.numbers import number
 from ptrag.report.tables import Cell, Table, number_cell, share, text_cell
 
@@ -65,8 +66,8 @@ def neighbours(split: SplitView, pair: tuple[str, str], arm: ArmView, most: int 
     rows, notes = (
         table[
             (table["arm"] == arm.name)
-            & (table["cell_line"] == pair[0])
-            & (table["perturbation"] == pair[1])
+            & (table[CELL_LINE] == pair[0])
+            & (table[PERTURBATION] == pair[1])
         ]
         for table in (split.evidence, split.notes)
     )

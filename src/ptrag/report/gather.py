@@ -1,32 +1,56 @@
 """Reads everything the report shows into one plain structure.
 
-Seeds are averaged within pairs as they are read. Cells are touched twice only:
-for the mean profile of each scored pair, and for the predicted profiles of the
-few pairs that are shown one by one.
+Seeds are averaged within pairs as they are read. Cells are touched for the mean profile of each
+scored pair alone; predicted profiles for the few pairs that are shown one by one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pandas as pd
-from anndata.io import read_elem
 
 from ptrag.base.errors import PtragError
 from ptrag.base.files import read_json, read_table
-from ptrag.base.names import CONTROL
+from ptrag.base.names import CELL_LINE, CONTROL, METRIC, N_CELLS, PAIR, PERTURBATION, ROLE, Run
+from ptrag.cells.controls import YARDSTICK
 from ptrag.cells.store import CellStore
+from ptrag.comparison.claims import SplitClaims
+from ptrag.comparison.scores import SplitScores, read_scores
 from ptrag.config import arm_embedding, arm_options
 from ptrag.report.arms import ArmView, arm_views
 
-PAIR = ["cell_line", "perturbation"]
-NAMES = {
-    column: str for column in (*PAIR, "candidate", "neighbour", "metric", "arm", "against", "note")
-}
-ROWS = 8192  # cells read at once
+TEXT = dict.fromkeys(
+    (*PAIR, "candidate", "neighbour", METRIC, "arm", "against", "barred", "note"), str
+)
+"""Columns of result tables that are read as text, whatever they look like."""
+
+BUNDLE = "bundle/bundle.json"
+"""What a trained run says of itself, inside its folder."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the bundle of one trained run says of it.
+
+    Attributes
+    ----------
+    arm, seed
+        The run.
+    model, training
+        Its sections of the configuration.
+    step, validation
+        The step whose weights it holds, and its validation values.
+    """
+
+    arm: str
+    seed: int
+    model: dict[str, Any]
+    training: dict[str, Any]
+    step: int
+    validation: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -42,15 +66,18 @@ class SplitView:
     counts
         Rows: cell lines; columns: pairs of each role.
     scores
-        cell_line, perturbation, arm, metric, value; mean over seeds.
-    bounds
-        cell_line, perturbation, metric, floor, ceiling: the ends of the 0-1 scale of each pair.
+        Index (arm, cell_line, perturbation), one column per metric; mean over seeds. The pairs
+        are those that every arm predicted.
+    floor, ceiling
+        Index (cell_line, perturbation), one column per metric: mean baseline and replicate.
     pairs
         Index (cell_line, perturbation) of the scored pairs; n_cells, effect_size (L2 norm
         of the observed delta), similarity (cosine of the nearest candidate; NaN without
         retrieval).
     history
         arm, seed, step, split, metric, value.
+    trainings
+        What the bundles of the trained runs say.
     evidence
         arm, cell_line, perturbation, candidate, rank, similarity, gate, effect; mean over seeds.
     notes
@@ -59,6 +86,8 @@ class SplitView:
         arm, cell_line, perturbation, coverage, coverage_degs, width, support; mean over seeds.
     audits
         Per embedding, ``audit.json``.
+    claims
+        What may be said of the split.
     """
 
     name: str
@@ -68,18 +97,20 @@ class SplitView:
     role: str
     counts: pd.DataFrame
     scores: pd.DataFrame
-    bounds: pd.DataFrame
+    floor: pd.DataFrame
+    ceiling: pd.DataFrame
     pairs: pd.DataFrame
     history: pd.DataFrame
+    trainings: list[Training]
     evidence: pd.DataFrame
     notes: pd.DataFrame
     intervals: pd.DataFrame
     audits: dict[str, dict[str, Any]]
+    claims: SplitClaims
 
     def wide(self, metric: str) -> pd.DataFrame:
         """Return one metric as a table pairs × arms."""
-        rows = self.scores[self.scores["metric"] == metric]
-        return rows.pivot_table(index=PAIR, columns="arm", values="value", sort=True)
+        return self.scores[metric].unstack("arm")  # noqa: PD010 - no key comes twice
 
 
 @dataclass(frozen=True)
@@ -93,7 +124,6 @@ class Results:
     arms: dict[str, ArmView]
     splits: dict[str, SplitView]
     comparison: pd.DataFrame
-    contrasts: pd.DataFrame
     coverage: dict[str, pd.DataFrame]
 
     @property
@@ -119,18 +149,19 @@ def gather(home: Path, runs: Iterable[tuple[str, str, int]], settings: dict[str,
     PtragError
         Where a result file is missing.
     """
-    runs = list(runs)
-    store = CellStore(_there(home / "cells.h5ad"))
-    comparison = read_table(_there(home / "comparison.tsv"), dtype=NAMES)
+    runs = [Run(*run) for run in runs]
+    store = CellStore(present(home / "cells.h5ad"))
+    comparison, contrasts = (
+        read_table(present(home / name), dtype=TEXT) for name in ("comparison.tsv", "contrasts.tsv")
+    )
     seeds: dict[str, list[int]] = {}
-    for _, arm, seed in runs:
-        seeds.setdefault(arm, []).append(seed)
-    splits = {
-        split: _split(
-            home, split, [run for run in runs if run[0] == split], store, _indices(settings, seeds)
-        )
-        for split in dict.fromkeys(split for split, _, _ in runs)
-    }
+    for run in runs:
+        seeds.setdefault(run.arm, []).append(run.seed)
+    reader = _Reader(home, store, _indices(settings, seeds))
+
+    def claims(split: str, role: str) -> SplitClaims:
+        return SplitClaims(comparison, contrasts, split, role, settings["evaluation"])
+
     return Results(
         home=home,
         settings=settings,
@@ -142,14 +173,16 @@ def gather(home: Path, runs: Iterable[tuple[str, str, int]], settings: dict[str,
             "perturbations": len(store.perturbations),
             "batches": len(store.batches),
             "scale": store.scale,
-            "controls": int(store.pairs["n_cells"][store.pairs["perturbation"] == CONTROL].sum()),
+            "controls": int(store.pairs[N_CELLS][store.pairs[PERTURBATION] == CONTROL].sum()),
         },
         arms=arm_views(seeds | {arm: [] for arm in comparison["arm"] if arm not in seeds}),
-        splits=splits,
+        splits={
+            split: reader.split(split, [run for run in runs if run.split == split], claims)
+            for split in dict.fromkeys(run.split for run in runs)
+        },
         comparison=comparison,
-        contrasts=read_table(_there(home / "contrasts.tsv"), dtype=NAMES),
         coverage={
-            name: read_table(_there(home / "embeddings" / f"{name}.coverage.tsv"), dtype=str)
+            name: read_table(present(home / "embeddings" / f"{name}.coverage.tsv"), dtype=str)
             for name in dict.fromkeys(arm_embedding(settings, arm) for arm in seeds)
             if name
         },
@@ -162,73 +195,131 @@ def _indices(settings: dict[str, Any], arms: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(name for name in names if name))
 
 
-def _there(path: Path) -> Path:
+def present(path: Path) -> Path:
+    """Return a path, or say that the file is missing."""
     if not path.is_file():
         raise PtragError(f"{path}: no such file; the report needs it, run the workflow first")
     return path
 
 
-def _split(
-    home: Path,
-    name: str,
-    runs: Sequence[tuple[str, str, int]],
-    store: CellStore,
-    indices: Sequence[str],
-) -> SplitView:
-    folder = home / name
-    about = read_json(_there(folder / "split.json"))
-    table = read_table(_there(folder / "split.tsv"), dtype=NAMES)
-    role = "test" if (table["role"] == "test").any() else "val"
-    scores = _read_runs(folder, runs, "metrics.tsv")
-    scores = scores[scores["role"] == role]
-    facts = _pair_facts(scores, folder, store, indices)
-    evidence = _read_runs(folder, runs, "evidence.tsv", [*PAIR, "candidate", "note"])
-    evidence = evidence[pd.MultiIndex.from_frame(evidence[PAIR]).isin(facts.index)]
-    measured = ["coverage", "coverage_degs", "width", "support"]
-    intervals = _read_runs(folder, runs, "conformal.tsv", [*PAIR, "role", *measured])
-    intervals = intervals[intervals["role"] == role]
-    history = _read_runs(folder, runs, "history.tsv", ["step", "metric"], needed=False)
-    return SplitView(
-        name=name,
-        protocol=about["protocol"],
-        target=about.get("target"),
-        dropped=about.get("dropped") or {},
-        role=role,
-        counts=pd.crosstab(table["cell_line"], table["role"]),
-        scores=scores.groupby([*PAIR, "arm", "metric"], as_index=False)["value"].mean(),
-        bounds=scores.groupby([*PAIR, "metric"], as_index=False)[["floor", "ceiling"]].mean(),
-        pairs=facts,
-        history=history,
-        evidence=_mean_evidence(evidence),
-        notes=_notes(evidence),
-        intervals=intervals[["arm", *PAIR, *measured]]
-        .groupby(["arm", *PAIR], as_index=False, sort=False)
-        .mean(),
-        audits={
-            name: read_json(_there(folder / "index" / name / "audit.json")) for name in indices
-        },
+@dataclass(frozen=True)
+class _Reader:
+    """Reads the splits of one data set; ``indices`` are the embeddings with an index."""
+
+    home: Path
+    store: CellStore
+    indices: Sequence[str]
+
+    def split(
+        self, name: str, runs: Sequence[Run], claims: Callable[[str, str], SplitClaims]
+    ) -> SplitView:
+        """Read one split; ``claims`` makes what may be said of it from its name and role."""
+        folder = self.home / name
+        about = read_json(present(folder / "split.json"))
+        roles = read_table(present(folder / "split.tsv"), dtype=TEXT)
+        table = read_scores(
+            name, [(run.arm, run.seed, present(self._file(run, "metrics.tsv"))) for run in runs]
+        )
+        scored = (table.pairs[ROLE] == table.scored_role).to_numpy()
+        index = pd.MultiIndex.from_frame(table.pairs.loc[scored, PAIR])
+        floor, ceiling = (
+            pd.DataFrame(ends[scored], index=index, columns=table.metrics).sort_index()
+            for ends in (table.floor, table.ceiling)
+        )
+        measured = ["coverage", "coverage_degs", "width", "support"]
+        evidence = self._stacked(runs, "evidence.tsv", [*PAIR, "candidate", "note"])
+        intervals = self._stacked(runs, "conformal.tsv", [*PAIR, *measured])
+        evidence, intervals = (
+            rows[pd.MultiIndex.from_frame(rows[PAIR]).isin(index)] for rows in (evidence, intervals)
+        )
+        return SplitView(
+            name=name,
+            protocol=about["protocol"],
+            target=about.get("target"),
+            dropped=about.get("dropped") or {},
+            role=table.scored_role,
+            counts=pd.crosstab(roles[CELL_LINE], roles[ROLE]),
+            scores=_mean_scores(table, scored, index),
+            floor=floor,
+            ceiling=ceiling,
+            pairs=self._pair_facts(folder, floor.index),
+            history=self._stacked(runs, "history.tsv", ["step", METRIC], needed=False),
+            trainings=[
+                training for run in runs if (training := _training(run, self._file(run, BUNDLE)))
+            ],
+            evidence=_mean_evidence(evidence),
+            notes=_notes(evidence),
+            intervals=intervals[["arm", *PAIR, *measured]]
+            .groupby(["arm", *PAIR], as_index=False, sort=False)
+            .mean(),
+            audits={
+                name: read_json(present(folder / "index" / name / "audit.json"))
+                for name in self.indices
+            },
+            claims=claims(name, table.scored_role),
+        )
+
+    def _file(self, run: Run, name: str) -> Path:
+        return self.home / run.path / name
+
+    def _stacked(
+        self, runs: Sequence[Run], name: str, columns: Sequence[str], needed: bool = True
+    ) -> pd.DataFrame:
+        """Stack one table of all runs, with the arm and the seed in front."""
+        tables = [pd.DataFrame(columns=["arm", "seed", *columns])]
+        for run in runs:
+            path = self._file(run, name)
+            if needed or path.is_file():
+                table = read_table(present(path), dtype=TEXT)
+                table.insert(0, "arm", run.arm)
+                table.insert(1, "seed", run.seed)
+                tables.append(table)
+        filled = [table for table in tables if len(table)]
+        stacked = pd.concat(filled, ignore_index=True) if filled else tables[0]
+        return stacked.assign(**{column: None for column in columns if column not in stacked})
+
+    def _pair_facts(self, folder: Path, index: pd.MultiIndex) -> pd.DataFrame:
+        n_cells = self.store.pairs.set_index(PAIR)[N_CELLS]
+        nearest = self._nearest(folder)
+        deltas = (
+            self.store.mean(line, name) - self.store.control_mean(line, YARDSTICK)
+            for line, name in index
+        )
+        return pd.DataFrame(
+            {
+                N_CELLS: [int(n_cells.loc[key]) for key in index],
+                "effect_size": [float(np.linalg.norm(delta)) for delta in deltas],
+                "similarity": [nearest.get(name, np.nan) for _, name in index],
+            },
+            index=index,
+        )
+
+    def _nearest(self, folder: Path) -> dict[str, float]:
+        """Similarity of each perturbation's first neighbour, in the unspoilt embedding."""
+        for name in self.indices:
+            if "@" not in name:
+                path = present(folder / "index" / name / "neighbours.tsv")
+                return dict(read_table(path, dtype=TEXT).groupby(PERTURBATION)["similarity"].max())
+        return {}
+
+
+def _mean_scores(table: SplitScores, scored: np.ndarray, index: pd.MultiIndex) -> pd.DataFrame:
+    """Index (arm, cell_line, perturbation), one column per metric; mean over seeds."""
+    means = {
+        arm: pd.DataFrame(cube[scored].mean(axis=2), index=index, columns=table.metrics)
+        for arm, cube in table.values.items()
+    }
+    return pd.concat(means, names=["arm"]).sort_index()
+
+
+def _training(run: Run, bundle: Path) -> Training | None:
+    """Return what a bundle says of its training; None for an arm that is not trained."""
+    if not bundle.is_file():
+        return None
+    about = read_json(bundle)
+    return Training(
+        run.arm, run.seed, about["model"], about["training"], about["step"], about["validation"]
     )
-
-
-def _read_runs(
-    folder: Path,
-    runs: Sequence[tuple[str, str, int]],
-    file: str,
-    columns: Sequence[str] = (),
-    needed: bool = True,
-) -> pd.DataFrame:
-    """Stack one table of all runs, with the arm and the seed in front."""
-    tables = [pd.DataFrame(columns=["arm", "seed", *columns])]
-    for _, arm, seed in runs:
-        path = folder / arm / f"seed{seed}" / file
-        if needed or path.is_file():
-            table = read_table(_there(path), dtype=NAMES)
-            table.insert(0, "arm", arm)
-            table.insert(1, "seed", seed)
-            tables.append(table)
-    filled = [table for table in tables if len(table)]
-    stacked = pd.concat(filled, ignore_index=True) if filled else tables[0]
-    return stacked.assign(**{column: None for column in columns if column not in stacked})
 
 
 def _mean_evidence(evidence: pd.DataFrame) -> pd.DataFrame:
@@ -243,74 +334,3 @@ def _mean_evidence(evidence: pd.DataFrame) -> pd.DataFrame:
 def _notes(evidence: pd.DataFrame) -> pd.DataFrame:
     noted = evidence[evidence["note"].notna() & (evidence["note"] != "")]
     return noted[["arm", *PAIR, "note"]].drop_duplicates(ignore_index=True)
-
-
-def _pair_facts(
-    scores: pd.DataFrame, folder: Path, store: CellStore, indices: Sequence[str]
-) -> pd.DataFrame:
-    pairs = scores[PAIR].drop_duplicates().sort_values(PAIR, ignore_index=True)
-    n_cells = store.pairs.set_index(PAIR)["n_cells"]
-    control = {line: store.mean(line, CONTROL) for line in pairs["cell_line"].unique()}
-    keys = list(pairs.itertuples(index=False, name=None))
-    pairs["n_cells"] = [int(n_cells.loc[key]) for key in keys]
-    pairs["effect_size"] = [
-        float(np.linalg.norm(store.mean(*key) - control[key[0]])) for key in keys
-    ]
-    nearest = _nearest(folder, indices)
-    pairs["similarity"] = pairs["perturbation"].map(nearest).astype(float)
-    return pairs.set_index(PAIR)
-
-
-def _nearest(folder: Path, indices: Sequence[str]) -> dict[str, float]:
-    """Similarity of each perturbation's first neighbour, in the embedding that is not spoilt."""
-    for name in indices:
-        if "@" not in name:
-            table = read_table(_there(folder / "index" / name / "neighbours.tsv"), dtype=NAMES)
-            return dict(table.groupby("perturbation")["similarity"].max())
-    return {}
-
-
-def observed_delta(store: CellStore, line: str, perturbation: str) -> np.ndarray:
-    """Return the (G,) measured delta of a pair."""
-    return store.mean(line, perturbation) - store.mean(line, CONTROL)
-
-
-def predicted_deltas(
-    results: Results, split: str, pairs: Sequence[tuple[str, str]], arms: Iterable[str]
-) -> dict[str, dict[tuple[str, str], np.ndarray]]:
-    """Return {arm: {pair: (G,) predicted delta}}: predicted profile minus the line's controls.
-
-    The profile is the mean over the pair's predicted cells, then over seeds.
-    """
-    store = results.store
-    control = {line: store.mean(line, CONTROL) for line, _ in pairs}
-    deltas: dict[str, dict[tuple[str, str], np.ndarray]] = {}
-    for arm in arms:
-        view = results.arms[arm]
-        files = [
-            results.home / split / arm / f"seed{seed}" / "predictions.h5ad" for seed in view.seeds
-        ]
-        means = [_means(_there(file), pairs) for file in files]
-        deltas[arm] = {
-            pair: np.mean([mean[pair] for mean in means], axis=0) - control[pair[0]]
-            for pair in pairs
-            if all(pair in mean for mean in means)
-        }
-    return deltas
-
-
-def _means(path: Path, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], np.ndarray]:
-    """Mean of the predicted cells of some pairs, reading only their rows."""
-    with h5py.File(path, "r") as file:
-        obs = read_elem(file["obs"])
-        line, perturbation = (obs[column].astype(str).to_numpy() for column in PAIR)
-        found = {}
-        for pair in pairs:
-            rows = np.flatnonzero((line == pair[0]) & (perturbation == pair[1]))
-            if len(rows):
-                total = sum(
-                    file["X"][rows[at : at + ROWS]].sum(axis=0, dtype=np.float64)
-                    for at in range(0, len(rows), ROWS)
-                )
-                found[pair] = total / len(rows)
-    return found

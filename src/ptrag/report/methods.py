@@ -4,11 +4,26 @@ from typing import Any
 
 import yaml
 
-from ptrag.comparison.compare import BASELINES
+from ptrag.base.plateau import GAIN, PATIENCE, SHARE, WINDOW
+from ptrag.comparison.contrasts import BASELINES
+from ptrag.comparison.permutation import EXACT, FLIPS
+from ptrag.comparison.power import PROBABILITY, WIDE
 from ptrag.evaluation.bounds import REPEATS
 from ptrag.evaluation.intervals import CLASSES
-from ptrag.report.gather import Results
+from ptrag.report.gather import Results, Training
 from ptrag.report.numbers import counted, listed
+
+HELD_OUT = {
+    "unseen_combination": "val and test perturbations are held out in {} only, and each is trained "
+    "on in at least one other line",
+    "unseen_perturbation": "val and test perturbations are held out in every line, and are never "
+    "candidates of a retrieval",
+    "unseen_line": "of {} controls alone are known, but for a few validation pairs, and each of "
+    "its perturbations is trained on in another line",
+    "unseen_double": "val and test doubles are held out in every line, with all that contains "
+    "them, and are never candidates of a retrieval",
+}
+"""What each protocol holds out; {} is the target line."""
 
 
 def methods(results: Results) -> list[tuple[str, str]]:
@@ -18,7 +33,7 @@ def methods(results: Results) -> list[tuple[str, str]]:
         ("Cells", _cells(results)),
         ("Splits", _splits(results)),
         ("Embeddings and retrieval", _retrieval(results)),
-        ("Training", _training(s["model"], s["training"], s["seeds"])),
+        ("Training", _trainings(results)),
         ("Prediction", _prediction(s["prediction"])),
         ("Evaluation", _evaluation(s["evaluation"])),
         ("Intervals and support", _intervals(s["evaluation"])),
@@ -40,14 +55,14 @@ def _cells(results: Results) -> str:
         "all": "all of the source",
     }[cells["genes"]]
     scale = results.settings["source"].get("scale", "counts")
-    made = (
+    normalised = (
         "Counts were normalised to 10,000 per cell over all genes of the source and log1p "
         "transformed."
         if scale == "counts"
         else "The source is on the log1p scale already and was taken as it is."
     )
     return (
-        f"{made} {facts['genes']} genes were kept: {genes}. Pairs with fewer than "
+        f"{normalised} {facts['genes']} genes were kept: {genes}. Pairs with fewer than "
         f"{cells['min_cells']} cells were excluded."
     )
 
@@ -55,14 +70,16 @@ def _cells(results: Results) -> str:
 def _splits(results: Results) -> str:
     parts = []
     for split in results.splits.values():
-        if split.protocol == "unseen_combination":
-            held = f"are held out in {split.target} only and trained on in at least one other line"
-        else:
-            held = "are held out in every line, and are never candidates of a retrieval"
-        parts.append(f"{split.name}: val and test perturbations {held}.")
+        parts.append(f"{split.name}: {HELD_OUT[split.protocol].format(split.target)}.")
         if split.dropped:
             parts.append(f"{counted(len(split.dropped), 'listed perturbation')} dropped.")
-    return " ".join([*parts, "Control cells of every line are open to training and prediction."])
+    return " ".join(
+        [
+            *parts,
+            "The given half of every line's controls is open to training and prediction, the "
+            "yardstick half to evaluation alone.",
+        ]
+    )
 
 
 def _retrieval(results: Results) -> str:
@@ -79,39 +96,71 @@ def _retrieval(results: Results) -> str:
     top = f"at most K = {listed(map(str, k))} " if k else "the "
     return (
         f"Perturbations are embedded by {source}; what happens to one without a vector: "
-        f"{s['embeddings']['missing']}. "
-        f"Candidates are {top}nearest training perturbations by cosine similarity, found by exact "
-        "search, the perturbation itself left out."
+        f"{s['embeddings']['missing']}. Candidates are {top}nearest training perturbations by "
+        "cosine similarity, found by exact search, the perturbation itself left out."
     )
 
 
-def _training(model: dict[str, Any], training: dict[str, Any], seeds: list[int]) -> str:
+def _trainings(results: Results) -> str:
+    """Say how each trained arm was trained, as its bundles have it; like ones together."""
+    groups: dict[str, list[Training]] = {}
+    for split in results.splits.values():
+        for run in split.trainings:
+            alike = run.model, run.training, results.arms[run.arm].weighs
+            groups.setdefault(repr(alike), []).append(run)
+    if not groups:
+        return "No arm was trained."
+    return " ".join([
+        *(_training(runs, results.arms[runs[0].arm].weighs) for runs in groups.values()),
+        "Loss: energy distance, mean‖x−y‖ − ½ mean‖x−x′‖ − ½ mean‖y−y′‖, plus λ × mean gate "
+        "for the arms with a sparsity term.",
+    ])  # fmt: skip
+
+
+def _training(runs: list[Training], has_expert: bool) -> str:
+    """Describe runs that were trained alike; some refine the prediction of an expert."""
+    model, training = runs[0].model, runs[0].training
     attention = "causal" if model["causal"] else "bidirectional"
     frozen = (
         " Backbone and output head stay at their random initialisation."
         if model["frozen_backbone"]
         else ""
     )
+    published = training.get("published", False)
+    steps = sorted({run.step for run in runs})
+    if has_expert:
+        taken = (
+            f"a checkpoint replaces the expert alone only where its gain in validation "
+            f"{training['monitor']} is above its standard error and no validation metric is worse"
+        )
+    elif published:
+        taken = "the last weights are used, whatever their validation, as published"
+    else:
+        taken = (
+            f"the weights, averaged along the run (decay {training['averaging']}), with the best "
+            f"validation {training['monitor']} are used"
+        )
+    at = f"step {steps[0]}" if len(steps) == 1 else f"steps {steps[0]} to {steps[-1]}"
     return (
-        f"Backbone: {model['layers']} {attention} Llama blocks, hidden size {model['hidden']}, "
-        f"{model['heads']} heads × {model['head_size']}, SwiGLU {model['feed_forward']}, dropout "
+        f"{listed(dict.fromkeys(run.arm for run in runs))}: backbone of {model['layers']} "
+        f"{attention} Llama blocks, hidden size {model['hidden']}, {model['heads']} heads × "
+        f"{model['head_size']}, SwiGLU {model['feed_forward']}, dropout "
         f"{model['dropout']}.{frozen} Batches of {training['sets']} sets × {training['set_size']} "
-        f"cells, Adam with learning rate {training['learning_rate']} (constant), "
-        f"gradients clipped at {training['gradient_clip']}, up to {training['max_steps']} steps, "
-        f"validated every {training['validate_every']}; the checkpoint with the best validation "
-        f"{training['monitor']} is used. Seeds: {listed(map(str, seeds))}. Loss: energy distance, "
-        "mean‖x−y‖ − ½ mean‖x−x′‖ − ½ mean‖y−y′‖, plus λ × mean gate for the arms with a "
-        "sparsity term."
+        f"cells, Adam at a constant learning rate of {training['learning_rate']}, gradients "
+        f"clipped at {training['gradient_clip']}, up to {training['max_steps']} steps, validated "
+        f"every {training['validate_every']}; {taken} ({at}). Seeds: "
+        f"{listed(dict.fromkeys(run.seed for run in runs))}."
     )
 
 
 def _prediction(prediction: dict[str, Any]) -> str:
     return (
-        f"{prediction['cells_per_pair']} cells per pair (rounded up to whole sets), each from a "
-        "control cell of the same line; the control cells are the same for all arms, and the mean "
-        "of a pair's cells is what the arm makes of all controls of the line (up to 1,024). The "
-        "effect of a candidate is the L2 norm of the change of the mean predicted profile when it "
-        "is left out, with the same noise."
+        "An arm predicts two things of a pair: its profile, the predicted mean, and "
+        f"{prediction['cells_per_pair']} cells (rounded up to whole sets), each from a given "
+        "control cell of the same line; the control cells are the same for all arms. Metrics of "
+        "means read the profile, metrics of distributions and of DEGs read the cells as the arm "
+        "makes them. The effect of a candidate is the L2 norm of the change of the predicted "
+        "profile when it is left out, with the same noise."
     )
 
 
@@ -120,16 +169,22 @@ def _evaluation(evaluation: dict[str, Any]) -> str:
     degs = evaluation["max_degs"]
     most = "all significant genes" if degs is None else f"at most the top {degs}"
     return (
-        f"Metrics are computed per pair in float64 on the log1p scale; the perturbed gene is "
-        f"{target} metrics of deltas. Distances are in a PCA with {evaluation['n_pcs']} components "
-        "fitted on training and control cells, never on the cells that are scored. DEGs: real "
-        f"cells against controls of the same line, {evaluation['deg_test']} test, "
-        f"Benjamini–Hochberg {evaluation['deg_alpha']}, {most} in the metrics on DEGs. The 0–1 "
-        "scale of a metric is 0 at the mean baseline (controls moved by the mean training delta "
-        "of their line) and 1 at a replicate (one random half of the pair's real cells as the "
-        f"prediction of the other, mean of {REPEATS} splits; half as many cells make it a cautious "
-        "ceiling). Of several pairs it is the ratio of the sums, over pairs whose ceiling is "
-        "better than their floor."
+        "Metrics are computed per pair in float64 on the log1p scale; the perturbed gene is "
+        f"{target} metrics of deltas. Observed deltas are real profiles less the mean of the "
+        "yardstick controls of the line, predicted deltas are predicted profiles less that of the "
+        "given controls, so that no noise of a control mean stands on both sides. Distances are "
+        f"in a PCA with {evaluation['n_pcs']} components fitted on training and control cells, "
+        "never on the cells that are scored. DEGs: real cells against yardstick controls of the "
+        f"same line, {evaluation['deg_test']} test, Benjamini–Hochberg {evaluation['deg_alpha']}, "
+        f"{most} in the metrics on DEGs. The 0–1 scale of a metric is 0 at the mean baseline "
+        "(controls moved by the mean training delta of their line) and 1 at a replicate of the "
+        "experiment (one random half of the pair's real cells as the prediction of the other, "
+        f"mean of {REPEATS} splits). It is one ratio of means over all pairs of a split. A half "
+        "has half the cells: where the metric is a correlation the replicate is corrected by "
+        "Spearman and Brown, 2r / (1 + r); for other metrics it is a cautious one. A metric is "
+        "trusted where the interval of the difference of replicate and mean baseline excludes "
+        "zero; else it has no scale, and no claim rests on it. Dynamic range: that difference "
+        "over its standard deviation over perturbations."
     )
 
 
@@ -141,26 +196,33 @@ def _intervals(evaluation: dict[str, Any]) -> str:
         "|error| / scale over the validation pairs of the arm and seed, its level calibrated by "
         f"leaving perturbations out, separately for {CLASSES} classes of genes by signal over "
         "noise. Validation pairs also chose the checkpoint of trained arms, so coverage is "
-        "measured on test pairs. Support: share of a candidate in the effect of all evidence × its "
-        "similarity (1 for the same perturbation in another line) × the share of its measured "
+        "measured on test pairs. Support: share of a candidate in the effect of all evidence × "
+        "its similarity (1 for the same perturbation in another line) × the share of its measured "
         "response that is not sampling noise, summed over candidates."
     )
 
 
 def _comparison(evaluation: dict[str, Any]) -> str:
     level = f"{100 * evaluation['confidence']:g} %"
+    primary = listed(evaluation["primary"])
     return (
-        "Seeds are averaged within pairs; arms are then compared over pairs. Intervals: "
-        f"{level} bootstrap of the mean with {evaluation['bootstrap']} resamples, clustered by "
-        "perturbation, percentiles expanded for few clusters. Tests: Wilcoxon signed-rank over "
-        "perturbations, two-sided, Holm-adjusted over the contrasts of one split, metric and kind. "
-        "An arm is called better only where the interval of the paired difference excludes zero "
-        f"and Holm p is below {1 - evaluation['confidence']:.3g}. The simple baselines are "
-        f"{listed(BASELINES)}; the best one that ran is chosen per split and metric by its mean on "
-        "the validation pairs, so that choosing does not favour it on the pairs that are "
-        "compared. A split without test pairs is compared on its validation pairs, and every "
-        "simple baseline is held against. Effect size: matched-pairs rank-biserial correlation. "
-        "The detectable difference is the smallest true one whose interval excludes zero with 80 % "
-        "power, a normal approximation before Holm; power is called low where that is more than a "
-        "tenth of the way from mean baseline to replicate."
+        "Seeds are averaged within pairs, and arms are compared over the pairs that all of them "
+        "predicted. The statistic is the mean paired difference over pairs. Its interval is a "
+        f"{level} bootstrap with {evaluation['bootstrap']} resamples of perturbations and of the "
+        "seeds of each arm, percentiles expanded for few of either. Its p-value is that of a "
+        f"sign-flip permutation of whole perturbations, two-sided: all signs up to {EXACT} "
+        f"perturbations, {FLIPS:,} draws above. Holm adjusts over the contrasts of one split and "
+        "metric. An arm is called better only where the interval excludes zero and Holm p is "
+        f"below {1 - evaluation['confidence']:.3g}. A model beats the simple baselines where it is "
+        f"better than every one of {listed(BASELINES)} that ran, each tested; no baseline is "
+        f"picked. Claims rest on the primary metrics, named before anything ran ({primary}), as "
+        "far as they are trusted; the first of these decides. Nothing is claimed about a trained "
+        f"arm whose validation is still improving: smoothed over {WINDOW} validations, the best of "
+        f"the last {100 * SHARE:g} % of them (at least {PATIENCE}) is better than the best before "
+        f"by more than {100 * GAIN:g} % of it, or there are fewer than {WINDOW + PATIENCE} "
+        "validations. The detectable difference is the smallest true one that the same rule, at "
+        f"the first step of Holm, calls with a probability of {100 * PROBABILITY:g} %; power is low "
+        f"where it is more than {100 * WIDE:g} % of the way from mean baseline to replicate, and there is none "
+        "where the smallest p that the permutations can reach is not below the level after Holm. "
+        "A split without test pairs is compared on its validation pairs."
     )

@@ -31,6 +31,15 @@ def number(value: float, places: int | None = None, sign: bool = False) -> str:
     return text.replace("-", "−").replace(",", " ")
 
 
+def rough(value: float) -> str:
+    """Return a number that is an estimate itself, with two digits at any size."""
+    if not math.isfinite(value):
+        return "–"
+    if value != 0 and abs(value) < 1e-4:
+        return f"{value:.1e}".replace("-", "−")
+    return number(value, max(0, decimals([value]) - 1))
+
+
 def interval(low: float, high: float, places: int, sign: bool = False) -> str:
     """Return ``[low, high]``, or nothing where there is no interval."""
     if not (math.isfinite(low) and math.isfinite(high)):

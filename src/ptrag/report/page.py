@@ -14,15 +14,7 @@ from ptrag.report.figure import style
 from ptrag.report.gather import Results, SplitView, gather
 from ptrag.report.methods import methods, settings_text
 from ptrag.report.numbers import counted, listed, number
-from ptrag.report.verdict import (
-    bar,
-    best,
-    headline,
-    headline_metric,
-    headline_metrics,
-    place,
-    verdict,
-)
+from ptrag.report.verdict import headline, place, shown_metrics, verdict
 from ptrag.report.words import words
 
 HERE = Path(__file__).parent
@@ -44,7 +36,6 @@ SECTIONS = {
     "methods": "Methods",
     "glossary": "Glossary of metrics",
 }
-PAIRED = ("energy",)  # metrics beside the main one whose differences are drawn pair by pair
 
 logger = logging.getLogger("ptrag")
 
@@ -98,8 +89,8 @@ def _environment() -> Environment:
 
 def _content(results: Results) -> dict[str, Any]:
     """Everything the templates name."""
-    verdicts = [verdict(results, split) for split in results.splits.values()]
-    result, line = headline(results, verdicts)
+    verdicts = [verdict(split) for split in results.splits.values()]
+    outcome, line = headline(results, verdicts)
     return {
         "css": Markup((HERE / "report.css").read_text(encoding="utf-8")),
         "js": Markup((HERE / "report.js").read_text(encoding="utf-8")),
@@ -109,10 +100,10 @@ def _content(results: Results) -> dict[str, Any]:
         "facts": results.facts,
         "arms": list(results.arms.values()),
         "seeds": results.settings["seeds"],
-        "outcome": result,
+        "outcome": outcome,
         "headline": line,
         "verdicts": verdicts,
-        "metric": words(headline_metric(results)),
+        "primary": [words(metric) for metric in results.settings["evaluation"]["primary"]],
         "counts": tables.counts(results),
         "splits": [_split(results, split) for split in results.splits.values()],
         "legend": sections.legend(list(results.arms.values())),
@@ -128,37 +119,32 @@ def _content(results: Results) -> dict[str, Any]:
 def _split(results: Results, split: SplitView) -> dict[str, Any]:
     """Return what the page shows of one split."""
     logger.info("report: drawing split %s", split.name)
-    first, families = headline_metrics(results), tables.families(results)
-    main, paired = first[0], [first[0], *(m for m in PAIRED if m in first[1:])]
-    shown = [view.name for view in sections.main_arms(results, split)]
-    supported = [arm for arm in shown if results.arms[arm].kind == "model"]
+    claims, families = split.claims, tables.families(results)
+    metric, shown = claims.metric, shown_metrics(results)
+    main = [view.name for view in sections.main_arms(results, split)]
+    supported = [arm for arm in main if results.arms[arm].kind == "model"]
+    drawn = dict.fromkeys([metric, *claims.primary])
     return {
         "name": split.name,
         "place": place(split),
         "role": split.role,
         "n_pairs": len(split.pairs),
         "dropped": split.dropped,
-        "bar": bar(results, split, main),
-        "table": scores.comparison(results, split, first, "first metrics", bounds=True),
+        "metric": words(metric),
+        "baseline": claims.first(metric, "baseline"),
+        "table": scores.comparison(results, split, shown, "first metrics", ends=True),
         "families": [
-            scores.comparison(results, split, its, title) for title, its in families.items()
+            scores.comparison(results, split, metrics, title) for title, metrics in families.items()
         ],
-        "apart": scores.without_scale(results, split, first),
-        "shared": scores.shared_controls(results, split),
         "overview": sections.overview(results, split),
-        "against": scores.against_bar(results, split, first),
-        "other_contrasts": scores.contrasts(
-            results, split, first, ("negative_control", "configured")
-        ),
+        "standings": scores.standings(results, split, shown),
         "contrasts": {
-            title: scores.contrasts(results, split, its) for title, its in families.items()
+            title: scores.contrasts(results, split, metrics) for title, metrics in families.items()
         },
         "contrast_plot": sections.contrast_plot(results, split),
-        "strips": [drawn for m in paired if (drawn := sections.strips(results, split, m))],
-        "scatters": sections.scatters(results, split, main),
-        "all_pairs": scores.all_pairs(
-            results, split, main, shown, best(results, split, main, "model")
-        ),
+        "strips": [strip for name in drawn if (strip := sections.strips(results, split, name))],
+        "scatters": sections.scatters(results, split, metric),
+        "all_pairs": scores.all_pairs(split, metric, main, claims.first(metric, "model")),
         "strata": sections.strata(results, split),
         "strata_legend": sections.legend(sections.main_arms(results, split)),
         "maps": sections.heat_maps(results, split),
@@ -166,6 +152,7 @@ def _split(results: Results, split: SplitView) -> dict[str, Any]:
         "fallbacks": evidence.fallbacks(split),
         "gates": sections.gate_plots(results, split),
         "trained": sections.legend([results.arms[a] for a in dict.fromkeys(split.history["arm"])]),
+        "improving": claims.improving,
         "calibration": calibration.table(results, split),
         "coverage_plot": calibration.coverage_plot(results, split),
         "support": calibration.support_plots(results, split, supported),

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from ptrag.base.names import CELL_LINE
 from ptrag.report.arms import ArmView
 from ptrag.report.figure import GRID, INK, MUTED, PAPER, TOP, panel, text_width, to_svg
 
@@ -187,11 +188,11 @@ def quantile_bins(factor: pd.Series, most: int = 4, fewest: int = 4) -> pd.Serie
 
 def by_line(wide: pd.DataFrame, arms: Sequence[ArmView], name: str, label: str) -> Markup | None:
     """Draw the mean over pairs per cell line and arm; None where there is one line only."""
-    lines = sorted(wide.index.get_level_values("cell_line").unique())
+    lines = sorted(wide.index.get_level_values(CELL_LINE).unique())
     if len(lines) < 2:
         return None
     figure, axes = panel(max(WIDTH + 0.35, 1 + 0.7 * len(lines)), HEIGHT)
-    mean = wide.groupby(level="cell_line").mean().loc[lines]
+    mean = wide.groupby(level=CELL_LINE).mean().loc[lines]
     for view in arms:
         if view.name in mean:
             look = view.look
@@ -199,7 +200,7 @@ def by_line(wide: pd.DataFrame, arms: Sequence[ArmView], name: str, label: str) 
                 range(len(lines)), mean[view.name], color=look.colour, marker=look.marker,
                 markersize=5.5, markerfacecolor=look.face, linewidth=0.8, linestyle=":",
             )  # fmt: skip
-    size = wide.groupby(level="cell_line").size()
+    size = wide.groupby(level=CELL_LINE).size()
     axes.set_xticks(range(len(lines)), [f"{line}\n{size[line]} pairs" for line in lines], color=INK)
     axes.margins(x=0.12)
     axes.set_ylabel(label)

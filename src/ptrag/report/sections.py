@@ -7,20 +7,14 @@ import numpy as np
 import pandas as pd
 
 from ptrag.arms.registry import base_name
+from ptrag.base.names import N_CELLS, Pair
 from ptrag.report import evidence, plots, scores
 from ptrag.report.arms import ArmView
-from ptrag.report.gather import PAIR, Results, SplitView, observed_delta, predicted_deltas
-from ptrag.report.verdict import (
-    bar,
-    best,
-    contrasts_of,
-    headline_metric,
-    headline_metrics,
-    means,
-)
+from ptrag.report.deltas import observed_delta, predicted_deltas
+from ptrag.report.gather import Results, SplitView
+from ptrag.report.verdict import shown_metrics
 from ptrag.report.words import words
 
-Pair = tuple[str, str]
 N_PAIRS = 5  # pairs shown one by one, per split
 N_MAPS = 3  # pairs in heat maps, per split
 N_GENES = 30  # genes in heat maps
@@ -30,72 +24,76 @@ PAPERS = "ptrag"  # the arm under test, always among them
 
 def overview(results: Results, split: SplitView) -> list[str]:
     """Draw one interval plot per metric of the open table."""
-    rows = results.comparison
-    rows = rows[(rows["split"] == split.name) & (rows["role"] == split.role)]
+    rows = split.claims.scores
     order = {arm: i for i, arm in enumerate(results.arms)}
-    ends = split.bounds.groupby("metric")[["floor", "ceiling"]].mean()
     panels = []
-    for i, metric in enumerate(headline_metrics(results)):
-        its = rows[(rows["metric"] == metric) & rows["mean"].notna()]
-        if its.empty:
+    for i, metric in enumerate(shown_metrics(results)):
+        of_metric = rows[(rows["metric"] == metric) & rows["mean"].notna()]
+        if of_metric.empty:
             continue
-        said, against = words(metric), bar(results, split, metric)
+        metric_words, baseline = words(metric), split.claims.first(metric, "baseline")
+        ends = of_metric.iloc[0]
         panels.append(
             plots.interval_plot(
-                its.sort_values("arm", key=lambda names: names.map(order)),
+                of_metric.sort_values("arm", key=lambda names: names.map(order)),
                 results.arms,
                 f"{split.name}-overview{i}",
-                f"{said.label} of each arm on {split.name}: mean with interval",
-                title=said.head,
-                bar=None if against is None else means(results, split, metric)[against],
-                **ends.loc[metric],
+                f"{metric_words.label} of each arm on {split.name}: mean with interval",
+                title=metric_words.head + ("" if ends["trusted"] else " (not trusted here)"),
+                bar=None if baseline is None else split.claims.means(metric)[baseline],
+                floor=ends["floor"],
+                ceiling=ends["replicate"],
             )
         )
     return panels
 
 
 def contrast_plot(results: Results, split: SplitView) -> str | None:
-    """Draw the contrasts of the main metric, as differences with intervals."""
-    metric = headline_metric(results)
-    rows = contrasts_of(results, split, metric)
-    rows = rows[rows["difference"].notna()]
+    """Draw the contrasts of the deciding metric, as differences with intervals."""
+    metric = words(split.claims.metric)
+    rows = pd.DataFrame(
+        [
+            (c.arm, f"{c.arm} − {c.against}", c.difference, c.low, c.high)
+            for c in split.claims.contrasts
+            if c.metric == metric.name and np.isfinite(c.difference)
+        ],
+        columns=["arm", "label", "mean", "low", "high"],
+    )
     if rows.empty:
         return None
-    rows = rows.assign(mean=rows["difference"], label=rows["arm"] + " − " + rows["against"])
-    said = words(metric)
     return plots.interval_plot(
         rows, results.arms, f"{split.name}-contrasts",
-        f"Paired differences of {said.label} on {split.name}, with intervals",
-        title=split.name, xlabel=f"difference of {said.label}", zero=True, width=2.4,
+        f"Paired differences of {metric.label} on {split.name}, with intervals",
+        title=split.name, xlabel=f"difference of {metric.label}", zero=True, width=2.4,
     )  # fmt: skip
 
 
 def strips(results: Results, split: SplitView, metric: str) -> str | None:
-    """Draw the paired difference of every arm to the best baseline, pair by pair."""
-    against, wide = bar(results, split, metric), split.wide(metric)
-    arms = [arm for arm in results.arms if arm in wide and arm != against]
-    if against is None or not arms:
+    """Draw the paired difference of every arm to the baseline of best mean, pair by pair."""
+    baseline, wide = split.claims.first(metric, "baseline"), split.wide(metric)
+    arms = [arm for arm in results.arms if arm in wide and arm != baseline]
+    if baseline is None or not arms:
         return None
-    differences = wide[arms].sub(wide[against], axis=0)
+    differences = wide[arms].sub(wide[baseline], axis=0)
     name = f"{split.name}-{metric}-strips"
-    return plots.difference_strips(differences, results.arms, name, against, words(metric).head)
+    return plots.difference_strips(differences, results.arms, name, baseline, words(metric).head)
 
 
 def scatters(results: Results, split: SplitView, metric: str) -> list[str]:
-    """Draw each arm against the best baseline, one point per pair."""
-    against, wide = bar(results, split, metric), split.wide(metric)
-    if against is None:
+    """Draw each arm against the baseline of best mean, one point per pair."""
+    baseline, wide = split.claims.first(metric, "baseline"), split.wide(metric)
+    if baseline is None:
         return []
-    arms = [arm.name for arm in main_arms(results, split) if arm.name not in ("control", against)]
-    values = wide[[against, *arms]].to_numpy()
+    arms = [arm.name for arm in main_arms(results, split) if arm.name not in ("control", baseline)]
+    values = wide[[baseline, *arms]].to_numpy()
     values = values[np.isfinite(values)]
     pad = 0.05 * (np.ptp(values) or 1.0)
     limits = (float(values.min() - pad), float(values.max() + pad))
-    said = words(metric)
+    metric_words = words(metric)
     return [
         plots.paired_scatter(
-            wide, results.arms[arm], results.arms[against], limits,
-            f"{split.name}-{metric}-pairs{i}", said.label, said.higher,
+            wide, results.arms[arm], results.arms[baseline], limits,
+            f"{split.name}-{metric}-pairs{i}", metric_words.label, metric_words.higher,
         )
         for i, arm in enumerate(arms)
     ]  # fmt: skip
@@ -104,12 +102,12 @@ def scatters(results: Results, split: SplitView, metric: str) -> list[str]:
 def main_arms(results: Results, split: SplitView) -> list[ArmView]:
     """Return the arms of crowded plots and tables.
 
-    No change, the best simple baseline, the best models and the paper's own, and the negative
-    controls of these.
+    No change, the simple baseline, the models with the best means and the paper's own, and the
+    negative controls of these.
     """
-    metric = headline_metric(results)
-    models = [a for a in means(results, split, metric).index if results.arms[a].kind == "model"]
-    kept = {"control", bar(results, split, metric), *models[:N_MODELS], PAPERS}
+    claims = split.claims
+    models = list(claims.means(claims.metric, "model").index)
+    kept = {"control", claims.first(claims.metric, "baseline"), *models[:N_MODELS], PAPERS}
     return [
         view
         for name, view in results.arms.items()
@@ -118,30 +116,31 @@ def main_arms(results: Results, split: SplitView) -> list[ArmView]:
 
 
 def strata(results: Results, split: SplitView) -> list[str]:
-    """Draw the main metric by line, number of cells, effect size and embedding similarity."""
-    said = words(headline_metric(results))
-    wide, arms = split.wide(said.name), main_arms(results, split)
-    bounds = split.bounds[split.bounds["metric"] == said.name].set_index(PAIR)
+    """Draw the deciding metric by line, number of cells, effect size and text similarity."""
+    metric = words(split.claims.metric)
+    wide, arms = split.wide(metric.name), main_arms(results, split)
+    ends = pd.DataFrame({"floor": split.floor[metric.name], "ceiling": split.ceiling[metric.name]})
     factors = [
-        ("n_cells", "cells of the pair"),
+        (N_CELLS, "cells of the pair"),
         ("effect_size", "effect size, ‖observed delta‖"),
         ("similarity", "similarity of nearest candidate"),
     ]
-    panels = [plots.by_line(wide, arms, f"{split.name}-lines", said.head)]
+    panels = [plots.by_line(wide, arms, f"{split.name}-lines", metric.head)]
     for factor, xlabel in factors:
         name = f"{split.name}-{factor}"
-        panels.append(plots.trend(wide, split.pairs[factor], arms, name, xlabel, said.head, bounds))
+        panels.append(plots.trend(wide, split.pairs[factor], arms, name, xlabel, metric.head, ends))
     return [panel for panel in panels if panel is not None]
 
 
 def heat_maps(results: Results, split: SplitView) -> list[str]:
     """Draw observed and predicted deltas of the pairs with the largest observed effect."""
-    pairs = list(split.pairs.sort_values("effect_size", ascending=False).index[:N_MAPS])
+    largest = split.pairs.sort_values("effect_size", ascending=False).index[:N_MAPS]
+    pairs = [Pair(*key) for key in largest]
     arms = [view.name for view in main_arms(results, split)]
     predicted, store = predicted_deltas(results, split.name, pairs, arms), results.store
     maps = []
     for i, pair in enumerate(pairs):
-        observed = observed_delta(store, *pair)
+        observed = observed_delta(store, pair)
         top = np.argsort(-np.abs(observed), kind="stable")[:N_GENES]
         top = top[np.argsort(-observed[top], kind="stable")]
         rows = {"observed": observed[top]}
@@ -156,16 +155,16 @@ def heat_maps(results: Results, split: SplitView) -> list[str]:
 
 
 def training_curves(results: Results, split: SplitView) -> dict[str, str]:
-    """Draw the validation metric that chose the checkpoint, the loss, and the gate."""
-    wanted = [("val", results.settings["training"]["monitor"]), ("train", "loss"), ("val", "gate"),
-              ("train", "gate")]  # fmt: skip
+    """Draw the validation metrics that chose checkpoints, the loss and the gate."""
+    monitors = dict.fromkeys(run.training["monitor"] for run in split.trainings)
+    wanted = [("val", metric) for metric in monitors]
     figures, history = {}, split.history
-    for where, metric in wanted if len(history) else ():
-        its = history[(history["split"] == where) & (history["metric"] == metric)]
-        if len(its):
+    for where, metric in [*wanted, ("train", "loss"), ("train", "gate")] if len(history) else ():
+        rows = history[(history["split"] == where) & (history["metric"] == metric)]
+        if len(rows):
             label = f"{metric}, {where}"
             name = f"{split.name}-{where}-{metric}"
-            figures[label] = plots.training_curves(its, results.arms, name, label)
+            figures[label] = plots.training_curves(rows, results.arms, name, label)
     return figures
 
 
@@ -183,29 +182,29 @@ def gate_plots(results: Results, split: SplitView) -> list[str]:
     ]
 
 
-def spread_pairs(results: Results, split: SplitView) -> list[Pair]:
-    """Return pairs from the best to the worst prediction of the best model, evenly spaced."""
-    metric = headline_metric(results)
-    arm = best(results, split, metric, "model") or bar(results, split, metric)
+def spread_pairs(split: SplitView) -> list[Pair]:
+    """Return pairs from the best to the worst prediction of the leading model, evenly spaced."""
+    metric = split.claims.metric
+    arm = split.claims.first(metric, "model") or split.claims.first(metric, "baseline")
     wide = split.wide(metric)
     if arm is None or arm not in wide:
-        return list(split.pairs.index[:N_PAIRS])
+        return [Pair(*key) for key in split.pairs.index[:N_PAIRS]]
     values = wide[arm].dropna().sort_values(ascending=not words(metric).higher, kind="stable")
     at = np.unique(np.linspace(0, len(values) - 1, N_PAIRS).round().astype(int))
-    return [values.index[i] for i in at]
+    return [Pair(*values.index[i]) for i in at]
 
 
 def pair_details(results: Results, split: SplitView) -> Iterator[dict[str, Any]]:
     """Yield, for each of a few pairs, scores, scatters of the delta and evidence."""
-    pairs, shown = spread_pairs(results, split), _shown_arms(results, split)
+    pairs, shown = spread_pairs(split), _shown_arms(results, split)
     predicted, store = predicted_deltas(results, split.name, pairs, shown), results.store
-    metrics = headline_metrics(results)
+    metrics = shown_metrics(results)
     for i, pair in enumerate(pairs):
-        observed = observed_delta(store, *pair)
+        observed = observed_delta(store, pair)
         facts = split.pairs.loc[pair]
         yield {
             "title": f"{pair[1]} in {pair[0]}",
-            "n_cells": int(facts["n_cells"]),
+            N_CELLS: int(facts[N_CELLS]),
             "effect_size": float(facts["effect_size"]),
             "similarity": float(facts["similarity"]),
             "scores": scores.pair_scores(split, pair, shown, metrics),

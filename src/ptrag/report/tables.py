@@ -23,7 +23,7 @@ class Cell:
     value
         What it sorts by.
     mark
-        Classes, such as ``best`` or ``better``.
+        Classes, such as ``best``, ``better`` or ``untrusted``.
     bar
         Length of a bar beneath, 0 to 1.
     """
@@ -54,10 +54,10 @@ def metrics_of(results: Results) -> list[str]:
 
 def families(results: Results) -> dict[str, list[str]]:
     """Return the metrics of each family, under its title."""
-    its: dict[str, list[str]] = {}
+    titles: dict[str, list[str]] = {}
     for metric in metrics_of(results):
-        its.setdefault(FAMILIES[words(metric).family], []).append(metric)
-    return its
+        titles.setdefault(FAMILIES[words(metric).family], []).append(metric)
+    return titles
 
 
 def text_cell(text: str, mark: str = "") -> Cell:
@@ -85,8 +85,8 @@ def places_of(values: pd.Series, metric: str) -> int:
 
     By its middle value: one arm that is far off must not cost the others their digits.
     """
-    its = values[values.index.get_level_values("metric") == metric].abs()
-    return decimals([its.median()])
+    of_metric = values[values.index.get_level_values("metric") == metric].abs()
+    return decimals([of_metric.median()])
 
 
 def counts(results: Results) -> Table:

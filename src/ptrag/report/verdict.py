@@ -1,16 +1,20 @@
-"""The first lines of the report: what won over what, by how much, on which data.
+"""The first lines of the report: what :mod:`ptrag.comparison.claims` decided, in words."""
 
-A claim is a contrast with its interval and its Holm-adjusted p, never a bare mean, and is read
-from ``contrasts.tsv`` as :mod:`ptrag.comparison.compare` decided it. The bar is the best simple
-baseline as chosen there (on validation pairs); where nothing could be chosen every simple baseline is
-one, and the bar is that with the best mean on the scored pairs.
-"""
-
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, inf, isfinite
 
-import pandas as pd
-
+from ptrag.base.names import PERTURBATION
+from ptrag.comparison.claims import (
+    AgainstBaselines,
+    AgainstControl,
+    Outcome,
+    SplitClaims,
+    overall,
+    same_scores,
+)
+from ptrag.comparison.contrasts import Contrast
+from ptrag.comparison.permutation import smallest_p
+from ptrag.comparison.power import WIDE
 from ptrag.report.gather import Results, SplitView
 from ptrag.report.numbers import (
     counted,
@@ -20,185 +24,85 @@ from ptrag.report.numbers import (
     listed,
     number,
     p_value,
+    rough,
 )
-from ptrag.report.words import HEADLINES, Words, words
+from ptrag.report.words import BESIDE, Words, words
 
-MANY = 100_000  # pairs that no screen has
 OUTCOME = {"arm": "better", "against": "worse", "neither": "undecided"}
+"""Standing of ``arm`` in a contrast, by its column ``better``."""
+
+HEADLINES: dict[Outcome, str] = {
+    "baseline": "A simple baseline wins on {}: it is better than every model.",
+    "undecidable": "Nothing can be decided on {}: too few perturbations for so many contrasts.",
+    "untrusted": "Nothing can be said on {}: no primary metric tells a replicate of the "
+    "experiment from the mean baseline.",
+    "open": "Nothing is decided on {}: no model beats the simple baselines.",
+    "model": "A model beats every simple baseline on {}.",
+}
+"""The headline of each outcome; those that are no success of a model are named first."""
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One contrast in words.
+class Row:
+    """The leading model against the simple baselines on one metric.
 
     Attributes
     ----------
     metric
         Words of the metric.
     arm, against
-        The two arms.
-    outcome
-        ``better``, ``worse`` or ``undecided`` for ``arm`` against ``against``.
+        The model, and the baseline with the best mean.
     mean, bar
         Their means.
     difference, holm
-        Difference with its interval, and the adjusted p, as text.
-    n_pairs
-        Pairs compared.
-    power
-        What the pairs could have shown; empty where the contrast is decided.
+        The difference with its interval and the adjusted p, as text.
+    relation, standing
+        How it stands to every simple baseline, in words and in one word.
     """
 
     metric: Words
     arm: str
     against: str
-    outcome: str
     mean: float
     bar: float
     difference: str
     holm: str
-    n_pairs: int
-    power: str
+    relation: str
+    standing: str
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one split shows.
+    """What one split shows, in words.
 
     Attributes
     ----------
-    split
-        The split.
-    outcome
-        ``model`` (one beats the best simple baseline), ``baseline`` (every model is worse
-        than it), ``open`` (neither) or ``none`` (nothing to compare).
+    split, outcome
+        The split and its outcome (:mod:`ptrag.comparison.claims`).
     sentence, short
         The outcome at length, and its numbers alone.
-    findings
-        The best model against the bar, for each of the first metrics.
+    rows
+        The leading model on each primary metric that can be trusted.
     notes
-        Further sentences: other metrics, power, what the bar leaves out, ceilings.
-    retrieval
-        Sentences on retrieval arms against their negative controls.
+        Sentences that keep the first one honest.
+    controls
+        Sentences on arms against their negative controls.
     """
 
     split: SplitView
-    outcome: str
+    outcome: Outcome
     sentence: str
     short: str
-    findings: list[Finding]
+    rows: list[Row]
     notes: list[str]
-    retrieval: list[str]
+    controls: list[str]
 
 
-def headline_metrics(results: Results) -> list[str]:
-    """Return the metrics that the report shows first, the main one in front."""
-    present = list(dict.fromkeys(results.comparison["metric"]))
-    return [metric for metric in HEADLINES if metric in present] or present[:1]
-
-
-def headline_metric(results: Results) -> str:
-    """Return the metric of the first lines."""
-    return headline_metrics(results)[0]
-
-
-def means(results: Results, split: SplitView, metric: str) -> pd.Series:
-    """Return the mean of a metric per arm, over the scored pairs, best first."""
-    rows = results.comparison
-    rows = rows[
-        (rows["split"] == split.name) & (rows["metric"] == metric) & (rows["role"] == split.role)
-    ]
-    mean = rows.set_index("arm")["mean"].dropna()
-    mean = mean[[arm for arm in mean.index if arm in results.arms]]
-    return mean.sort_values(ascending=not words(metric).higher, kind="stable")
-
-
-def best(results: Results, split: SplitView, metric: str, kind: str) -> str | None:
-    """Return the arm of a kind with the best mean on the scored pairs, or None."""
-    ranked = means(results, split, metric).index
-    return next((arm for arm in ranked if results.arms[arm].kind == kind), None)
-
-
-def contrasts_of(results: Results, split: SplitView, metric: str) -> pd.DataFrame:
-    """Return the contrasts of one metric on one split."""
-    rows = results.contrasts
-    return rows[(rows["split"] == split.name) & (rows["metric"] == metric)]
-
-
-def bars(results: Results, split: SplitView, metric: str) -> list[str]:
-    """Return what the arms are held against: one baseline, or all where none was chosen."""
-    rows = contrasts_of(results, split, metric)
-    named = set(rows.loc[rows["kind"] == "baseline", "against"])
-    return [arm for arm in means(results, split, metric).index if arm in named]
-
-
-def bar(results: Results, split: SplitView, metric: str) -> str | None:
-    """Return the simple baseline that arms have to beat, or None."""
-    return next(iter(bars(results, split, metric)), None)
-
-
-def finding(results: Results, split: SplitView, metric: str, arm: str, against: str) -> Finding:
-    """Put the contrast of two arms into words."""
-    rows = contrasts_of(results, split, metric)
-    row = rows[(rows["arm"] == arm) & (rows["against"] == against)].iloc[0]
-    mean, what = means(results, split, metric), OUTCOME[row["better"]]
-    places = difference_places(row["difference"], row["low"], row["high"])
-    width = interval(row["low"], row["high"], places, True)
-    return Finding(
-        metric=words(metric),
-        arm=arm,
-        against=against,
-        outcome=what,
-        mean=mean[arm],
-        bar=mean[against],
-        difference=f"{number(row['difference'], places, True)} {width}".strip(),
-        holm=p_value(row["holm_p"]),
-        n_pairs=int(row["n_pairs"]),
-        power=power(row) if what == "undecided" else "",
-    )
-
-
-def power(row: pd.Series) -> str:
-    """Say what an undecided contrast could have shown.
-
-    The number of pairs that a difference needs grows with the inverse of its square.
-    """
-    found = row["detectable"]
-    if not isfinite(found) or found == 0:
-        return ""
-    said = (
-        f"with {counted(int(row['n_pairs']), 'pair')} only a true difference of about "
-        f"{number(found)} would be found four times in five"
-    )
-    if row["power"] == "low":
-        said += ", more than a tenth of the way from mean baseline to replicate"
-    seen = abs(row["difference"])
-    needed = row["n_pairs"] * (found / seen) ** 2 if seen else inf
-    if row["n_pairs"] < needed < MANY:
-        steps = 10 ** max(0, len(str(int(needed))) - 2)  # two digits are enough
-        rounded = ceil(needed / steps) * steps
-        said += f"; one as small as that seen needs about {counted(rounded, 'pair')}"
-    return said
-
-
-def verdict(results: Results, split: SplitView) -> Verdict:
-    """Return what a split shows about models and the best simple baseline."""
-    metric = headline_metric(results)
-    against = bar(results, split, metric)
-    ranked = means(results, split, metric).index
-    models = [arm for arm in ranked if results.arms[arm].kind == "model"]
-    where = f"On {place(split)}, {counted(len(split.pairs), f'{split.role} pair')}, "
-    if against is None or not models:
-        missing = "model" if not models else "simple baseline"
-        sentence = f"{where}no {missing} was run, so nothing can be said against the other."
-        return Verdict(split, "none", sentence, "", [], [], [])
-    found = [finding(results, split, metric, arm, against) for arm in models]
-    result, named, sentence = _judge(found, _ahead_of(results, split, metric, found))
-    return Verdict(
-        split, result, where + sentence, f"{split.name}: {_short(result, named)}",
-        _across_metrics(results, split), _notes(results, split, metric, named),
-        _about_retrieval(results, split, metric),
-    )  # fmt: skip
+def shown_metrics(results: Results) -> list[str]:
+    """Return the metrics of the open tables: the primary ones, then those beside them."""
+    measured = list(dict.fromkeys(results.comparison["metric"]))
+    wanted = [*results.settings["evaluation"]["primary"], *BESIDE]
+    return [metric for metric in dict.fromkeys(wanted) if metric in measured] or measured[:1]
 
 
 def place(split: SplitView) -> str:
@@ -207,136 +111,238 @@ def place(split: SplitView) -> str:
     return f"{split.name} ({protocol}" + (f", target line {split.target})" if split.target else ")")
 
 
-def _ahead_of(
-    results: Results, split: SplitView, metric: str, found: list[Finding]
-) -> str | None:  # fmt: skip
-    """Return a baseline that was not chosen but has a better mean than the model that won."""
-    ranked = list(means(results, split, metric).index)
-    won = next((f.arm for f in found if f.outcome == "better"), None)
-    ahead = ranked[: ranked.index(won)] if won else []
-    return next((arm for arm in ahead if results.arms[arm].kind == "baseline"), None)
-
-
-def _judge(found: list[Finding], ahead: str | None) -> tuple[str, Finding, str]:
-    """Return the outcome of a split, the finding it names and its sentence.
-
-    ``found`` has the model with the best mean first; ``ahead`` is a simple baseline that is
-    nevertheless before the winner.
-    """
-    against = found[0].against
-    won = [f for f in found if f.outcome == "better"]
-    if won and ahead:
-        return "open", won[0], (
-            f"nothing is decided: {won[0].arm} beats {against}, the best simple baseline on the "
-            f"validation pairs ({facts(won[0])}), but {ahead} has a better mean than either."
-        )  # fmt: skip
-    if won:
-        others = [f.arm for f in won[1:]]
-        also = f" So {'does' if len(others) == 1 else 'do'} {listed(others)}." if others else ""
-        return (
-            "model", won[0],
-            f"{won[0].arm} beats the best simple baseline, {against}: {facts(won[0])}.{also}",
-        )  # fmt: skip
-    if all(f.outcome == "worse" for f in found):
-        return "baseline", found[0], (
-            f"a simple baseline wins: {against} beats every model. "
-            f"The nearest, {found[0].arm}: {facts(found[0])}."
-        )  # fmt: skip
-    worse = [f.arm for f in found if f.outcome == "worse"]
-    also = f" {listed(worse)} {'is' if len(worse) == 1 else 'are'} worse than it." if worse else ""
-    return "open", found[0], (
-        f"nothing is decided: no model beats the best simple baseline, {against}. "
-        f"The nearest, {found[0].arm}: {facts(found[0])}.{also}"
-    )  # fmt: skip
-
-
-def _short(result: str, f: Finding) -> str:
-    said = {"model": "over", "baseline": "is worse than", "open": "against"}[result]
-    return f"{f.arm} {said} {f.against}, {f.metric.label} {f.difference}"
-
-
-def facts(f: Finding) -> str:
-    """Return the numbers of a finding as a phrase."""
-    places = decimals([f.mean, f.bar])
-    return (
-        f"{f.metric.label} {number(f.mean, places)} against {number(f.bar, places)}, "
-        f"paired difference {f.difference}, Holm p {f.holm}"
+def verdict(split: SplitView) -> Verdict:
+    """Put the claims of one split into words."""
+    claims = split.claims
+    where = f"On {place(split)}, {counted(len(split.pairs), f'{split.role} pair')}, "
+    return Verdict(
+        split=split,
+        outcome=claims.outcome,
+        sentence=where + _sentence(claims),
+        short=f"{split.name}: {_short(claims)}",
+        rows=[_row(claims, standing) for standing in claims.followed],
+        notes=_notes(split),
+        controls=[_about_control(claims, control) for control in claims.controls],
     )
 
 
-def _across_metrics(results: Results, split: SplitView) -> list[Finding]:
-    """Hold the best model against the best baseline, metric by metric."""
-    found = []
-    for metric in headline_metrics(results):
-        against, leader = bar(results, split, metric), best(results, split, metric, "model")
-        if against and leader:
-            found.append(finding(results, split, metric, leader, against))
-    return found
+def headline(results: Results, verdicts: Sequence[Verdict]) -> tuple[Outcome, str]:
+    """Return the outcome over all splits and its line."""
+    judged = [v for v in verdicts if v.outcome != "none"]
+    if not judged:
+        return "none", "Nothing to compare: no model was held against a simple baseline."
+    every = {1: "the only split", 2: "both splits"}.get(len(judged), f"all {len(judged)} splits")
+    sentences = []
+    for outcome, sentence in HEADLINES.items():
+        of_outcome = [v for v in judged if v.outcome == outcome]
+        if of_outcome:
+            alike = len(of_outcome) == len(judged)
+            where = every if alike else listed(v.split.name for v in of_outcome)
+            sentences.append(sentence.format(where))
+            sentences.append("; ".join(v.short for v in of_outcome) + ".")
+    data = results.settings["dataset"] + (" (simulated)" if results.simulated else "")
+    return overall([v.split.claims for v in verdicts]), f"{data}: {' '.join(sentences)}"
 
 
-def _notes(results: Results, split: SplitView, metric: str, named: Finding) -> list[str]:
+def _sentence(claims: SplitClaims) -> str:
+    leader, label = claims.leader, words(claims.metric).label
+    if leader is None:
+        return "no model was held against a simple baseline, so nothing can be said."
+    if claims.outcome == "untrusted":
+        metrics = listed(words(metric).label for metric in claims.primary)
+        return (
+            f"nothing can be said: on these pairs none of the primary metrics ({metrics}) tells a "
+            "replicate of the experiment from the mean baseline."
+        )
+    if claims.outcome == "undecidable":
+        return f"nothing can be decided. {power(leader.hardest)}."
+    if claims.outcome == "model":
+        others = [winner.arm for winner in claims.winners[1:]]
+        also = f" So {'does' if len(others) == 1 else 'do'} {listed(others)}." if others else ""
+        return f"{leader.arm} {relation(leader)} by {label}. {_nearest(claims, leader)}.{also}"
+    if claims.outcome == "baseline":
+        return (
+            f"a simple baseline wins by {label}: {claims.winning_baseline} is better than every "
+            f"model. The model with the best mean is {leader.arm}. {_nearest(claims, leader)}."
+        )
+    return (
+        f"no model beats the simple baselines by {label}. {leader.arm}, the model with the best "
+        f"mean, {relation(leader)}. {_nearest(claims, leader)}."
+    )
+
+
+def _short(claims: SplitClaims) -> str:
+    leader, label = claims.leader, words(claims.metric).label
+    if leader is None:
+        return ""
+    hardest = leader.hardest
+    if claims.outcome in ("untrusted", "undecidable"):
+        perturbations = counted(hardest.n_perturbations, PERTURBATION)
+        return f"{perturbations}, {counted(hardest.n_contrasts, 'contrast')}"
+    if claims.outcome == "baseline":
+        return f"{label}, {claims.winning_baseline} before {leader.arm}"
+    against = f"against {hardest.against} {label} {_difference(hardest)}"
+    return f"{leader.arm} {relation(leader)}; {against}"
+
+
+def relation(standing: AgainstBaselines) -> str:
+    """Say how a model stands to every simple baseline, as a phrase that follows its name."""
+    if standing.improving:
+        return "has not reached its plateau in training, so that nothing is claimed about it"
+    if standing.standing == "better":
+        return "beats " + _all(standing.beaten)
+    parts = []
+    if len(standing.beaten) > 2:
+        parts.append(f"beats {len(standing.beaten)} of {standing.n_baselines} simple baselines")
+    elif standing.beaten:
+        parts.append(f"beats {listed(standing.beaten)}")
+    if standing.lost:
+        parts.append(f"is worse than {listed(standing.lost)}")
+    if standing.undecided:
+        parts.append(f"is not shown to differ from {listed(standing.undecided)}")
+    if standing.untested:
+        parts.append(f"was not held against {listed(standing.untested)}")
+    return listed(parts)
+
+
+def _all(baselines: Sequence[str]) -> str:
+    if len(baselines) == 1:
+        return f"{baselines[0]}, the only simple baseline that ran"
+    if len(baselines) == 2:
+        return f"both simple baselines that ran ({listed(baselines)})"
+    return f"all {len(baselines)} simple baselines that ran"
+
+
+def _nearest(claims: SplitClaims, standing: AgainstBaselines) -> str:
+    """Return the numbers against the baseline with the best mean, as a sentence."""
+    contrast = standing.hardest
+    return f"Against {contrast.against}, the baseline with the best mean: {facts(claims, contrast)}"
+
+
+def facts(claims: SplitClaims, contrast: Contrast) -> str:
+    """Return the numbers of a contrast as a phrase."""
+    mean = claims.means(contrast.metric)
+    arm, against = mean[contrast.arm], mean[contrast.against]
+    places = decimals([arm, against])
+    return (
+        f"{words(contrast.metric).label} {number(arm, places)} against {number(against, places)}, "
+        f"paired difference {_difference(contrast)}, Holm p {p_value(contrast.holm_p)}"
+    )
+
+
+def _difference(contrast: Contrast) -> str:
+    low, high = contrast.low, contrast.high
+    places = difference_places(contrast.difference, low, high)
+    return (
+        f"{number(contrast.difference, places, True)} {interval(low, high, places, True)}".strip()
+    )
+
+
+def _row(claims: SplitClaims, standing: AgainstBaselines) -> Row:
+    contrast, mean = standing.hardest, claims.means(standing.metric)
+    return Row(
+        words(standing.metric), standing.arm, contrast.against, mean[standing.arm],
+        mean[contrast.against], _difference(contrast), p_value(contrast.holm_p),
+        relation(standing), standing.standing,
+    )  # fmt: skip
+
+
+def power(contrast: Contrast) -> str:
+    """Say what an undecided contrast could have shown, by the rule that decides."""
+    perturbations = counted(contrast.n_perturbations, PERTURBATION)
+    contrasts = counted(contrast.n_contrasts, "contrast")
+    if contrast.power == "same":
+        return f"{contrast.arm} and {contrast.against} have the same score on every pair"
+    if contrast.power == "none":
+        lowest = p_value(smallest_p(contrast.n_perturbations))
+        adjusted = p_value(contrast.smallest_p)
+        return (
+            f"{perturbations} and {contrasts} cannot decide anything: the smallest p that the test "
+            f"can reach is {lowest.removeprefix('= ')}, after Holm "
+            f"{adjusted.removeprefix('= ')}; measure more perturbations, or name fewer contrasts "
+            "(evaluation.contrasts)"
+        )
+    sentence = (
+        f"with {perturbations}, a true difference of about {rough(contrast.detectable)} would be "
+        "called four times in five (interval without zero, and p below the level after Holm over "
+        f"{contrasts})"
+    )
+    if contrast.power == "low":
+        sentence += (
+            f"; that is more than {100 * WIDE:g} % of the way from mean baseline to replicate"
+        )
+    return sentence
+
+
+def _notes(split: SplitView) -> list[str]:
     """Sentences that keep the first one honest."""
+    claims, leader = split.claims, split.claims.leader
     notes = []
-    tally = [f.outcome for f in _across_metrics(results, split)]
-    counts = [(tally.count(what), what) for what in ("better", "worse", "undecided")]
-    if len(tally) > 1:
+    if leader is not None and claims.outcome not in ("untrusted", "undecidable"):
+        notes += _tally(claims, leader)
+        if leader.hardest.better == "neither" and not leader.improving:
+            notes.append(f"Power: {power(leader.hardest)}.")
+        closed = claims.gap_closed(leader.arm)
+        if closed is not None:
+            baseline, oracle = claims.first(claims.metric, "baseline"), claims.means(claims.metric)
+            notes.append(
+                f"{leader.arm} is {number(100 * closed, 0)} % of the way from {baseline} to the "
+                f"oracle, which knows the true delta ({number(oracle['oracle'])})."
+            )
+    if untrusted := [words(m).label for m in claims.primary if m not in claims.trusted]:
         notes.append(
-            f"Over the {len(tally)} metrics shown first, the best model is "
-            + listed(f"{what} on {n}" for n, what in counts if n)
-            + "."
+            f"No claim rests on {listed(untrusted)}: on these pairs a replicate of the experiment "
+            "is not clearly better there than the mean baseline."
         )
-    if len(bars(results, split, metric)) > 1:
+    if claims.improving:
         notes.append(
-            "There are no validation pairs to choose a baseline on: the bar is the best of all "
-            "on the scored pairs, which favours the baseline."
+            f"No claim is made about {listed(claims.improving)}: the validation loss still falls, "
+            "training has not reached its plateau."
         )
-    mean = means(results, split, metric)
-    if named.power:
-        notes.append(f"Power: {named.power}.")
-    gap = mean.get("oracle", float("nan")) - named.bar
-    if gap and (gap > 0) == named.metric.higher:
-        share = 100 * (named.mean - named.bar) / gap
+    if claims.one_seed:
         notes.append(
-            f"{named.arm} closes {number(share, 0)} % of the gap between {named.against} and the "
-            f"oracle, which knows the true delta ({number(mean['oracle'])})."
+            f"One seed: {listed(claims.one_seed)} ran with one seed, so that the intervals do not "
+            "know what another seed would change."
         )
+    if claims.n_left_out:
+        notes.append(
+            f"{counted(claims.n_left_out, 'pair')} that some arm did not predict "
+            f"{'is' if claims.n_left_out == 1 else 'are'} left out for all arms."
+        )
+    for arms in same_scores(split.scores):
+        notes.append(f"{listed(arms)} have the same scores on every pair: they are one prediction.")
     return notes
 
 
-def _about_retrieval(results: Results, split: SplitView, metric: str) -> list[str]:
-    """Sentences on each retrieval arm against its own negative controls."""
-    rows = contrasts_of(results, split, metric)
-    sentences = []
-    for row in rows[rows["kind"] == "negative_control"].itertuples(index=False):
-        f = finding(results, split, metric, row.arm, row.against)
-        how = row.against.partition("@")[2]
-        what = {
-            "better": "what it retrieves matters",
-            "worse": f"{how} embeddings serve it better than the true ones",
-            "undecided": "no evidence that what it retrieves matters",
-        }[f.outcome]
-        sentences.append(f"{row.arm} against itself on {how} embeddings: {what} ({facts(f)}).")
-    return sentences
-
-
-def headline(results: Results, verdicts: list[Verdict]) -> tuple[str, str]:
-    """Return the outcome over all splits and its line; lost and open splits are named first."""
-    judged = [v for v in verdicts if v.outcome != "none"]
-    if not judged:
-        return "none", "Nothing to compare: a model and a simple baseline are needed."
-    every = {1: "the only split", 2: "both splits"}.get(len(judged), f"all {len(judged)} splits")
-    claims = {
-        "baseline": "A simple baseline wins on {}: every model is worse.",
-        "open": "Nothing is decided on {}: no model is clearly ahead of the simple baselines.",
-        "model": "A model beats the best simple baseline on {}.",
+def _tally(claims: SplitClaims, leader: AgainstBaselines) -> list[str]:
+    """Count the standings of one and the same model over the primary metrics."""
+    standings = [row.standing for row in claims.followed]
+    if len(standings) < 2 or leader.improving:
+        return []
+    texts = {
+        "better": "better than every simple baseline on {}",
+        "worse": "worse than at least one on {}",
+        "undecided": "undecided on {}",
     }
-    said, outcomes = [], []
-    for outcome, claim in claims.items():
-        its = [v for v in judged if v.outcome == outcome]
-        if its:
-            outcomes.append(outcome)
-            where = every if len(its) == len(judged) else listed(v.split.name for v in its)
-            said.append(claim.format(where))
-            said.append("; ".join(v.short for v in its) + ".")
-    data = results.settings["dataset"] + (" (simulated)" if results.simulated else "")
-    return (outcomes[0] if len(outcomes) == 1 else "open"), f"{data}: {' '.join(said)}"
+    counts = [
+        text.format(standings.count(name)) for name, text in texts.items() if name in standings
+    ]
+    return [
+        f"Over the {len(standings)} primary metrics that can be trusted here, {leader.arm} is "
+        f"{listed(counts)}."
+    ]
+
+
+def _about_control(claims: SplitClaims, control: AgainstControl) -> str:
+    contrast, spoilt = control.contrast, f"{control.control} {control.spoilt}"
+    true = {"texts": "the texts", "responses": "which responses it retrieves"}[control.spoilt]
+    verb = {"texts": "matter", "responses": "matters"}[control.spoilt]
+    if contrast.barred:
+        shown = f"nothing is claimed ({contrast.barred})"
+    elif control.standing == "better":
+        shown = f"{true} {verb} to it"
+    elif control.standing == "worse":
+        shown = f"it is better with {spoilt} than with the true ones"
+    else:
+        shown = f"it is not shown that {true} {verb} to it"
+    return f"{contrast.arm} against itself with {spoilt}: {shown} ({facts(claims, contrast)})."

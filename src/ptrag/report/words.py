@@ -4,11 +4,8 @@ from dataclasses import dataclass
 
 from ptrag.metrics.registry import METRICS
 
-# The metric of the verdict first; the others of the open tables and overview plots.
-HEADLINES = (
-    "pearson_delta", "pearson_delta_degs", "pearson_systema", "mse", "energy", "w2", "pds_l1",
-    "deg_overlap",
-)  # fmt: skip
+BESIDE = ("pearson_delta_degs", "pearson_systema", "w2", "deg_overlap")
+"""Metrics that the open tables show beside the primary ones."""
 
 FAMILIES = {
     "means": "Mean profiles and deltas",
@@ -55,8 +52,8 @@ class Words:
 
 def words(metric: str) -> Words:
     """Return a metric of :data:`ptrag.metrics.METRICS` in words."""
-    its = METRICS[metric]
-    return Words(metric, its.family, its.label, its.higher, its.text)
+    known = METRICS[metric]
+    return Words(metric, known.family, known.label, known.higher, known.text)
 
 
 # Published test values (arXiv 2603.07233; 1,635 pairs of Replogle-Nadig). Per row: the paper's

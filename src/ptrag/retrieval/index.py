@@ -17,7 +17,7 @@ from ptrag.base.errors import PtragError
 from ptrag.base.files import atomic, read_table, write_json, write_table
 from ptrag.base.names import CONTROL
 from ptrag.genes.embeddings import Embedding
-from ptrag.splits.leakage import audit
+from ptrag.splits.leakage import audit_index
 from ptrag.splits.protocols import Split
 
 logger = logging.getLogger("ptrag")
@@ -81,13 +81,13 @@ def build_index(embedding: Embedding, split: Split, k: int, out_dir: str | Path)
     if missing:
         logger.info("index: %d perturbations have no vector: %s", len(missing), missing[:8])
     k = min(k, len(keys) - 1)
-    vectors = embedding.vectors[embedding.rows(keys)]
-    index = faiss.IndexFlatIP(vectors.shape[1])
-    index.add(_unit(vectors))
+    unit = _unit(embedding.vectors[embedding.rows(keys)])
+    index = faiss.IndexFlatIP(unit.shape[1])
+    index.add(unit)
     table = _neighbours(index, keys, queries, embedding, k)
 
     handed = zip(table["perturbation"], table["neighbour"], strict=True)
-    report = audit(split, keys, vectors, handed) | {"k": k, "without_vector": missing}
+    report = audit_index(split, keys, embedding, handed) | {"k": k, "without_vector": missing}
     with atomic(out_dir / "index.faiss") as part:
         faiss.write_index(index, str(part))
     write_table(pd.DataFrame({"row": range(len(keys)), "perturbation": keys}), out_dir / "keys.tsv")

@@ -19,6 +19,7 @@ from ptrag.cells.store import CellStore
 from ptrag.genes.embeddings import read_embedding
 from ptrag.prediction.prediction import GivenControls
 from ptrag.retrieval.index import read_neighbours
+from ptrag.splits.leakage import audit_responses
 from ptrag.splits.protocols import Split
 from ptrag.training.job import TrainingJob
 
@@ -100,6 +101,7 @@ def _kept(arm: str, split: Split, role: str, known: Perturbations) -> list[Pair]
 
 def _by_expert(job: TrainingJob, store: CellStore, split: Split) -> Known:
     responses = Responses.measured(store, split)
+    audit_responses(split, responses.entries)
     expert = load_arm(job.arm).fit(
         responses, job.embedding and read_embedding(job.embedding),
         job.index and read_neighbours(job.index), job.options,

@@ -1,0 +1,50 @@
+"""Deltas as the report draws them: observed from yardstick controls, predicted from given ones."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+from anndata.io import read_elem
+
+from ptrag.base.names import PAIR, Pair, Run
+from ptrag.cells.controls import GIVEN, YARDSTICK
+from ptrag.cells.store import CellStore
+from ptrag.report.gather import Results, present
+
+
+def observed_delta(store: CellStore, pair: Pair) -> np.ndarray:
+    """Return the (G,) measured delta of a pair: real profile less the yardstick controls' mean."""
+    return store.mean(*pair) - store.control_mean(pair.cell_line, YARDSTICK)
+
+
+def predicted_deltas(
+    results: Results, split: str, pairs: Sequence[Pair], arms: Iterable[str]
+) -> dict[str, dict[Pair, np.ndarray]]:
+    """Return {arm: {pair: (G,) predicted delta}}: predicted profile less the given controls' mean.
+
+    Profiles are averaged over seeds.
+    """
+    store = results.store
+    deltas: dict[str, dict[Pair, np.ndarray]] = {}
+    for arm in arms:
+        files = [
+            results.home / Run(split, arm, seed).path / "profiles.h5ad"
+            for seed in results.arms[arm].seeds
+        ]
+        profiles = [_profiles(present(file), pairs) for file in files]
+        deltas[arm] = {
+            pair: np.mean([of_seed[pair] for of_seed in profiles], axis=0)
+            - store.control_mean(pair.cell_line, GIVEN)
+            for pair in pairs
+            if all(pair in of_seed for of_seed in profiles)
+        }
+    return deltas
+
+
+def _profiles(path: Path, pairs: Sequence[Pair]) -> dict[Pair, np.ndarray]:
+    """Return the (G,) predicted profiles of some pairs, reading only their rows."""
+    with h5py.File(path, "r") as file:
+        obs = read_elem(file["obs"])
+        rows = {Pair(*key): row for row, key in enumerate(zip(*map(obs.get, PAIR), strict=True))}
+        return {pair: file["X"][rows[pair]] for pair in pairs if pair in rows}
