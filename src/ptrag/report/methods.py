@@ -221,8 +221,9 @@ def _comparison(evaluation: dict[str, Any]) -> str:
         f"the last {100 * SHARE:g} % of them (at least {PATIENCE}) is better than the best before "
         f"by more than {100 * GAIN:g} % of it, or there are fewer than {WINDOW + PATIENCE} "
         "validations. The detectable difference is the smallest true one that the same rule, at "
-        f"the first step of Holm, calls with a probability of {100 * PROBABILITY:g} %; power is low "
-        f"where it is more than {100 * WIDE:g} % of the way from mean baseline to replicate, and there is none "
+        f"the first step of Holm, calls with a probability of {100 * PROBABILITY:g} %; power is "
+        f"low where it is more than {100 * WIDE:g} % of the way from mean baseline to replicate, "
+        "and there is none "
         "where the smallest p that the permutations can reach is not below the level after Holm. "
         "A split without test pairs is compared on its validation pairs."
     )
