@@ -126,6 +126,11 @@ def _training(runs: list[Training], has_expert: bool) -> str:
         if model["frozen_backbone"]
         else ""
     )
+    noise = (
+        f", perturbation vectors displaced by {model['vector_noise']} of their length at every step"
+        if model["vector_noise"]
+        else ""
+    )
     published = training.get("published", False)
     steps = sorted({run.step for run in runs})
     if has_expert:
@@ -145,8 +150,8 @@ def _training(runs: list[Training], has_expert: bool) -> str:
         f"{listed(dict.fromkeys(run.arm for run in runs))}: backbone of {model['layers']} "
         f"{attention} Llama blocks, hidden size {model['hidden']}, {model['heads']} heads × "
         f"{model['head_size']}, SwiGLU {model['feed_forward']}, dropout "
-        f"{model['dropout']}.{frozen} Batches of {training['sets']} sets × {training['set_size']} "
-        f"cells, Adam at a constant learning rate of {training['learning_rate']}, gradients "
+        f"{model['dropout']}{noise}.{frozen} Batches of {training['sets']} sets × "
+        f"{training['set_size']} cells, Adam at a constant learning rate of {training['learning_rate']}, gradients "
         f"clipped at {training['gradient_clip']}, up to {training['max_steps']} steps, validated "
         f"every {training['validate_every']}; {taken} ({at}). Seeds: "
         f"{listed(dict.fromkeys(run.seed for run in runs))}."

@@ -127,6 +127,7 @@ class Network(nn.Module):
         super().__init__()
         hidden = model["hidden"]
         self.residual, self.head = residual, head
+        self.vector_noise = model["vector_noise"]
         self.encode_cell = nn.Linear(shapes.n_genes, hidden)  # W_x
         self.encode_perturbation = nn.Linear(shapes.n_features, hidden)  # W_e
         self.batch_embedding = nn.Embedding(shapes.n_batches, hidden)
@@ -194,7 +195,20 @@ class Network(nn.Module):
 
     def _encode(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Return h (B, S, H), g of the queries (B, H) and of their candidates (B, K, H)."""
-        g = self.encode_perturbation(batch.features)  # (U, H)
+        features = batch.features
+        if self.training and self.vector_noise:
+            features = _blurred(features, self.vector_noise)
+        g = self.encode_perturbation(features)  # (U, H)
         # a lookup by F.embedding has a gradient that adds in a fixed order; indexing has not
         query, candidates = F.embedding(batch.query, g), F.embedding(batch.candidates, g)
         return self.encode_cell(batch.control), query, candidates
+
+
+def _blurred(vectors: Tensor, noise: float) -> Tensor:
+    """Return (U, E) vectors with a normal displacement of about ``noise`` times their length.
+
+    A network that sees the few hundred vectors of its training perturbations again and again
+    learns each by heart; displaced ones make it answer alike for genes with like vectors.
+    """
+    lengths = vectors.norm(dim=1, keepdim=True)
+    return vectors + noise / vectors.shape[1] ** 0.5 * lengths * torch.randn_like(vectors)
