@@ -151,9 +151,9 @@ def _training(runs: list[Training], has_expert: bool) -> str:
         f"{attention} Llama blocks, hidden size {model['hidden']}, {model['heads']} heads × "
         f"{model['head_size']}, SwiGLU {model['feed_forward']}, dropout "
         f"{model['dropout']}{noise}.{frozen} Batches of {training['sets']} sets × "
-        f"{training['set_size']} cells, Adam at a constant learning rate of {training['learning_rate']}, gradients "
-        f"clipped at {training['gradient_clip']}, up to {training['max_steps']} steps, validated "
-        f"every {training['validate_every']}; {taken} ({at}). Seeds: "
+        f"{training['set_size']} cells, Adam at a constant learning rate of "
+        f"{training['learning_rate']}, gradients clipped at {training['gradient_clip']}, "
+        f"up to {training['max_steps']} steps, validated every {training['validate_every']}; {taken} ({at}). Seeds: "
         f"{listed(dict.fromkeys(run.seed for run in runs))}."
     )
 
