@@ -153,7 +153,8 @@ def _training(runs: list[Training], has_expert: bool) -> str:
         f"{model['dropout']}{noise}.{frozen} Batches of {training['sets']} sets × "
         f"{training['set_size']} cells, Adam at a constant learning rate of "
         f"{training['learning_rate']}, gradients clipped at {training['gradient_clip']}, "
-        f"up to {training['max_steps']} steps, validated every {training['validate_every']}; {taken} ({at}). Seeds: "
+        f"up to {training['max_steps']} steps, validated every "
+        f"{training['validate_every']}; {taken} ({at}). Seeds: "
         f"{listed(dict.fromkeys(run.seed for run in runs))}."
     )
 
