@@ -96,7 +96,8 @@ class Milestones(lightning.Callback):
         return still_improving(curve, patience)
 
     def on_train_start(self, trainer: lightning.Trainer, module: TrainingModule) -> None:
-        """Validate what is not yet trained."""
+        """Bring the average to the device of the network, and validate what is not yet trained."""
+        self.average.network.to(module.device)
         if self.best is None:
             self._validate()
 
