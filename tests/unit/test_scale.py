@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from ptrag.comparison.plateau import still_improving
 from ptrag.comparison.power import reach
 from ptrag.comparison.scale import Scale
 from ptrag.comparison.statistics import Estimate, paired_comparison
@@ -127,35 +126,6 @@ def test_power_names_what_cannot_be_decided():
     assert reach(estimate, 7, 3, 0.95, np.nan, same=False).power == "unknown"
     same = reach(estimate, 7, 3, 0.95, 1.0, same=True)
     assert same.power == "same" and np.isnan(same.detectable)
-
-
-STEPS = np.arange(26)
-CURVES = {
-    "falls in a line": (10 - 0.3 * STEPS, True),
-    "falls from far": (1 + 1000 * np.exp(-STEPS / 0.5) + 0.5 * np.exp(-STEPS / 10.0), True),
-    "falls like 1/step": (1 + 9 / (1 + STEPS), True),
-    "has fallen": (1 + 9 * np.exp(-STEPS / 2.5), False),
-    "never moved": (np.ones(26), False),
-    "rises after its best": (1 + 9 * np.exp(-STEPS / 2.0) + 0.02 * STEPS, False),
-    "too short to judge": (np.array([3.0, 2.0, 1.0]), True),
-}
-
-
-@pytest.mark.parametrize("name", CURVES)
-def test_a_plateau_is_seen_through_noise(name):
-    curve, improving = CURVES[name]
-    assert still_improving(curve) == improving
-    if len(curve) > 8:
-        rng = np.random.default_rng(0)
-        noisy = [still_improving(curve + rng.normal(0, 0.001, len(curve))) for _ in range(100)]
-        assert np.mean(noisy) == improving
-
-
-def test_noise_about_a_plateau_is_rarely_an_improvement():
-    rng = np.random.default_rng(3)
-    curve = 1 + 9 * np.exp(-STEPS / 2.0)
-    called = [still_improving(curve + rng.normal(0, 0.005, 26)) for _ in range(300)]
-    assert np.mean(called) <= 0.05
 
 
 def test_t_and_sign_flips_order_differences_alike():
