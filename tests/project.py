@@ -120,10 +120,10 @@ class Project:
         return set(re.findall(r"^(?:local)?rule (\w+):", said, flags=re.M)) - {"all"}
 
     def tables(self) -> dict[str, bytes]:
-        """Every table of the results, without logs and benchmarks."""
+        """Every table of the results, without logs, benchmarks and the seconds of trainings."""
         home = self.folder / "results"
         return {
             str(path.relative_to(home)): path.read_bytes()
             for path in sorted(home.rglob("*.tsv"))
-            if "benchmarks" not in path.parts
+            if "benchmarks" not in path.parts and path.name != "seconds.tsv"
         }

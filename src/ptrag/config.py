@@ -265,7 +265,7 @@ ARMS_OWN = ("model", "training")
 
 
 def arm_options(settings: dict[str, Any], arm: str) -> dict[str, Any]:
-    """Return the options of an arm; ``ptrag@shuffled`` has those of ``ptrag``."""
+    """Return the options of an arm; a negative control has those of its arm."""
     entry = settings["arm_options"][base_name(arm)]
     return {key: value for key, value in entry.items() if key not in ARMS_OWN}
 
@@ -276,7 +276,10 @@ def arm_settings(settings: dict[str, Any], arm: str, section: str) -> dict[str, 
 
 
 def arm_embedding(settings: dict[str, Any], arm: str) -> str | None:
-    """Return the embedding an arm reads (``text``, ``text@shuffled``), or None."""
+    """Return the embedding an arm reads (``text``, ``text@shuffled``), or None.
+
+    A ``@permuted`` arm reads the true one.
+    """
     options = arm_options(settings, arm)
     if not (options.get("use_genept") or options.get("rag")):
         return None

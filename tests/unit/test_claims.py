@@ -81,7 +81,7 @@ def test_the_first_primary_metric_that_can_be_trusted_decides():
     assert claims.metric == "mse" and claims.trusted == ["mse"] and claims.outcome == "model"
     of = {contrast.metric: contrast for contrast in claims.contrasts}
     assert of["pearson_delta"].better == "neither" and of["pearson_delta"].barred == UNTRUSTED
-    scores.ceiling[:, 1] = scores.floor[:, 1]
+    scores.ceiling[:, 1] = 2 * scores.floor[:, 1]  # a replicate of full size is no better
     assert claimed(scores).outcome == "untrusted"
 
 

@@ -251,6 +251,7 @@ def test_runs_span_splits_arms_and_seeds_and_draw_once_where_nothing_is_random(c
         "genes/ptrag@shuffled/seed5",
     ]
     assert cfg.arm_embedding(settings, "ptrag@shuffled") == "text@shuffled"
+    assert cfg.arm_embedding(settings, "response_expert@permuted") == "text"
     assert cfg.arm_embedding(settings, "control") is None
     assert cfg.arm_options(settings, "ptrag@shuffled") == config["arm_options"]["ptrag"]
 

@@ -250,7 +250,7 @@ def test_methods_say_what_each_bundle_says(page):
     arms = ["state_genept", "ptrag and ptrag@shuffled", "response_rag and response_rag@shuffled"]
     parts = [text[text.index(f"{names}: backbone of") :] for names in arms]
     best, last, expert = (part.partition("Seeds:")[0] for part in parts)
-    assert "the checkpoint with the best validation energy is used (steps 18 to 19)" in best
+    assert "with the best validation energy are used (steps 18 to 19)" in best
     assert "the last weights are used, whatever their validation, as published" in last
     assert "a checkpoint replaces the expert alone only where its gain" in expert
 

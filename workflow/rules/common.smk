@@ -57,7 +57,7 @@ CLOSED_FORMS = [
 wildcard_constraints:
     dataset=SETTINGS["dataset"],
     split="[a-z0-9_]+",
-    arm=r"[a-z0-9_]+(@(random|shuffled))?",
+    arm=r"[a-z0-9_]+(@(random|shuffled|permuted))?",
     seed=r"\d+",
     embedding=r"[a-z]+",
 

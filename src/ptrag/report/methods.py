@@ -4,9 +4,9 @@ from typing import Any
 
 import yaml
 
+from ptrag.base.plateau import GAIN, PATIENCE, SHARE, WINDOW
 from ptrag.comparison.contrasts import BASELINES
 from ptrag.comparison.permutation import EXACT, FLIPS
-from ptrag.comparison.plateau import FEWEST, PATIENCE, TOLERANCE, WINDOW
 from ptrag.comparison.power import PROBABILITY, WIDE
 from ptrag.evaluation.bounds import REPEATS
 from ptrag.evaluation.intervals import CLASSES
@@ -126,6 +126,11 @@ def _training(runs: list[Training], has_expert: bool) -> str:
         if model["frozen_backbone"]
         else ""
     )
+    noise = (
+        f", perturbation vectors displaced by {model['vector_noise']} of their length at every step"
+        if model["vector_noise"]
+        else ""
+    )
     published = training.get("published", False)
     steps = sorted({run.step for run in runs})
     if has_expert:
@@ -136,16 +141,19 @@ def _training(runs: list[Training], has_expert: bool) -> str:
     elif published:
         taken = "the last weights are used, whatever their validation, as published"
     else:
-        taken = f"the checkpoint with the best validation {training['monitor']} is used"
+        taken = (
+            f"the weights, averaged along the run (decay {training['averaging']}), with the best "
+            f"validation {training['monitor']} are used"
+        )
     at = f"step {steps[0]}" if len(steps) == 1 else f"steps {steps[0]} to {steps[-1]}"
     return (
         f"{listed(dict.fromkeys(run.arm for run in runs))}: backbone of {model['layers']} "
         f"{attention} Llama blocks, hidden size {model['hidden']}, {model['heads']} heads × "
         f"{model['head_size']}, SwiGLU {model['feed_forward']}, dropout "
-        f"{model['dropout']}.{frozen} Batches of {training['sets']} sets × {training['set_size']} "
-        f"cells, Adam with learning rate {training['learning_rate']} "
-        f"({'constant' if published else training['schedule']}), gradients clipped at "
-        f"{training['gradient_clip']}, up to {training['max_steps']} steps, validated every "
+        f"{model['dropout']}{noise}.{frozen} Batches of {training['sets']} sets × "
+        f"{training['set_size']} cells, Adam at a constant learning rate of "
+        f"{training['learning_rate']}, gradients clipped at {training['gradient_clip']}, "
+        f"up to {training['max_steps']} steps, validated every "
         f"{training['validate_every']}; {taken} ({at}). Seeds: "
         f"{listed(dict.fromkeys(run.seed for run in runs))}."
     )
@@ -215,12 +223,13 @@ def _comparison(evaluation: dict[str, Any]) -> str:
         f"better than every one of {listed(BASELINES)} that ran, each tested; no baseline is "
         f"picked. Claims rest on the primary metrics, named before anything ran ({primary}), as "
         "far as they are trusted; the first of these decides. Nothing is claimed about a trained "
-        f"arm whose validation loss still falls: smoothed over {WINDOW} validations, its lowest "
-        f"value in the last {100 * PATIENCE:g} % of them is below the lowest before by more than "
-        f"{100 * TOLERANCE:g} % of itself, or there are fewer than {FEWEST} validations. The "
-        "detectable difference is the smallest true one that the same rule, at the first step of "
-        f"Holm, calls with a probability of {100 * PROBABILITY:g} %; power is low where it is more "
-        f"than {100 * WIDE:g} % of the way from mean baseline to replicate, and there is none "
+        f"arm whose validation is still improving: smoothed over {WINDOW} validations, the best of "
+        f"the last {100 * SHARE:g} % of them (at least {PATIENCE}) is better than the best before "
+        f"by more than {100 * GAIN:g} % of it, or there are fewer than {WINDOW + PATIENCE} "
+        "validations. The detectable difference is the smallest true one that the same rule, at "
+        f"the first step of Holm, calls with a probability of {100 * PROBABILITY:g} %; power is "
+        f"low where it is more than {100 * WIDE:g} % of the way from mean baseline to replicate, "
+        "and there is none "
         "where the smallest p that the permutations can reach is not below the level after Holm. "
         "A split without test pairs is compared on its validation pairs."
     )

@@ -9,7 +9,7 @@ PASSES = 20
 FEWEST, MOST = 400, 50_001
 """Steps; the most are the paper's."""
 
-VALIDATIONS = 8
+VALIDATIONS = 20
 """Validations of a training whose distance the configuration does not say."""
 
 
