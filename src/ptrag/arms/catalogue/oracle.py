@@ -9,6 +9,7 @@ Origin: this project, DESIGN §10.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ptrag.base.names import CELL_LINE, PERTURBATION
 from ptrag.arms.arm import Arm
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def fit(
         pair: i
         for i, pair in enumerate(
             zip(
-                data.obs["cell_line"].astype(str), data.obs["perturbation"].astype(str), strict=True
+                data.obs[CELL_LINE].astype(str), data.obs[PERTURBATION].astype(str), strict=True
             )
         )
     }
