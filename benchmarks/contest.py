@@ -24,7 +24,6 @@ import pandas as pd
 import yaml
 from screens import Screen, screens
 
-from ptrag.arms.expert.spread import false_sign_rate
 from ptrag.arms.registry import base_name, embedding_control, load_arm
 from ptrag.base.correlation import pearson
 from ptrag.base.files import write_table
@@ -129,10 +128,9 @@ def signs_of(screen: Screen, predict: Callable) -> pd.DataFrame:
     rows = []
     for pair, truth in zip(screen.pairs, screen.truth, strict=True):
         estimate = predict(*pair)
-        rate = false_sign_rate(estimate.delta, estimate.sd)
         wrong = np.sign(truth) != np.sign(estimate.delta)
         for nominal in RATES:
-            sure = rate <= nominal
+            sure = estimate.wrong_sign <= nominal
             rows.append((screen.case, screen.split, nominal, sure.sum(), (sure & wrong).sum()))
     return pd.DataFrame(rows, columns=[*CASE, "rate", "signs", "wrong"])
 

@@ -48,9 +48,13 @@ class Estimate(NamedTuple):
         What the arm fell back on where its own way was closed; empty otherwise.
     sd
         (G,) standard deviation of the true delta about ``delta``; None where the arm knows none.
+    wrong_sign
+        (G,) local false-sign rate: probability that a gene does not move to the side of
+        ``delta``; that it moves so is 1 minus this. None where the arm knows none.
     """
 
     delta: "np.ndarray"
     candidates: tuple[Candidate, ...] = ()
     note: str = ""
     sd: "np.ndarray | None" = None
+    wrong_sign: "np.ndarray | None" = None

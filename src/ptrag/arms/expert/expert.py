@@ -32,6 +32,7 @@ from ptrag.arms.expert.entries import Entries
 from ptrag.arms.expert.level import Level
 from ptrag.arms.expert.members import Mixture, Process, Simple
 from ptrag.arms.expert.posterior import Variances
+from ptrag.arms.expert.signs import Signs
 from ptrag.arms.expert.sparse import shrunken
 from ptrag.arms.expert.spread import Spread
 from ptrag.arms.expert.stacking import LeftOut, Stack, fit_stack
@@ -78,8 +79,8 @@ class Expert:
         What all perturbations of a line share.
     stack
         Weights of the members of :data:`STEPS`, a missing one is zero, and slopes.
-    spread
-        Of truth about predictions; None where nothing could be left out.
+    spread, signs
+        How far truth is from predictions, and how often on the other side.
     """
 
     responses: Responses
@@ -93,6 +94,7 @@ class Expert:
     level: Level
     stack: Stack
     spread: Spread | None = None
+    signs: Signs | None = None
     _members: dict[str, Simple | Process] = field(default_factory=dict, init=False, repr=False)
 
     def __call__(self, line: str, perturbation: str) -> Estimate:
@@ -109,8 +111,13 @@ class Expert:
         beyond = self._beyond(shared.mean, said)
         delta = shared.level + beyond
         candidates = self._candidates(perturbation, shared, parts) if parts else ()
-        sd = self._sd(number, beyond, parts)
-        return Estimate(delta, candidates, self._note(line, perturbation, keep), sd)
+        note = self._note(line, perturbation, keep)
+        if self.spread is None:
+            return Estimate(delta, candidates, note)
+        leading = parts.get(self.leading)
+        variance = leading.variance if leading else self.spread.usual
+        sd = self.spread.sd(beyond, variance, self.level.variance[number])
+        return Estimate(delta, candidates, note, sd, self.signs.rate(delta, sd))
 
     def leave_one_out(self) -> np.ndarray:
         """(N, G) delta of every entry, predicted without what the protocol would hold out.
@@ -214,13 +221,6 @@ class Expert:
             )
         return tuple(candidates)
 
-    def _sd(self, line: str, beyond: np.ndarray, parts: Mapping[str, Mixture]) -> np.ndarray | None:
-        if self.spread is None:
-            return None
-        leading = parts.get(self.leading)
-        variance = leading.variance if leading else self.spread.usual
-        return self.spread.sd(beyond, variance, self.level.variance[line])
-
     def _note(self, line: str, perturbation: str, keep: np.ndarray) -> str:
         if not self._known(perturbation, keep):
             return UNKNOWN
@@ -303,4 +303,11 @@ def fit_mixture(expert: Expert) -> None:
     if expert.leading:
         variance = expert.member(expert.leading).left_out_variance(groups)
     beyond = expert.stack.slopes * left.mix(expert.stack.weights)
-    expert.spread = Spread.fitted(beyond, left.missing, responses.own_variance[rows], variance)
+    own = responses.own_variance[rows]
+    expert.spread = Spread.fitted(beyond, left.missing, own, variance)
+    level = expert.level.left_out(responses, groups)
+    uncertain = expert.level.variance[responses.line_of[rows]]
+    expert.signs = Signs.fitted(
+        level + beyond, expert.spread.sd(beyond, variance[:, None], uncertain),
+        level + left.missing, np.sqrt(own + uncertain),
+    )  # fmt: skip

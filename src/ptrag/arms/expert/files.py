@@ -20,6 +20,7 @@ from ptrag.arms.expert.entries import Entries
 from ptrag.arms.expert.expert import Expert
 from ptrag.arms.expert.level import Level
 from ptrag.arms.expert.posterior import Variances
+from ptrag.arms.expert.signs import Signs
 from ptrag.arms.expert.spread import Spread
 from ptrag.arms.expert.stacking import Stack
 from ptrag.base.errors import PtragError
@@ -61,6 +62,7 @@ def write_expert(expert: Expert, path: str | Path) -> None:
         parts["shrunken"] = {"values": expert.shrunken.values, "noise": expert.shrunken.noise}
     if expert.spread:
         parts["spread"] = {"gene": expert.spread.gene}
+        parts["signs"] = asdict(expert.signs)
         about["spread"] = {"growth": expert.spread.growth, "usual": expert.spread.usual}
     arrays = {f"{part}/{key}": its for part, of in parts.items() for key, its in of.items()}
     with atomic(path) as partial, open(partial, "wb") as file:
@@ -109,6 +111,7 @@ def _expert(arrays: Mapping[str, np.ndarray]) -> Expert:
         level=Level(about["carried"], **parts["level"]),
         stack=Stack(about["weights"], parts["stack"]["slopes"]),
         spread=Spread(spread["gene"], **about["spread"]) if spread else None,
+        signs=Signs(**parts["signs"]) if spread else None,
     )
 
 

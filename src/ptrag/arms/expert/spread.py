@@ -1,4 +1,4 @@
-"""How far truth may be from a prediction, gene by gene, and whether a gene moves at all.
+"""How far truth may be from a prediction, gene by gene.
 
 The squared leave-one-out residuals, less the noise of the measured entries themselves, are modelled
 with two terms: what a gene varies beyond prediction, v_g, times how little is known of the pair,
@@ -11,19 +11,13 @@ with α, β ≥ 0 by least squares over entries and genes, and c_g² the varianc
 (:mod:`ptrag.arms.expert.level`), which no leaving out can show. v_g is a gene's mean squared
 residual less noise, shrunk towards the mean over genes by its standard error.
 
-With a normal distribution of that width the local false-sign rate, the probability that the gene
-does not move to the predicted side, is Φ(−|δ̂_g| / σ_g), and the gene moves as predicted with
-1 − that.
-
-Origin: local false-sign rates, Stephens (2017); method-of-moments variances with empirical-Bayes
-shrinkage as in DerSimonian & Laird (1986).
+Origin: method-of-moments variances with empirical-Bayes shrinkage as in DerSimonian & Laird (1986).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import nnls
-from scipy.stats import norm
 
 LEAST = 0.01  # variance of a gene, in units of the mean over genes
 
@@ -72,25 +66,20 @@ class Spread:
         alpha = max(alpha, LEAST)
         return cls(alpha * gene.reshape(n_genes), float(growth), usual)
 
-    def sd(self, beyond: np.ndarray, variance: float, level: np.ndarray) -> np.ndarray:
-        """(G,) standard deviation of a pair's true delta about the prediction.
+    def sd(self, beyond: np.ndarray, variance: float | np.ndarray, level: np.ndarray) -> np.ndarray:
+        """(…, G) standard deviation of a pair's true delta about the prediction.
 
         Parameters
         ----------
         beyond
-            (G,) predicted delta less the line's mean.
+            (…, G) predicted delta less the line's mean.
         variance
-            Of the process for this pair.
+            Of the process for this pair, or (…, 1) of several.
         level
-            (G,) variance of the line's level.
+            (…, G) variance of the line's level.
         """
         known = variance / self.usual if self.usual > 0 else 1.0
         return np.sqrt(known * self.gene + self.growth * beyond**2 + level)
-
-
-def false_sign_rate(delta: np.ndarray, sd: np.ndarray) -> np.ndarray:
-    """(G,) probability that a gene does not move to the side that is predicted, 0 to ½."""
-    return norm.cdf(-np.abs(delta) / np.maximum(sd, np.finfo(float).tiny))
 
 
 def _shrunk(excess: np.ndarray) -> np.ndarray:

@@ -30,6 +30,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 FOLDS = 10
+SMALLEST = 0.01  # weight of a member that is kept: less says nothing and costs time
 LEAST = 1e-20  # squared length of what a member says, in units of what is missing: less is rounding
 
 
@@ -96,7 +97,7 @@ def fit_stack(left: LeftOut, steps: Sequence[Sequence[str]]) -> Stack:
         everything = _nonnegative(gram, moment, left.fold >= 0, allowed)
         weights = weights + taken * (everything - weights)
         fitted = fitted + taken * (new - fitted)
-    kept = {m: float(w) for m, w in zip(members, weights, strict=True) if w > 0}
+    kept = {m: float(w) for m, w in zip(members, weights, strict=True) if w >= SMALLEST}
     by_fold = [dict(zip(members, w, strict=True)) for w in fitted]
     return Stack(kept, _slopes(left, kept, by_fold))
 
