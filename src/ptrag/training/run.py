@@ -4,6 +4,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,8 @@ def train(job: TrainingJob) -> None:
     keep_freed_memory()
     store, split = CellStore(job.cells), read_split(job.split)
     known = know(job, store, split)
+    if not known.validates_unseen:  # each vector is then asked for as it was trained on
+        job = replace(job, model=job.model | {"vector_noise": 0.0})
     hashes = _input_hashes(job, store)
     fingerprint = digest(
         job.arm, job.options, job.model, job.training, job.seed, hashes, training_digest(job.arm)
