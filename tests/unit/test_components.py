@@ -27,18 +27,18 @@ def screen(strengths, n=400, n_genes=60, seed=0, noise=1.0):
 def test_the_groups_are_projections_that_sum_to_one():
     _, responses = screen([30, 20, 10, 8, 5])
     its = Components.of(responses)
-    assert [len(d) for d in its.directions] == [2, 2, 1]
+    assert [len(d) for d in its.directions] == [3, 2]
     x = np.random.default_rng(1).normal(size=(3, 60))
-    np.testing.assert_allclose(its.join([x] * 4), x, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(its.join([x] * 3), x, rtol=1e-10, atol=1e-12)
     left = np.eye(60)
     for c, directions in enumerate([*its.directions, None]):
         project = left if directions is None else directions.T @ directions
         left = left - project
         np.testing.assert_allclose(project @ project, project, atol=1e-10)
-        parts = [x if i == c else np.zeros_like(x) for i in range(4)]
+        parts = [x if i == c else np.zeros_like(x) for i in range(3)]
         expected = (x / its.scale) @ project * its.scale
         np.testing.assert_allclose(its.join(parts), expected, atol=1e-10)
-    omega = np.random.default_rng(2).normal(size=(4, 400))
+    omega = np.random.default_rng(2).normal(size=(3, 400))
     expected = its.join([o @ responses.delta for o in omega])
     np.testing.assert_allclose(its.mix(omega, responses.delta), expected, rtol=1e-12)
 

@@ -2,10 +2,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from response_cases import draw_responses
 
 from ptrag.arms.options import fixed
-from ptrag.arms.registry import arm_names, base_name, embedding_control, load_arm
+from ptrag.arms.registry import arm_names, base_name, embedding_control, load_arm, negative_control
 from ptrag.base.errors import PtragError
 
 ROOT = Path(__file__).parents[2]
@@ -34,12 +36,28 @@ def test_a_negative_control_is_the_same_arm_under_its_full_name():
     assert embedding_control("ptrag") is None
 
 
+def test_a_permuted_arm_is_fitted_on_permuted_responses_and_true_texts():
+    responses = draw_responses(seed=3, target="b")
+    arm = load_arm("perturbation_mean@permuted")
+    assert negative_control(arm.name) == "permuted"
+    assert embedding_control(arm.name) is None
+    name = next(n for n in responses.perturbations if not len(responses.rows("b", n)))
+    dealt = responses.permuted(0)
+    expected = dealt.delta[dealt.rows(perturbation=name)].mean(axis=0)
+    predicted = arm.fit(responses, None, None, {})("b", name).delta
+    np.testing.assert_allclose(predicted, expected, rtol=1e-12)
+    plain = load_arm("perturbation_mean").fit(responses, None, None, {})("b", name).delta
+    assert np.abs(predicted - plain).max() > 0.1
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
         ("ptrga", "did you mean 'ptrag'"),
         ("ptrag@shufled", "did you mean 'shuffled'"),
-        ("ptrag@", "no negative-control embedding ''"),
+        ("ptrag@", "no negative control ''"),
+        ("ptrag@permuted", "reads no measured responses that could be permuted"),
+        ("control@permuted", "reads no measured responses"),
         ("../arm", "unknown"),
     ],
 )

@@ -126,7 +126,7 @@ def test_it_has_a_word_on_a_perturbation_nobody_measured_and_says_so(store, spli
     line = store.lines[0]
     given = GivenControls.of_store(store, line)
     made = trained[0.01].predict(given, "NOBODY")
-    assert made.evidence["note"].str.contains("line_mean").all()
+    assert made.evidence["note"].str.contains("the level of the line").all()
     assert len(made.evidence) == 1
 
 

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+from response_cases import draw_responses
 
 from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
@@ -92,3 +95,40 @@ def test_leaving_entries_out_is_as_if_they_had_not_been_measured(screen):
     assert list(less.entries["perturbation"]) == list(
         responses.entries["perturbation"].iloc[[1, 3, 4]]
     )
+
+
+def test_permuted_responses_are_those_of_other_perturbations_of_the_same_line():
+    responses = draw_responses(seed=1)
+    dealt = responses.permuted(0)
+    assert dealt.pairs == responses.pairs
+    for line in responses.lines:
+        rows = responses.rows(line)
+        # each row of the line's deltas is there once, none at its own place
+        givers = [
+            int(np.flatnonzero((responses.delta[rows] == delta).all(axis=1)).item())
+            for delta in dealt.delta[rows]
+        ]
+        assert sorted(givers) == list(range(len(rows)))
+        assert all(giver != i for i, giver in enumerate(givers))
+        np.testing.assert_array_equal(dealt.se[rows], responses.se[rows][givers])
+        n_cells = responses.entries["n_cells"].to_numpy()[rows]
+        assert list(dealt.entries["n_cells"].iloc[rows]) == list(n_cells[givers])
+        np.testing.assert_allclose(dealt.delta[rows].mean(0), responses.delta[rows].mean(0))
+    assert (responses.permuted(1).delta != dealt.delta).any()
+
+
+def test_a_permutation_belongs_to_perturbations_and_not_to_the_order_of_entries():
+    responses = draw_responses(seed=1)
+    order = np.random.default_rng(0).permutation(len(responses.entries))
+    moved = replace(
+        responses, entries=responses.entries.iloc[order].reset_index(drop=True),
+        delta=responses.delta[order], se=responses.se[order],
+    )  # fmt: skip
+    np.testing.assert_array_equal(moved.permuted(0).delta, responses.permuted(0).delta[order])
+
+
+def test_the_only_entry_of_a_line_keeps_its_response():
+    responses = draw_responses(seed=1)
+    alone = responses.without(responses.rows("c")[1:])
+    row = alone.rows("c")
+    np.testing.assert_array_equal(alone.permuted(0).delta[row], alone.delta[row])

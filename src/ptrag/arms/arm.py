@@ -17,7 +17,8 @@ class Arm:
     Attributes
     ----------
     name
-        As in ``config.yaml``; ``ptrag@shuffled`` is ``ptrag`` on a negative-control embedding.
+        As in ``config.yaml``; ``ptrag@shuffled`` is ``ptrag`` with a negative control
+        (:data:`ptrag.arms.registry.NEGATIVE_CONTROLS`).
     family
         ``closed_form`` arms are fitted in one go by :attr:`fit`; ``neural`` arms are trained,
         as the network that :attr:`build` makes; a ``ceiling`` runs no job, its scores are
@@ -32,6 +33,8 @@ class Arm:
         options ask for none.
     build
         Neural: ``build(options, model, shapes)`` returns the network.
+    reads_responses
+        Whether :attr:`fit` learns from measured responses, so that permuting them is a control.
 
     Notes
     -----
@@ -45,6 +48,7 @@ class Arm:
     origin: str
     fit: Callable[..., Callable[..., Any]] | None = None
     build: Callable[[dict[str, Any], dict[str, Any], "Shapes"], "nn.Module"] | None = None
+    reads_responses: bool = False
 
     @property
     def path(self) -> str:

@@ -11,8 +11,10 @@ class Candidate(NamedTuple):
 
     Attributes
     ----------
-    name
-        A perturbation, or ``GENE in line`` for one measured response.
+    perturbation
+        Whose response or text it is.
+    line
+        Where the response was measured; empty for a perturbation of any line.
     similarity
         Of its text to the predicted perturbation's (cosine); NaN where there is none.
     weight
@@ -21,10 +23,16 @@ class Candidate(NamedTuple):
         (G,) the delta that would have been predicted, had it not been there.
     """
 
-    name: str
+    perturbation: str
+    line: str
     similarity: float
     weight: float
     without: "np.ndarray"
+
+    @property
+    def name(self) -> str:
+        """``GENE in line``, or the perturbation alone."""
+        return f"{self.perturbation} in {self.line}" if self.line else self.perturbation
 
 
 class Estimate(NamedTuple):
@@ -38,8 +46,15 @@ class Estimate(NamedTuple):
         Best first; empty for arms that do not retrieve.
     note
         What the arm fell back on where its own way was closed; empty otherwise.
+    sd
+        (G,) standard deviation of the true delta about ``delta``; None where the arm knows none.
+    wrong_sign
+        (G,) local false-sign rate: probability that a gene does not move to the side of
+        ``delta``; that it moves so is 1 minus this. None where the arm knows none.
     """
 
     delta: "np.ndarray"
     candidates: tuple[Candidate, ...] = ()
     note: str = ""
+    sd: "np.ndarray | None" = None
+    wrong_sign: "np.ndarray | None" = None

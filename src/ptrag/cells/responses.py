@@ -4,7 +4,7 @@ One entry per *training* pair; val and test pairs never enter.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,8 @@ import pandas as pd
 from ptrag.base.errors import PtragError
 from ptrag.base.files import atomic
 from ptrag.base.moments import moments
+from ptrag.base.names import CELL_LINE, N_CELLS, PAIR, PERTURBATION, Pair
+from ptrag.base.random import keyed_rng
 from ptrag.cells.controls import GIVEN
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ class Responses:
             delta[i] = treated.mean - untreated.mean
             se[i] = np.sqrt(variance / treated.n + untreated.variance / untreated.n)
             sizes.append(treated.n)
-        entries = pd.DataFrame(pairs, columns=["cell_line", "perturbation"]).assign(n_cells=sizes)
+        entries = pd.DataFrame(pairs, columns=PAIR).assign(**{N_CELLS: sizes})
         return cls(
             store.genes,
             entries,
@@ -94,44 +96,75 @@ class Responses:
             self.target,
         )
 
-    def write(self, path: str | Path) -> None:
-        """Write everything to one ``.npz`` file, numbers in float64: what is read back is equal."""
+    def permuted(self, seed: int) -> "Responses":
+        """Return the responses dealt anew to the perturbations of each line.
+
+        The negative control of retrieving responses: the mean of a line stays what it was, and
+        nothing that an entry says belongs to its perturbation any more. Deltas go with their
+        errors and numbers of cells, in one cycle through a random order of the line's entries, so
+        that no entry of a line with two or more keeps its own. The order is drawn from the line's
+        perturbations, not from the order of the entries.
+        """
+        giver = np.arange(len(self.entries))
+        for line in self.lines:
+            rows = self.rows(line)
+            rows = rows[np.argsort(self.perturbation_of[rows])]
+            order = keyed_rng("permuted responses", seed, line).permutation(rows)
+            giver[order] = np.roll(order, 1)
+        n_cells = self.entries[N_CELLS].to_numpy()[giver]
+        entries = self.entries.assign(**{N_CELLS: n_cells})
+        return replace(self, entries=entries, delta=self.delta[giver], se=self.se[giver])
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return everything as arrays by name, numbers in float64; :meth:`of_arrays` undoes it."""
         lines = self.lines
+        return {
+            "genes": np.array(self.genes, dtype=str),
+            CELL_LINE: self.entries[CELL_LINE].to_numpy(dtype=str),
+            PERTURBATION: self.entries[PERTURBATION].to_numpy(dtype=str),
+            N_CELLS: self.entries[N_CELLS].to_numpy(np.int64),
+            "delta": self.delta,
+            "se": self.se,
+            "lines": np.array(lines, dtype=str),
+            "control_mean": np.array([self.control_mean[line] for line in lines]),
+            "control_se": np.array([self.control_se[line] for line in lines]),
+            "protocol": np.array(self.protocol),
+            "target": np.array(self.target or ""),
+        }
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Responses":
+        """Return the responses of :meth:`arrays`; a missing name is a KeyError."""
+        lines = arrays["lines"].tolist()
+        return cls(
+            arrays["genes"].tolist(),
+            pd.DataFrame({key: arrays[key] for key in (*PAIR, N_CELLS)}),
+            arrays["delta"],
+            arrays["se"],
+            dict(zip(lines, arrays["control_mean"], strict=True)),
+            dict(zip(lines, arrays["control_se"], strict=True)),
+            str(arrays["protocol"]),
+            str(arrays["target"]) or None,
+        )
+
+    def write(self, path: str | Path) -> None:
+        """Write everything to one ``.npz`` file: what is read back is equal."""
         with atomic(path) as part, open(part, "wb") as file:
-            np.savez(
-                file,
-                genes=np.array(self.genes, dtype=str),
-                cell_line=self.entries["cell_line"].to_numpy(dtype=str),
-                perturbation=self.entries["perturbation"].to_numpy(dtype=str),
-                n_cells=self.entries["n_cells"].to_numpy(np.int64),
-                delta=self.delta,
-                se=self.se,
-                lines=np.array(lines, dtype=str),
-                control_mean=np.array([self.control_mean[line] for line in lines]),
-                control_se=np.array([self.control_se[line] for line in lines]),
-                protocol=np.array(self.protocol),
-                target=np.array(self.target or ""),
-            )
+            np.savez(file, **self.arrays())
 
     @classmethod
     def read(cls, path: str | Path) -> "Responses":
         """Read what :meth:`write` wrote; nothing in the file is executed."""
         try:
             with np.load(path, allow_pickle=False) as file:
-                at = dict(file)
-            lines = at["lines"].tolist()
-            return cls(
-                at["genes"].tolist(),
-                pd.DataFrame({key: at[key] for key in ("cell_line", "perturbation", "n_cells")}),
-                at["delta"],
-                at["se"],
-                dict(zip(lines, at["control_mean"], strict=True)),
-                dict(zip(lines, at["control_se"], strict=True)),
-                str(at["protocol"]),
-                str(at["target"]) or None,
-            )
+                return cls.of_arrays(dict(file))
         except (OSError, KeyError, ValueError, EOFError, BadZipFile):
             raise PtragError(f"{path}: holds no measured responses; delete it") from None
+
+    @cached_property
+    def pairs(self) -> list[Pair]:
+        """The N pairs of the entries."""
+        return [Pair(*pair) for pair in zip(*(self.entries[key] for key in PAIR), strict=True)]
 
     @property
     def lines(self) -> list[str]:
@@ -141,19 +174,19 @@ class Responses:
     @cached_property
     def perturbations(self) -> list[str]:
         """Perturbations with an entry, sorted."""
-        return sorted(set(self.entries["perturbation"]))
+        return sorted(set(self.entries[PERTURBATION]))
 
     @cached_property
     def line_of(self) -> np.ndarray:
         """(N,) number of each entry's line in :attr:`lines`."""
-        return np.searchsorted(self.lines, self.entries["cell_line"].to_numpy(dtype=str))
+        return np.searchsorted(self.lines, self.entries[CELL_LINE].to_numpy(dtype=str))
 
     @cached_property
     def perturbation_of(self) -> np.ndarray:
         """(N,) number of each entry's perturbation in :attr:`perturbations`."""
-        return np.searchsorted(self.perturbations, self.entries["perturbation"].to_numpy(dtype=str))
+        return np.searchsorted(self.perturbations, self.entries[PERTURBATION].to_numpy(dtype=str))
 
-    @cached_property
+    @property
     def own_variance(self) -> np.ndarray:
         """(N, G) squared standard error of each entry's own cells, var_p/n_p."""
         control = np.array([self.control_se[line] for line in self.lines])
@@ -168,14 +201,14 @@ class Responses:
             centred[rows] -= centred[rows].mean(axis=0)
         return centred
 
+    def columns(self, perturbation: str) -> np.ndarray:
+        """Return the columns of a perturbation's genes, as far as they are measured."""
+        genes = [self._column[gene] for gene in perturbation.split("+") if gene in self._column]
+        return np.array(genes, dtype=int)
+
     @cached_property
-    def targets(self) -> list[np.ndarray]:
-        """For each entry the columns of its perturbed genes, as far as they are measured."""
-        column = {gene: i for i, gene in enumerate(self.genes)}
-        return [
-            np.array([column[gene] for gene in name.split("+") if gene in column], dtype=int)
-            for name in self.entries["perturbation"]
-        ]
+    def _column(self) -> dict[str, int]:
+        return {gene: i for i, gene in enumerate(self.genes)}
 
     def number(self, perturbation: str) -> int:
         """Return a perturbation's number in :attr:`perturbations`, -1 if it has no entry."""

@@ -1,6 +1,6 @@
 """How like two perturbations are by their vectors: cosines, and a kernel for regressions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -30,7 +30,7 @@ class TextSimilarity:
     def __init__(
         self, embedding: Embedding, names: Sequence[str], width: float | None = None
     ) -> None:
-        self._row = {name: i for i, name in enumerate(embedding.names)}
+        self._name(embedding.names)
         self._unit = _unit(embedding.vectors.astype(np.float64))
         known = self._rows([name for name in names if name in self._row])
         trained = self._unit[known] if len(known) else self._unit
@@ -38,6 +38,27 @@ class TextSimilarity:
         _, lengths, directions = np.linalg.svd(centred, full_matrices=False)
         self._turned = _unit((self._unit - trained.mean(axis=0)) @ directions.T * lengths)
         self.width = width or WIDTH * self._spread(known)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return everything as arrays by name; :meth:`of_arrays` undoes it."""
+        return {
+            "names": np.array(list(self._row), dtype=str),
+            "unit": self._unit,
+            "turned": self._turned,
+            "width": np.array(self.width),
+        }
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "TextSimilarity":
+        """Return the likeness of :meth:`arrays`, as it was: nothing is worked out anew."""
+        restored = cls.__new__(cls)
+        restored._name(arrays["names"].tolist())
+        restored._unit, restored._turned = arrays["unit"], arrays["turned"]
+        restored.width = float(arrays["width"])
+        return restored
+
+    def _name(self, names: Sequence[str]) -> None:
+        self._row = {name: i for i, name in enumerate(names)}
 
     def __contains__(self, name: str) -> bool:
         return name in self._row

@@ -12,6 +12,7 @@ import pytorch_lightning as lightning
 import torch
 
 from ptrag.base.errors import PtragError
+from ptrag.base.logs import ON_TERMINAL
 from ptrag.base.plateau import PATIENCE, still_improving
 from ptrag.training.averaging import WeightAverage
 from ptrag.training.checkpoint import save_checkpoint
@@ -22,6 +23,7 @@ from ptrag.training.validation import HIGHER_IS_BETTER
 logger = logging.getLogger("ptrag")
 
 CHECK_EVERY = 50  # steps between looks at the losses: on a GPU each look waits for it
+SPEAK_SECONDS = 300  # between words on the terminal
 SAVE_SECONDS = 300  # between checkpoints where validations are further apart
 
 
@@ -74,9 +76,9 @@ class Milestones(lightning.Callback):
         self.seconds: list[list[float]] = state["seconds"] if state else []
         self.best: dict[str, Any] | None = state["best"] if state else None
         self.done = state["done"] if state else 0
-        self._clock = self._saved = time.monotonic()
+        self._clock = self._saved = self._spoken = time.monotonic()
         self._begun = self._clock - (state["spent"] if state else 0.0)
-        self._counted = self.done
+        self._counted = self._first = self.done
 
     @property
     def finished(self) -> bool:
@@ -118,6 +120,11 @@ class Milestones(lightning.Callback):
             self._check(module)
         if due or last:
             self._milestone(trainer, module)
+        elif (
+            self.done == self._first + CHECK_EVERY
+            or time.monotonic() - self._spoken > SPEAK_SECONDS
+        ):
+            self._speak()
         # the losses of the other processes since the last milestone are not known here
         late = trainer.world_size == 1 and time.monotonic() - self._saved > SAVE_SECONDS
         if trainer.is_global_zero and (due or last or late):
@@ -144,6 +151,16 @@ class Milestones(lightning.Callback):
         }
         save_checkpoint(self.checkpoint, self.fingerprint, state)
         self._saved = time.monotonic()
+
+    def _speak(self) -> None:
+        """Say on the terminal how far the training is and how long it still takes."""
+        steps, seconds = self.done - self._counted, time.monotonic() - self._clock
+        left = seconds / steps * (self.training["max_steps"] - self.done)
+        logger.info(
+            "%s: step %d of %d, about %s left",
+            self.name, self.done, self.training["max_steps"], duration(left), extra=ON_TERMINAL,
+        )  # fmt: skip
+        self._spoken = time.monotonic()
 
     def _check(self, module: TrainingModule) -> None:
         losses = torch.stack(module.losses)[:, 0].cpu().numpy()

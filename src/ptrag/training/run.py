@@ -20,6 +20,7 @@ from ptrag.arms.registry import load_arm
 from ptrag.base.errors import PtragError
 from ptrag.base.files import sha256, write_table
 from ptrag.base.memory import keep_freed_memory
+from ptrag.base.names import N_CELLS, ROLE
 from ptrag.base.random import keyed_rng
 from ptrag.cells.controls import GIVEN
 from ptrag.cells.sets import SetSampler
@@ -33,6 +34,7 @@ from ptrag.training.job import TrainingJob
 from ptrag.training.known import Known, know
 from ptrag.training.milestones import Milestones
 from ptrag.training.module import TrainingModule
+from ptrag.training.size import sized
 from ptrag.training.validation import validate, validation_pairs
 
 PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed"}  # Lightning's names
@@ -63,6 +65,8 @@ def train(job: TrainingJob) -> None:
     torch.set_num_threads(job.training["threads"])
     keep_freed_memory()
     store, split = CellStore(job.cells), read_split(job.split)
+    trained = split.table[split.table[ROLE] == "train"]
+    job = replace(job, training=sized(job.training, int(trained[N_CELLS].sum())))
     known = know(job, store, split)
     if not known.validates_unseen:  # each vector is then asked for as it was trained on
         job = replace(job, model=job.model | {"vector_noise": 0.0})

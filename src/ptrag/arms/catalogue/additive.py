@@ -44,4 +44,5 @@ ARM = Arm(
     summary="Perturbation effect plus line effect, by least squares",
     origin="additive baseline of Ahlmann-Eltze et al. 2025",
     fit=fit,
+    reads_responses=True,
 )

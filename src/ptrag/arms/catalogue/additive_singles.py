@@ -50,4 +50,5 @@ ARM = Arm(
     summary="Sum of the measured responses to each gene of a double",
     origin="additive model of double perturbations, Norman et al. 2019",
     fit=fit,
+    reads_responses=True,
 )

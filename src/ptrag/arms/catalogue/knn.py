@@ -50,6 +50,7 @@ def fit(
         candidates = tuple(
             Candidate(
                 name,
+                "",
                 similarity[k],
                 positive[k] / max(positive.sum(), 1e-300),
                 mean(line, names[:k] + names[k + 1 :], np.delete(similarity, k)),
@@ -67,4 +68,5 @@ ARM = Arm(
     summary="Similarity-weighted mean of the deltas of the nearest perturbations by text",
     origin="nearest-neighbour regression on stage one of PT-RAG",
     fit=fit,
+    reads_responses=True,
 )

@@ -45,4 +45,5 @@ ARM = Arm(
     summary="Mean delta of the line's training perturbations",
     origin="mean baseline; Systema's systematic shift",
     fit=fit,
+    reads_responses=True,
 )

@@ -44,4 +44,5 @@ ARM = Arm(
     summary="Mean delta of the perturbation over the other lines",
     origin="perturbation-mean baseline of State",
     fit=fit,
+    reads_responses=True,
 )

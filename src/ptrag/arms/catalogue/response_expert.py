@@ -1,13 +1,14 @@
 """``response_expert``: retrieval of measured responses, in closed form.
 
-δ̂(p, t) = Σ_i ω_i δ_i over the training entries i = (q, l): the same perturbation in other lines,
-neighbours by text, and neighbours by their responses in other lines, read out in the target
-line. The coefficients follow from a Gaussian process that knows each entry's standard error,
-mixed with the simple baselines by weights that exact leave-one-out fits
-(:mod:`ptrag.arms.expert.expert`, docs/response-expert.md).
+δ̂(p, t) is a mixture of the training entries i = (q, l): the same perturbation in other lines,
+neighbours by text, and neighbours by their responses in other lines, read out in the target line.
+Gaussian processes that know each entry's standard error are stacked with the simple baselines by
+weights, and slopes per gene, that exact leave-one-out fits (:mod:`ptrag.arms.expert.expert`,
+docs/response-expert.md).
 
 ``@shuffled`` and ``@random`` spoil the texts alone; the same perturbation and the likeness of
-measured responses remain. Under ``unseen_perturbation`` text is all that retrieval has.
+measured responses remain. ``@permuted`` spoils the responses and leaves the texts: what is left is
+the line's mean. Under ``unseen_perturbation`` text is all that retrieval has.
 
 Origin: this project, DESIGN §6 (``response_rag`` without its neural residual).
 """
@@ -41,4 +42,5 @@ ARM = Arm(
     summary="Measured responses, weighted by text, by response likeness and by their errors",
     origin="this project",
     fit=fit,
+    reads_responses=True,
 )

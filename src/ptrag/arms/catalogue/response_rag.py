@@ -37,4 +37,5 @@ ARM = Arm(
     origin="this project",
     fit=response_expert.fit,
     build=build,
+    reads_responses=True,
 )

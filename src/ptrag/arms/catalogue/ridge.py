@@ -50,4 +50,5 @@ ARM = Arm(
     summary="Ridge regression from the perturbation's vector to its delta, plus the line's mean",
     origin="linear baseline on gene embeddings, Ahlmann-Eltze et al. 2025",
     fit=fit,
+    reads_responses=True,
 )

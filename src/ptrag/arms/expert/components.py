@@ -14,6 +14,7 @@ Origin: the spiked covariance model, Baik & Silverstein (2006), Donoho, Gavish &
 """
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,7 +22,7 @@ import numpy as np
 from ptrag.arms.expert.posterior import Kernel, Posterior, Variances
 from ptrag.cells.responses import Responses
 
-GROUPS = 3  # of components, by signal; what is left is one more
+GROUPS = 2  # of components, by signal; what is left is one more
 LEAST_NOISE = 0.0025  # of a gene, in units of the mean over genes
 LEAST_SIGNAL = 0.01  # of what is left, in units of the mean over directions
 
@@ -72,16 +73,17 @@ class Components:
         groups = np.array_split(np.arange(rank), min(GROUPS, rank))
         others = n_genes - rank
         left = max((total - signal.sum()) / max(others, 1), LEAST_SIGNAL * total / n_genes)
-        each = np.array([*(signal[its].mean() for its in groups), left])
-        share = each * [*(len(its) for its in groups), others]
-        return cls(scale, [directions[its] for its in groups], ratio / each, share / share.sum())
+        each = np.array([*(signal[group].mean() for group in groups), left])
+        share = each * [*map(len, groups), others]
+        directions = [directions[group] for group in groups]
+        return cls(scale, directions, ratio / each, share / share.sum())
 
     def join(self, parts: Sequence[np.ndarray]) -> np.ndarray:
         """(…, G) Σ_c Π_c x_c of C arrays (…, G)."""
         left = parts[-1] / self.scale
         total = left.copy()
-        for x, its in zip(parts, self.directions, strict=False):
-            total += (x / self.scale - left) @ its.T @ its
+        for x, directions in zip(parts, self.directions, strict=False):
+            total += (x / self.scale - left) @ directions.T @ directions
         return total * self.scale
 
     def mix(self, omega: np.ndarray, delta: np.ndarray) -> np.ndarray:
@@ -116,28 +118,45 @@ class ComponentPosterior:
     def __init__(self, kernel: Kernel, variances: Variances, components: Components) -> None:
         self.components = components
         exact = kernel.covariance(replace(variances, reliability=0.0))
-        self._each = []
-        for its in variances.reliability * components.reliability:
-            covariance = exact.copy()
-            covariance[np.diag_indices_from(covariance)] += its * kernel.noise
-            self._each.append(Posterior(kernel, replace(variances, reliability=its), covariance))
+        self._groups = []
+        for reliability in variances.reliability * components.reliability:
+            covariance = exact.copy(order="F")
+            covariance[np.diag_indices_from(covariance)] += reliability * kernel.entries.noise
+            in_group = replace(variances, reliability=reliability)
+            self._groups.append(Posterior(kernel, in_group, covariance))
 
-    def told(self, rows: Sequence[int] | np.ndarray) -> bool:
+    def of_line(self, line: str) -> "ComponentPosterior":
+        """Return the same solution for another line; not where likeness of responses counts."""
+        other = copy(self)
+        other._groups = [group.of_line(line) for group in self._groups]
+        return other
+
+    def informed(self, rows: Sequence[int] | np.ndarray) -> bool:
         """Whether the other entries tell anything of these."""
-        return all(its.told(rows) for its in self._each)
+        return all(group.informed(rows) for group in self._groups)
 
     def residuals(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """(n, G) measured minus predicted deltas of entries, all of them left out together."""
-        return self.components.join([its.residuals(rows) for its in self._each])
+        return self.components.join([group.residuals(rows) for group in self._groups])
+
+    def left_out_variance(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """(n,) variance of the noise-free residuals, a mean over groups by their signal."""
+        variances = [group.left_out_variance(rows) for group in self._groups]
+        return self.components.share @ np.array(variances)
 
     def coefficients(self, perturbation: str) -> np.ndarray:
         """(C, N) ω of a pair of the target line; its own entry, if there is one, gets zero."""
-        return np.array([its.coefficients(perturbation) for its in self._each])
+        return np.array([group.coefficients(perturbation) for group in self._groups])
+
+    def variance(self, perturbation: str, omega: np.ndarray) -> float:
+        """Variance of a pair's noise-free delta about the prediction with (C, N) ``omega``."""
+        parts = zip(self._groups, omega, strict=True)
+        return float(self.components.share @ [g.variance(perturbation, part) for g, part in parts])
 
     def deletion(self, perturbation: str, omega: np.ndarray, entry: int) -> np.ndarray:
         """(G,) change of the pair's prediction when one entry is not retrieved."""
         changes = [
-            its.deletion(perturbation, part, entry)
-            for its, part in zip(self._each, omega, strict=True)
+            group.deletion(perturbation, part, entry)
+            for group, part in zip(self._groups, omega, strict=True)
         ]
         return self.components.join(changes)

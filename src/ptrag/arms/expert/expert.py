@@ -1,45 +1,60 @@
 """The closed-form expert: measured responses, weighted by what leave-one-out finds they are worth.
 
-δ̂(p, t) = Σ_m w_m δ̂_m(p, t) over the members
+    δ̂_g(p, t) = θ̂_g(t) + a_g Σ_m w_m (δ̂_mg(p, t) − m_g(t))
 
-    posterior           the Gaussian process of :mod:`ptrag.arms.expert.posterior`
-    line_mean, perturbation_mean, additive, knn      of :mod:`ptrag.arms.simple.coefficients`
-    ridge               of :mod:`ptrag.arms.simple.ridge`
+with θ̂ the line's level (:mod:`ptrag.arms.expert.level`), m the mean of its entries, and δ̂_m the
+members:
 
-each of which is a mixture of entries, so that δ̂ = Σ_i ω_i δ_i. What is fitted (the variances of
-the process, then w: :mod:`ptrag.arms.expert.mixture`) minimises the squared error of *exact*
-leave-one-out predictions of what the protocol holds out: under ``unseen_combination`` an entry
-of the target line, under ``unseen_perturbation`` all entries of a perturbation. Little data
-must not be over-fitted, so each step away from ``line_mean``, to the best simple member alone and
-from there to the mixture, is taken only where it gains more than two standard errors over
-perturbations; so are the steps to tell components apart and to read texts where the same
-perturbation was measured in other lines.
+    perturbation_mean, additive, ridge, knn     the simple arms (:mod:`ptrag.arms.simple`)
+    process             a Gaussian process on measured deltas (:mod:`ptrag.arms.expert.posterior`)
+    sparse_process      the same on shrunken deviations (:mod:`ptrag.arms.expert.sparse`)
+    text_process        as ``process``, reading likeness of texts too
+
+Each is a mixture of entries, so δ̂ is one, too. The variances of the processes, the weights w ≥ 0
+and the slopes a are fitted to *exact* leave-one-out predictions of what the protocol holds out:
+under ``unseen_combination`` an entry of the target line, under ``unseen_perturbation`` all entries
+of a perturbation. Little data must not be over-fitted: from the line's mean, the members are added
+step by step (simple before processes, responses before texts), each step only as far as it is
+confirmed (:mod:`ptrag.arms.expert.stacking`). With w 1 for a simple member, slopes of 1
+and the line's mean for its level the expert is that arm, without weights it is ``line_mean``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
 from ptrag.arms.estimate import Candidate, Estimate
-from ptrag.arms.expert.components import ComponentPosterior, Components
-from ptrag.arms.expert.mixture import LeftOut, clear, fit_weights, mix
-from ptrag.arms.expert.posterior import Kernel, Variances
+from ptrag.arms.expert.components import Components
+from ptrag.arms.expert.entries import Entries
+from ptrag.arms.expert.level import Level
+from ptrag.arms.expert.members import Mixture, Process, Simple
+from ptrag.arms.expert.posterior import Variances
+from ptrag.arms.expert.signs import Signs
+from ptrag.arms.expert.sparse import shrunken
+from ptrag.arms.expert.spread import Spread
+from ptrag.arms.expert.stacking import LeftOut, Stack, fit_stack
 from ptrag.arms.expert.variances import fit_variances, fitted_lines, held_out
 from ptrag.arms.simple import coefficients as simple
+from ptrag.arms.simple.line_means import LineMeans, left_out_line_means
 from ptrag.arms.simple.ridge import Regression, fit_penalty
 from ptrag.cells.responses import Responses
 from ptrag.genes.embeddings import Embedding
 from ptrag.retrieval.index import Neighbours
 from ptrag.retrieval.similarity import TextSimilarity
 
-MEMBERS = ("posterior", "line_mean", "perturbation_mean", "additive", "ridge", "knn")
-BY_TEXT = ("ridge", "knn")  # members that are nothing without texts
+STEPS = (
+    ("perturbation_mean", "additive"), ("process", "sparse_process"),
+    ("ridge", "knn"), ("text_process",),
+)  # fmt: skip
+PROCESSES = ("process", "sparse_process", "text_process")
+DEVIATIONS = "sparse_process"  # mixes deviations from the line's mean; the others, deltas
 
-UNKNOWN = "no measured response and no text: line_mean"
-NO_ENTRY = "no training pair in the line: mean of all lines"
+UNKNOWN = "no measured response and no text: the level of the line"
+NO_ENTRY = "no training pair in the line: its level is that of other lines"
+NO_GAIN = "leave-one-out finds no gain over the level of the line"
 
 
 @dataclass
@@ -53,190 +68,189 @@ class Expert:
     k
         Neighbours of the member ``knn``, and candidates in an estimate's evidence (those of
         largest |ω|).
+    shrunken
+        The entries as ``sparse_process`` mixes them; None where their noise is not known.
     variances, components
-        Of the Gaussian process, and the directions in which it is solved.
+        Of the processes that were fitted, and the directions in which those on measured deltas
+        are solved.
     penalty
         Of the regression.
-    weights
-        w of each of :data:`MEMBERS`; a missing one is zero.
+    level
+        What all perturbations of a line share.
+    stack
+        Weights of the members of :data:`STEPS`, a missing one is zero, and slopes.
+    spread, signs
+        How far truth is from predictions, and how often on the other side.
     """
 
     responses: Responses
     text: TextSimilarity
     neighbours: Neighbours
     k: int
-    variances: Variances
+    shrunken: Entries | None
+    variances: dict[str, Variances]
     components: Components
     penalty: float
-    weights: dict[str, float]
-    _latest: tuple[str, ComponentPosterior] | None = field(default=None, init=False, repr=False)
+    level: Level
+    stack: Stack
+    spread: Spread | None = None
+    signs: Signs | None = None
+    _members: dict[str, Simple | Process] = field(default_factory=dict, init=False, repr=False)
 
     def __call__(self, line: str, perturbation: str) -> Estimate:
         """Predict a pair; its own entry, if it was trained on, does not serve it."""
-        keep = self._others(line, perturbation)
-        if not self._known(perturbation, keep):
-            omega = simple.line_mean(self.responses, line, keep)
-            return Estimate(omega @ self.responses.delta, note=UNKNOWN)
-        omegas = self._coefficients(line, perturbation, keep)
-        omega, delta = np.zeros(len(keep)), np.zeros(self.responses.delta.shape[1])
-        for member, its in omegas.items():
-            gates = self.components.share @ its if its.ndim == 2 else its
-            omega += self.weights[member] * gates
-            delta += self.weights[member] * self._mix(its)
-        candidates = self._candidates(line, perturbation, keep, omegas, omega, delta)
-        return Estimate(delta, candidates, self._note(line, keep))
+        keep = np.ones(len(self.responses.entries), bool)
+        keep[self.responses.rows(line, perturbation)] = False
+        number = self.responses.lines.index(line)
+        shared = _Shared(self, number, self._means.without(np.flatnonzero(~keep)), keep)
+        parts = {}
+        if self._known(perturbation, keep):
+            for name in self.stack.weights:
+                parts[name] = self.member(name).mixture(line, perturbation, keep)
+        said = {name: part.delta for name, part in parts.items()}
+        beyond = self._beyond(shared.mean, said)
+        delta = shared.level + beyond
+        candidates = self._candidates(perturbation, shared, parts) if parts else ()
+        note = self._note(line, perturbation, keep)
+        if self.spread is None:
+            return Estimate(delta, candidates, note)
+        leading = parts.get(self.leading)
+        variance = leading.variance if leading else self.spread.usual
+        sd = self.spread.sd(beyond, variance, self.level.variance[number])
+        return Estimate(delta, candidates, note, sd, self.signs.rate(delta, sd))
 
     def leave_one_out(self) -> np.ndarray:
         """(N, G) delta of every entry, predicted without what the protocol would hold out.
 
         Without the entry itself, or under ``unseen_perturbation`` without any entry of its
-        perturbation; exactly what an expert with the same variances and weights says that has
-        never seen them.
+        perturbation; exactly what an expert with the same fitted values says that has never seen
+        them.
         """
         groups = held_out(self.responses, self.responses.lines)
-        total = np.zeros_like(self.responses.delta)
-        for member, weight in self.weights.items():
-            if weight:
-                total += weight * self.left_out(member, groups)
-        predicted = np.zeros_like(self.responses.delta)
-        predicted[np.concatenate(groups)] = total
+        mean = left_out_line_means(self.responses, groups)
+        said = {name: self.member(name).left_out(groups) for name in self.stack.weights}
+        beyond, known = self._beyond(mean, said), []
+        keep = np.ones(len(self.responses.entries), bool)
         for group in groups:
-            self._back_off(group, predicted)
+            keep[group] = False
+            known += [self._known(self.responses.pairs[i].perturbation, keep) for i in group]
+            keep[group] = True
+        beyond[~np.array(known)] = 0.0
+        predicted = np.empty_like(beyond)
+        predicted[np.concatenate(groups)] = self.level.left_out(self.responses, groups) + beyond
         return predicted
 
-    def _back_off(self, group: np.ndarray, predicted: np.ndarray) -> None:
-        """Put :func:`simple.line_mean` where nothing is left to retrieve by."""
-        entries = self.responses.entries
-        keep = np.ones(len(entries), bool)
-        keep[group] = False
-        if self._known(entries["perturbation"][group[0]], keep):
-            return
-        for i in group:
-            omega = simple.line_mean(self.responses, entries["cell_line"][i], keep)
-            predicted[i] = omega @ self.responses.delta
+    def left_out(self, name: str, groups: Sequence[np.ndarray], mean: np.ndarray) -> np.ndarray:
+        """(n, G) what a member says beyond the line's ``mean``, each entry without its group."""
+        said = self.member(name).left_out(groups)
+        return said if name == DEVIATIONS else said - mean
+
+    def member(self, name: str) -> Simple | Process:
+        """Return a member by name, ready to mix; it is made once."""
+        if name not in self._members:
+            self._members[name] = self._made(name)
+        return self._members[name]
+
+    def keep_solved(self, names: Collection[str]) -> None:
+        """Free the memory of the members that are not named; they can be made again."""
+        self._members = {name: its for name, its in self._members.items() if name in names}
+
+    @cached_property
+    def _means(self) -> LineMeans:
+        return LineMeans.of_all(self.responses)
+
+    @property
+    def leading(self) -> str | None:
+        """The process with the largest weight, which says how well a pair is known."""
+        weights = {n: w for n, w in self.stack.weights.items() if n in PROCESSES}
+        return max(weights, key=weights.get) if weights else None
+
+    def _made(self, name: str) -> Simple | Process:
+        responses = self.responses
+        if name == DEVIATIONS:
+            one = Components.one(len(responses.genes))
+            return Process(self.shrunken, self.text, self.variances[name], one)
+        if name in PROCESSES:
+            measured = Entries.measured(responses)
+            return Process(measured, self.text, self.variances[name], self.components)
+        coefficients = {
+            "perturbation_mean": partial(simple.perturbation_mean, responses),
+            "additive": partial(simple.additive, responses),
+            "ridge": Regression(responses, self.text, self.penalty).coefficients,
+            "knn": self._nearest,
+        }
+        return Simple(responses, coefficients[name])
+
+    def _nearest(self, line: str, perturbation: str, keep: np.ndarray) -> np.ndarray:
+        names, similarity = [], np.zeros(0)
+        if perturbation in self.neighbours.names:
+            names, similarity = self.neighbours.candidates(perturbation)
+        near = names[: self.k], similarity[: self.k]
+        return simple.knn(self.responses, line, *near, keep)
 
     def _known(self, perturbation: str, keep: np.ndarray) -> bool:
         return perturbation in self.text or self.responses.measures(perturbation, keep)
 
-    def left_out(self, member: str, groups: Sequence[np.ndarray]) -> np.ndarray:
-        """(n, G) one member's predictions for the entries of ``groups``, each without its group."""
-        delta, entries = self.responses.delta, self.responses.entries
-        pairs = list(zip(entries["cell_line"], entries["perturbation"], strict=True))
-        predicted = []
-        for group in groups:
-            posterior = self.posterior(pairs[group[0]][0]) if member == "posterior" else None
-            if posterior and posterior.told(group):
-                predicted.append(delta[group] - posterior.residuals(group))
-                continue
-            keep = np.ones(len(delta), bool)
-            keep[group] = False
-            predicted += [self._mix(self._member(member, *pairs[i], keep))[None] for i in group]
-        return np.concatenate(predicted)
-
-    def posterior(self, line: str) -> ComponentPosterior:
-        """Return the Gaussian process of a target line; the latest is kept."""
-        if self._latest is None or self._latest[0] != line:
-            self._latest = None  # two of them need not fit into memory
-            kernel = Kernel(self.responses, self.text, line)
-            self._latest = line, ComponentPosterior(kernel, self.variances, self.components)
-        return self._latest[1]
-
-    @cached_property
-    def _regression(self) -> Regression:
-        return Regression(self.responses, self.text, self.penalty)
-
-    def _mix(self, omega: np.ndarray) -> np.ndarray:
-        """(G,) Σ ω δ of (N,), or (C, N) by component; reads no entries that do not count."""
-        if omega.ndim == 2:
-            return self.components.mix(omega, self.responses.delta)
-        rows = np.flatnonzero(omega)
-        if 4 * len(rows) < len(omega):
-            return omega[rows] @ self.responses.delta[rows]
-        return omega @ self.responses.delta
-
-    def _others(self, line: str, perturbation: str) -> np.ndarray:
-        keep = np.ones(len(self.responses.entries), bool)
-        keep[self.responses.rows(line, perturbation)] = False
-        return keep
-
-    def _coefficients(
-        self, line: str, perturbation: str, keep: np.ndarray
-    ) -> dict[str, np.ndarray]:
-        """Return ω of every member that has a weight: (N,), of the posterior (C, N)."""
-        return {
-            member: self._member(member, line, perturbation, keep)
-            for member, weight in self.weights.items()
-            if weight
-        }
-
-    def _member(self, member: str, line: str, perturbation: str, keep: np.ndarray) -> np.ndarray:
-        """Return ω of one member that may use the entries of ``keep``."""
-        if member == "posterior":
-            if (keep == self._others(line, perturbation)).all():
-                return self.posterior(line).coefficients(perturbation)
-            kernel = Kernel(self.responses.without(np.flatnonzero(~keep)), self.text, line)
-            rest = ComponentPosterior(kernel, self.variances, self.components)
-            omega = np.zeros((len(self.components.share), len(keep)))
-            omega[:, keep] = rest.coefficients(perturbation)
-            return omega
-        if member == "line_mean":
-            return simple.line_mean(self.responses, line, keep)
-        if member == "ridge":
-            return self._regression.coefficients(line, perturbation, keep)
-        if member == "knn":
-            return simple.knn(self.responses, line, *self._near(perturbation), keep)
-        return getattr(simple, member)(self.responses, line, perturbation, keep)
-
-    def _near(self, perturbation: str) -> tuple[list[str], np.ndarray]:
-        """Return the k nearest perturbations by text and their similarities."""
-        if perturbation not in self.neighbours.names:
-            return [], np.zeros(0)
-        names, similarity = self.neighbours.candidates(perturbation)
-        return names[: self.k], similarity[: self.k]
+    def _beyond(self, mean: np.ndarray, said: Mapping[str, np.ndarray]) -> np.ndarray:
+        """(…, G) what the mixture of members says beyond the line's mean."""
+        beyond = np.zeros_like(mean)
+        for name, delta in said.items():
+            beyond += self.stack.weights[name] * (delta if name == DEVIATIONS else delta - mean)
+        return self.stack.slopes * beyond
 
     def _candidates(
-        self,
-        line: str,
-        perturbation: str,
-        keep: np.ndarray,
-        omegas: dict[str, np.ndarray],
-        omega: np.ndarray,
-        delta: np.ndarray,
+        self, perturbation: str, shared: "_Shared", parts: Mapping[str, Mixture]
     ) -> tuple[Candidate, ...]:
         """Return the entries of largest |ω|, and what δ̂ would be had each not been retrieved."""
-        entries = self.responses.entries
+        omega, slope = shared.omega(self.level), self.stack.slopes.mean()
+        mean = shared.omega(Level.plain(self.responses))
+        for name, part in parts.items():
+            base = 0.0 if name == DEVIATIONS else mean
+            omega += slope * self.stack.weights[name] * (part.omega - base)
         candidates = []
         for j in np.argsort(-np.abs(omega), kind="stable")[: self.k]:
             if omega[j] == 0:
                 break
-            name, where = entries["perturbation"][j], entries["cell_line"][j]
-            rest = keep.copy()
-            rest[j] = False
-            change = np.zeros(len(delta))
-            for member, its in omegas.items():
-                if member == "posterior":
-                    moved = self.posterior(line).deletion(perturbation, its, j)
-                else:
-                    without = self._member(member, line, perturbation, rest)
-                    moved = self._mix(without - its)
-                change += self.weights[member] * moved
-            similarity = self.text.cosine([perturbation], [name])[0, 0]
-            candidates.append(Candidate(f"{name} in {where}", similarity, omega[j], delta + change))
+            rest = shared.without(j)
+            without = {name: part.without(j) for name, part in parts.items()}
+            pair = self.responses.pairs[j]
+            similarity = self.text.cosine([perturbation], [pair.perturbation])[0, 0]
+            delta = rest.level + self._beyond(rest.mean, without)
+            candidates.append(
+                Candidate(pair.perturbation, pair.cell_line, similarity, omega[j], delta)
+            )
         return tuple(candidates)
 
-    def _note(self, line: str, keep: np.ndarray) -> str:
+    def _note(self, line: str, perturbation: str, keep: np.ndarray) -> str:
+        if not self._known(perturbation, keep):
+            return UNKNOWN
         if not keep[self.responses.rows(line)].any():
             return NO_ENTRY
-        if not self.weights.get("posterior"):
-            told = [member for member, weight in self.weights.items() if weight]
-            return f"leave-one-out finds no gain over {', '.join(told) or 'no change'}"
-        return ""
+        return "" if self.stack.weights else NO_GAIN
+
+
+class _Shared:
+    """What all perturbations of a line share, from the entries to keep."""
+
+    def __init__(self, expert: Expert, line: int, means: LineMeans, keep: np.ndarray) -> None:
+        self._expert, self._line, self._means, self._keep = expert, line, means, keep
+        self.mean, self.level = means.mean(line), expert.level.of(line, means)
+
+    def omega(self, level: Level) -> np.ndarray:
+        """(N,) coefficients of the entries in a level."""
+        return level.omega(self._line, self._expert.responses, self._keep)
+
+    def without(self, entry: int) -> "_Shared":
+        """Return what would be shared, had one entry not been retrieved."""
+        keep = self._keep.copy()
+        keep[entry] = False
+        return _Shared(self._expert, self._line, self._means.without([entry]), keep)
 
 
 def fit_expert(
     responses: Responses, embedding: Embedding, neighbours: Neighbours, options: dict[str, Any]
 ) -> Expert:
-    """Fit variances, then weights, on exact leave-one-out predictions; nothing is random.
+    """Fit variances, weights, slopes and spread to exact leave-one-out; nothing is random.
 
     Parameters
     ----------
@@ -248,41 +262,52 @@ def fit_expert(
         ``topk_rag``: k of :class:`Expert`.
     """
     text = TextSimilarity(embedding, responses.perturbations)
-    variances = cache(partial(fit_variances, responses, text))
-
-    penalty = fit_penalty(responses, text)
-
-    def fitted(read: bool, components: Components) -> tuple[Expert, LeftOut]:
-        expert = Expert(
-            responses, text, neighbours, options["topk_rag"], variances(read), components, penalty,
-            {},
-        )  # fmt: skip
-        members = [member for member in MEMBERS if read or member not in BY_TEXT]
-        left = leave_out(expert, members)
-        expert.weights = fit_weights(left)
-        return expert, left
-
-    new, found = responses.protocol == "unseen_perturbation", Components.of(responses)
-    settled = {"read": new, "components": Components.one(len(responses.genes))}
-    expert, left = fitted(**settled)
-    steps = [{"components": found}] if found.directions else []
-    steps += [] if new else [{"read": True}]  # of a new perturbation, text is all there is
-    for step in steps:
-        other, its = fitted(**settled | step)
-        gain = left.errors(mix(left, expert.weights)) - its.errors(mix(its, other.weights))
-        if clear(gain):
-            expert, left, settled = other, its, settled | step
+    new = responses.protocol == "unseen_perturbation"  # nothing but texts says anything of those
+    sparse = None if new else shrunken(responses)
+    entries = {"text_process": Entries.measured(responses)}
+    if not new:
+        entries["process"] = entries["text_process"]
+    if sparse:
+        entries["sparse_process"] = sparse
+    variances = {
+        name: fit_variances(mixed, text, read=name == "text_process")
+        for name, mixed in entries.items()
+    }
+    expert = Expert(
+        responses, text, neighbours, options["topk_rag"], sparse, variances,
+        Components.of(responses), fit_penalty(responses, text), Level.fitted(responses),
+        Stack({}, np.ones(len(responses.genes))),
+    )  # fmt: skip
+    fit_mixture(expert)
     return expert
 
 
-def leave_out(expert: Expert, members: Sequence[str] = MEMBERS) -> LeftOut:
-    """Predict by every member, each without what the protocol holds out together with it."""
+def fit_mixture(expert: Expert) -> None:
+    """Fit the weights, slopes and spread of an expert whose members are fitted."""
     responses = expert.responses
     groups = held_out(responses, fitted_lines(responses))
     rows = np.concatenate(groups)
-    return LeftOut(
-        {member: expert.left_out(member, groups) for member in members},
-        responses.delta[rows],
-        responses.line_of[rows],
+    mean = left_out_line_means(responses, groups)
+    steps = [
+        [name for name in step if name not in PROCESSES or name in expert.variances]
+        for step in STEPS
+    ]
+    left = LeftOut(
+        {name: expert.left_out(name, groups, mean) for step in steps for name in step},
+        responses.delta[rows] - mean,
         responses.perturbation_of[rows],
     )
+    expert.stack = fit_stack(left, steps)
+    expert.keep_solved(expert.stack.weights)
+    variance = np.ones(len(rows))
+    if expert.leading:
+        variance = expert.member(expert.leading).left_out_variance(groups)
+    beyond = expert.stack.slopes * left.mix(expert.stack.weights)
+    own = responses.own_variance[rows]
+    expert.spread = Spread.fitted(beyond, left.missing, own, variance)
+    level = expert.level.left_out(responses, groups)
+    uncertain = expert.level.variance[responses.line_of[rows]]
+    expert.signs = Signs.fitted(
+        level + beyond, expert.spread.sd(beyond, variance[:, None], uncertain),
+        level + left.missing, np.sqrt(own + uncertain),
+    )  # fmt: skip

@@ -24,12 +24,15 @@ Origin: universal kriging; leave-one-out of Dubrule (1983) and Rasmussen & Willi
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass
+from copy import copy
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy.linalg.blas import dspmv, dsymm
+from scipy.linalg.lapack import dpotrf, dpotri, dtpttr, dtrttp
 
-from ptrag.cells.responses import Responses
+from ptrag.arms.expert.entries import Entries
 from ptrag.retrieval.similarity import TextSimilarity
 
 LEAST = 1e-9  # relative to the largest: a smaller P_ii says that nothing else tells of entry i
@@ -59,33 +62,36 @@ class Variances:
     nugget: float
     reliability: float = 1.0
 
+    @property
+    def of_responses(self) -> bool:
+        """Whether likeness of responses counts, which each target line sees in its own way."""
+        return self.response > 0 or self.response_in_line > 0
+
 
 class Kernel:
     """The covariances of one target line, before they are weighted.
 
     Parameters
     ----------
-    responses
-        N entries of P perturbations.
+    entries
+        N entries of P perturbations, their values δ and noise s².
     text
         T.
     line
         The target line t.
     """
 
-    def __init__(self, responses: Responses, text: TextSimilarity, line: str) -> None:
-        self.responses, self.text = responses, text
-        self.target = responses.lines.index(line)
-        self.measured = np.unique(responses.line_of)  # lines with an entry
-        self.noise = responses.own_variance.mean(axis=1)  # N, s²
-        self.centred = responses.centred
+    def __init__(self, entries: Entries, text: TextSimilarity, line: str) -> None:
+        self.entries, self.responses, self.text = entries, entries.responses, text
+        self.target = self.responses.lines.index(line)
+        self.measured = np.unique(self.responses.line_of)  # lines with an entry
 
     @cached_property
     def _address(self) -> np.ndarray:
         """(P, G) φ, zero for a perturbation that no other line has."""
         of, elsewhere = self.responses.perturbation_of, self.responses.line_of != self.target
-        total = np.zeros((len(self.responses.perturbations), self.centred.shape[1]))
-        np.add.at(total, of[elsewhere], self.centred[elsewhere])
+        total = np.zeros((len(self.responses.perturbations), len(self.responses.genes)))
+        np.add.at(total, of[elsewhere], self.entries.centred[elsewhere])
         n = np.bincount(of[elsewhere], minlength=len(total))
         return total / np.maximum(n, 1)[:, None]
 
@@ -100,6 +106,12 @@ class Kernel:
         """(N, M) which of the M measured lines each entry belongs to."""
         return (self.responses.line_of[:, None] == self.measured[None]).astype(float)
 
+    @property
+    def mean_weights(self) -> np.ndarray:
+        """(M,) of the measured lines' means in the target line's mean: its own, if it has one."""
+        own = (self.measured == self.target).astype(float)
+        return own if own.any() else np.full(len(own), 1 / len(own))
+
     @cached_property
     def _similar(self) -> tuple[np.ndarray, np.ndarray]:
         names = self.responses.perturbations
@@ -110,12 +122,13 @@ class Kernel:
         """Yield the five (N, N) covariances, in the order of :class:`Variances`."""
         of, lines = self.responses.perturbation_of, self.responses.line_of
         here = lines[:, None] == lines[None]
+        text, response = self._similar
+        square = np.ix_(of, of)
         yield (of[:, None] == of[None]).astype(float)
-        text, response = (its[np.ix_(of, of)] for its in self._similar)
-        yield text
-        yield text * here
-        yield response
-        yield response * (here & (lines == self.target))
+        yield text[square]
+        yield text[square] * here
+        yield response[square]
+        yield response[square] * (here & (lines == self.target))
 
     def cross(self, perturbation: str, variances: Variances) -> np.ndarray:
         """(N,) covariance of the pair (perturbation, target line) with every entry."""
@@ -131,14 +144,90 @@ class Kernel:
             + response[of] * (v.response + v.response_in_line * here)
         )
 
-    def covariance(self, variances: Variances, parts: Sequence[np.ndarray] = ()) -> np.ndarray:
-        """(N, N) covariance of the measured deltas about their lines' means."""
-        n = len(self.noise)
-        total = np.zeros((n, n))
-        for variance, part in zip(astuple(variances), parts or self.parts(), strict=False):
-            total += variance * part
-        total[np.diag_indices(n)] += variances.nugget + variances.reliability * self.noise
+    def prior(self, perturbation: str, variances: Variances) -> float:
+        """Variance of the pair (perturbation, target line) about the line's mean, noise-free."""
+        at = self.responses.number(perturbation)
+        response = self._similar[1][at, at] if at >= 0 else 0.0
+        v = variances
+        like = v.text + v.text_in_line + response * (v.response + v.response_in_line)
+        return float(v.same + like + v.nugget)
+
+    def covariance(self, variances: Variances) -> np.ndarray:
+        """(N, N) covariance of the measured deltas about their lines' means, in Fortran order."""
+        text, response = self._similar
+        v, of = variances, self.responses.perturbation_of
+        anywhere = v.text * text + v.response * response
+        anywhere[np.diag_indices_from(anywhere)] += v.same
+        total = np.empty((len(of), len(of)), order="F")
+        for one in self.measured:
+            rows = np.flatnonzero(self.responses.line_of == one)
+            for other in self.measured:
+                columns = np.flatnonzero(self.responses.line_of == other)
+                alike = anywhere
+                if one == other:
+                    alike = anywhere + v.text_in_line * text
+                    alike += v.response_in_line * (one == self.target) * response
+                total[np.ix_(rows, columns)] = alike[np.ix_(of[rows], of[columns])]
+        total[np.diag_indices_from(total)] += v.nugget + v.reliability * self.entries.noise
         return total
+
+
+class Precision:
+    """P = K⁻¹ − K⁻¹ H (Hᵀ K⁻¹ H)⁻¹ Hᵀ K⁻¹: the inverse covariance without the lines' means.
+
+    The inverse comes from the Cholesky factor, in place, and only its lower triangle is kept.
+
+    Parameters
+    ----------
+    covariance
+        (N, N) K in Fortran order; overwritten.
+    means
+        (N, M) H, which of M means belongs to each entry.
+    values
+        (N, G) the entries' values δ.
+
+    Attributes
+    ----------
+    rotated
+        (N, G) P δ.
+    """
+
+    def __init__(self, covariance: np.ndarray, means: np.ndarray, values: np.ndarray) -> None:
+        factor, failed = dpotrf(covariance, lower=1, overwrite_a=1)
+        inverse, _ = dpotri(factor, lower=1, overwrite_c=1)
+        if failed:
+            raise np.linalg.LinAlgError("the covariance is not positive definite")
+        self._solved = dsymm(1.0, inverse, means, lower=1)  # K⁻¹ H
+        self.mean_variance = np.linalg.inv(means.T @ self._solved)  # (Hᵀ K⁻¹ H)⁻¹
+        self.to_mean = self._solved @ self.mean_variance
+        self.rotated = dsymm(1.0, inverse, values, lower=1)
+        self.rotated -= self.to_mean @ (self._solved.T @ values)
+        self.unprojected = np.diag(inverse).copy()  # of K⁻¹
+        self.diagonal = self.unprojected - (self.to_mean * self._solved).sum(axis=1)
+        self._n = len(inverse)
+        self._packed, _ = dtrttp(inverse, uplo="L")
+
+    def product(self, x: np.ndarray) -> np.ndarray:
+        """(N,) P x."""
+        return dspmv(self._n, 1.0, self._packed, x, lower=1) - self.to_mean @ (self._solved.T @ x)
+
+    def dense(self) -> np.ndarray:
+        """(N, N) P."""
+        inverse, _ = dtpttr(self._n, self._packed, uplo="L")
+        inverse += np.tril(inverse, -1).T
+        return inverse - self._solved @ self.to_mean.T
+
+    def row(self, i: int) -> np.ndarray:
+        """(N,) P_i·."""
+        before = np.arange(i, dtype=np.int64)
+        left = self._packed[i + before * (2 * self._n - before - 1) // 2]
+        start = i + i * (2 * self._n - i - 1) // 2
+        inverse = np.concatenate([left, self._packed[start : start + self._n - i]])
+        return inverse - self._solved @ self.to_mean[i]
+
+    def block(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """(n, n) P_JJ."""
+        return np.array([self.row(i)[rows] for i in rows])
 
 
 class Posterior:
@@ -151,7 +240,7 @@ class Posterior:
     variances
         Their weights.
     covariance
-        ``kernel.covariance(variances)``, where it is at hand.
+        Of ``kernel`` with ``variances``, where it is at hand, in Fortran order; overwritten.
     """
 
     def __init__(
@@ -160,40 +249,58 @@ class Posterior:
         self.kernel, self.variances = kernel, variances
         if covariance is None:
             covariance = kernel.covariance(variances)
-        inverse = np.linalg.inv(covariance)
-        solved = inverse @ kernel.means  # N × M
-        self._to_mean = solved @ np.linalg.inv(kernel.means.T @ solved)
-        self.precision = inverse - self._to_mean @ solved.T  # P
-        self._most = np.diag(inverse).copy()
-        self.rotated = self.precision @ kernel.responses.delta  # P δ, N × G
+        self.precision = Precision(covariance, kernel.means, kernel.entries.values)
 
-    def told(self, rows: Sequence[int] | np.ndarray) -> bool:
+    def of_line(self, line: str) -> "Posterior":
+        """Return the same solution for another line; not where likeness of responses counts."""
+        other = copy(self)
+        other.kernel = copy(self.kernel)
+        other.kernel.target = self.kernel.responses.lines.index(line)
+        return other
+
+    def informed(self, rows: Sequence[int] | np.ndarray) -> bool:
         """Whether the other entries tell anything of these: not if a line has no others."""
-        block = self.precision[np.ix_(rows, rows)]
-        least = np.linalg.eigvalsh(block)[0]
-        return bool(least > LEAST * self._most[rows].max())
+        least = np.linalg.eigvalsh(self.precision.block(rows))[0]
+        return bool(least > LEAST * self.precision.unprojected[rows].max())
 
     def residuals(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """(n, G) measured minus predicted deltas of entries, all of them left out together."""
-        block = self.precision[np.ix_(rows, rows)]
-        return np.linalg.solve(block, self.rotated[rows])
+        return np.linalg.solve(self.precision.block(rows), self.precision.rotated[rows])
+
+    def left_out_variance(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """(n,) variance of :meth:`residuals` less the noise of the entries' own cells."""
+        noise = self.variances.reliability * self.kernel.entries.noise[rows]
+        return np.diag(np.linalg.inv(self.precision.block(rows))) - noise
 
     def coefficients(self, perturbation: str) -> np.ndarray:
         """(N,) ω of a pair of the target line; its own entry, if there is one, gets zero."""
         responses = self.kernel.responses
         own = responses.rows(self._line, perturbation)
-        if len(own) and not self.told(own):  # the line has no other entry
-            rest = Kernel(responses.without(own), self.kernel.text, self._line)
+        if len(own) and not self.informed(own):  # the line has no other entry
+            rest = Kernel(self.kernel.entries.without(own), self.kernel.text, self._line)
             return np.insert(Posterior(rest, self.variances).coefficients(perturbation), own[0], 0)
         if len(own):
-            omega = -self.precision[own[0]] / self.precision[own[0], own[0]]
+            row = self.precision.row(own[0])
+            omega = -row / row[own[0]]
             omega[own[0]] = 0.0
             return omega
         cross = self.kernel.cross(perturbation, self.variances)
-        mean = (self.kernel.measured == self.kernel.target).astype(float)
-        if not mean.any():  # no entry in the line: the mean of all lines
-            mean[:] = 1 / len(mean)
-        return self.precision @ cross + self._to_mean @ mean
+        return self.precision.product(cross) + self.precision.to_mean @ self.kernel.mean_weights
+
+    def variance(self, perturbation: str, omega: np.ndarray) -> float:
+        """Variance of a pair's delta, noise-free, about its prediction by :meth:`coefficients`.
+
+        The variance of kriging, k** − 2 ωᵀ k + ωᵀ K ω; for a pair with an entry of its own, that
+        of leaving this entry out.
+        """
+        own = self.kernel.responses.rows(self._line, perturbation)
+        if len(own) and self.informed(own):
+            return float(self.left_out_variance(own)[0])
+        cross, mean = self.kernel.cross(perturbation, self.variances), self.kernel.mean_weights
+        prior = self.kernel.prior(perturbation, self.variances)
+        # K ω + H μ = k and Hᵀ ω = m, so that the variance is k** − ωᵀ k − mᵀ μ
+        multiplier = cross @ self.precision.to_mean - self.precision.mean_variance @ mean
+        return float(prior - omega @ cross - mean @ multiplier)
 
     def deletion(self, perturbation: str, omega: np.ndarray, entry: int) -> np.ndarray:
         """(G,) change of the pair's prediction when one entry is not retrieved.
@@ -207,14 +314,15 @@ class Posterior:
         entry
             j.
         """
+        rotated = self.precision.rotated
         if omega[entry] == 0:
-            return np.zeros(self.rotated.shape[1])
-        P, rotated = self.precision, self.rotated
+            return np.zeros(rotated.shape[1])
+        value, diagonal = rotated[entry], self.precision.diagonal[entry]
         own = self.kernel.responses.rows(self._line, perturbation)
-        value, diagonal = rotated[entry], P[entry, entry]
         for i in own:  # as if the pair's own entry had never been there
-            value = value - P[entry, i] / P[i, i] * rotated[i]
-            diagonal = diagonal - P[entry, i] ** 2 / P[i, i]
+            row = self.precision.row(i)
+            value = value - row[entry] / row[i] * rotated[i]
+            diagonal = diagonal - row[entry] ** 2 / row[i]
         return -omega[entry] * value / diagonal
 
     @property

@@ -1,8 +1,10 @@
 """Fit the variances of the Gaussian process by exact leave-one-out, with an exact gradient.
 
-The loss is E = Σ_J ‖e_J‖² over the groups J that the protocol holds out, e_J = (P_JJ)⁻¹ (P δ)_J.
-With r = P δ, u_J = (P_JJ)⁻¹ e_J, and C the block-diagonal matrix of the u_J e_Jᵀ, a covariance
-that is added with weight v changes it by
+The loss is E = Σ_J ‖e_J + o_J‖² over the groups J that the protocol holds out, with
+e_J = (P_JJ)⁻¹ (P δ)_J what leave-one-out misses of the values δ that the process mixes, and o what
+these miss of the measured deviations: 0 where the process mixes the measured deltas themselves.
+With r = P δ, u_J = (P_JJ)⁻¹ (e_J + o_J), and C the block-diagonal matrix of the u_J e_Jᵀ, a
+covariance that is added with weight v changes it by
 
     ∂E/∂v = Σ_ij M_ij S_ij,    S = 2 P C P − 2 (P u) rᵀ,
 
@@ -14,7 +16,9 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import minimize
 
+from ptrag.arms.expert.entries import Entries
 from ptrag.arms.expert.posterior import Kernel, Posterior, Variances
+from ptrag.arms.simple.line_means import left_out_line_means
 from ptrag.cells.responses import Responses
 from ptrag.retrieval.similarity import TextSimilarity
 
@@ -42,19 +46,18 @@ def fitted_lines(responses: Responses) -> list[str]:
     return responses.lines
 
 
-def fit_variances(responses: Responses, text: TextSimilarity, read: bool = True) -> Variances:
+def fit_variances(entries: Entries, text: TextSimilarity, read: bool) -> Variances:
     """Minimise the squared error of leave-one-out over the log variances.
 
-    The start, towards which little data are pulled, shares the variance of the deltas equally
+    The start, towards which little data are pulled, shares the variance of the values equally
     among the kernel's parts. Above :data:`FITTED_ON` perturbations a seeded sample of them is
     used. ``reliability`` stays 1. Where texts are not ``read``, their variances are 0.
     """
-    responses = _sample(responses)
+    entries = _sample(entries)
+    responses = entries.responses
     new = responses.protocol == "unseen_perturbation"
-    kernels = [
-        Kernel(responses, text, line)
-        for line in (responses.lines[:1] if new else fitted_lines(responses))
-    ]
+    lines = responses.lines[:1] if new else fitted_lines(responses)
+    kernels = [Kernel(entries, text, line) for line in lines]
     start = _start(kernels[0], new)
     if not read:
         start[1:3] = 0.0
@@ -71,12 +74,10 @@ def fit_variances(responses: Responses, text: TextSimilarity, read: bool = True)
 
     def loss(logs: np.ndarray) -> tuple[float, np.ndarray]:
         values = variances(logs)
-        error, gradient = (sum(its) for its in zip(*(c.error(values) for c in cases), strict=True))
+        errors, gradients = zip(*(case.error(values) for case in cases), strict=True)
         away = logs - origin
-        return (
-            error / total + PRIOR / n * (away @ away),
-            (gradient * values)[free] / total + 2 * PRIOR / n * away,
-        )
+        gradient = (sum(gradients) * values)[free] / total + 2 * PRIOR / n * away
+        return sum(errors) / total + PRIOR / n * (away @ away), gradient
 
     if n < FEWEST:
         return Variances(*start)
@@ -92,42 +93,53 @@ class _Case:
 
     def __init__(self, kernel: Kernel, start: np.ndarray) -> None:
         self.kernel, self.parts = kernel, list(kernel.parts())
+        entries, responses = kernel.entries, kernel.responses
+        line = responses.lines[kernel.target]
         first = self._posterior(start)
-        line = kernel.responses.lines[kernel.target]
-        self.groups = [rows for rows in held_out(kernel.responses, [line]) if first.told(rows)]
-        self.total = sum((kernel.centred[rows] ** 2).sum() for rows in self.groups)
+        self.groups = [rows for rows in held_out(responses, [line]) if first.informed(rows)]
+        self.lost = np.zeros_like(entries.values)  # o above
+        if self.groups and entries.values is not responses.delta:
+            rows = np.concatenate(self.groups)
+            measured = responses.delta[rows] - left_out_line_means(responses, self.groups)
+            self.lost[rows] = measured - entries.values[rows]
+        self.total = sum(((entries.centred + self.lost)[rows] ** 2).sum() for rows in self.groups)
 
     def error(self, variances: np.ndarray) -> tuple[float, np.ndarray]:
         """Return E and its gradient with respect to the six variances."""
         posterior = self._posterior(variances)
-        P, r = posterior.precision, posterior.rotated
+        P, r = posterior.precision.dense(), posterior.precision.rotated
         error, u, C = 0.0, np.zeros_like(r), np.zeros_like(P)
         for rows in self.groups:
             block = np.ix_(rows, rows)
             e = np.linalg.solve(P[block], r[rows])
-            u[rows] = np.linalg.solve(P[block], e)
+            missed = e + self.lost[rows]
+            u[rows] = np.linalg.solve(P[block], missed)
             C[block] = u[rows] @ e.T
-            error += (e**2).sum()
+            error += (missed**2).sum()
         S = 2 * P @ C @ P - 2 * (P @ u) @ r.T
         gradient = [np.vdot(part, S) for part in self.parts]
         return error, np.array([*gradient, np.trace(S)])
 
     def _posterior(self, values: np.ndarray) -> Posterior:
         variances = Variances(*values)
-        return Posterior(self.kernel, variances, self.kernel.covariance(variances, self.parts))
+        weighted = zip(values[:-1], self.parts, strict=True)
+        covariance = sum(value * part for value, part in weighted)
+        noise = variances.nugget + variances.reliability * self.kernel.entries.noise
+        covariance[np.diag_indices_from(covariance)] += noise
+        return Posterior(self.kernel, variances, np.asfortranarray(covariance))
 
 
 def _start(kernel: Kernel, new: bool) -> np.ndarray:
     """(6,) variances to start from; zero is a part that the protocol has no use for."""
-    noise = kernel.noise.mean()
-    signal = max((kernel.centred**2).mean() - noise, 0.05 * noise, 1e-12)
+    noise = kernel.entries.noise.mean()
+    signal = max((kernel.entries.centred**2).mean() - noise, 0.05 * noise, 1e-12)
     response = 0.0 if new else signal / max(kernel.response_variance, 1e-12)
     return np.array([signal, signal, signal, response, response, 0.5 * signal]) / 5
 
 
-def _sample(responses: Responses) -> Responses:
-    names = responses.perturbations
+def _sample(entries: Entries) -> Entries:
+    names = entries.responses.perturbations
     if len(names) <= FITTED_ON:
-        return responses
+        return entries
     kept = np.random.default_rng(0).choice(len(names), FITTED_ON, replace=False)
-    return responses.without(np.flatnonzero(~np.isin(responses.perturbation_of, kept)))
+    return entries.without(np.flatnonzero(~np.isin(entries.responses.perturbation_of, kept)))

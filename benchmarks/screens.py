@@ -1,0 +1,191 @@
+"""Screens for the contest: training responses, and what the test pairs did.
+
+Three sources: data sets of ``config.yaml``, simulated ones drawn anew for each seed; the semi-real
+development screen, whose truth is known (which genes move in which line is real, sizes and cells
+are simulated); and the real responses of drugs as ranks, profiles without cells, texts or errors.
+"""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import read_h5ad
+from scipy.stats import norm
+
+from ptrag.base.names import N_CELLS, PAIR, PERTURBATION, REASON, ROLE, Pair
+from ptrag.cells.controls import YARDSTICK
+from ptrag.cells.preprocess import build_cells
+from ptrag.cells.responses import Responses
+from ptrag.cells.store import CellStore
+from ptrag.config import merge
+from ptrag.genes.embeddings import Embedding
+from ptrag.genes.providers import derive_control, embed
+from ptrag.retrieval.index import Neighbours, build_index, read_neighbours
+from ptrag.simulate.screen import simulate_screen
+from ptrag.splits.protocols import Split, draw_split, read_split, write_split
+
+LINES = ("k562", "rpe1", "hepg2", "jurkat")
+HELD = {"val": 0.0, "test": 64 / 240}  # of the semi-real screen's perturbations
+SEMIREAL = {
+    "file": "semireal_dev.h5ad",
+    "columns": {"perturbation": "gene", "cell_line": "cell_line", "batch": "gem_group"},
+    "control": "non-targeting",
+    "scale": "counts",
+    "splits": {
+        line: {"protocol": "unseen_combination", "target": line, "fractions": HELD}
+        for line in LINES
+    }
+    | {"genes": {"protocol": "unseen_perturbation", "fractions": HELD}},
+    "settings": {"cells": {"genes": "given"}},
+}  # fmt: skip
+DRUG_GENES = 1000  # drawn anew for each seed
+DRUGS_HELD = 45
+
+Deltas = Mapping[Pair, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Screen:
+    """One split of one draw.
+
+    Attributes
+    ----------
+    case, split, seed
+        What it is: data set with knob, split, draw.
+    responses
+        Measured on the training pairs.
+    embeddings, neighbours
+        {None: true ones, ``shuffled``, ``random``: their negative controls}.
+    pairs
+        The n test pairs.
+    observed
+        (n, G) their profiles less the yardstick controls.
+    truth
+        (n, G) their noise-free deltas; None where they are not known.
+    truth_file
+        The truth of a simulated screen.
+    """
+
+    case: str
+    split: str
+    seed: int
+    responses: Responses
+    embeddings: Mapping[str | None, Embedding]
+    neighbours: Mapping[str | None, Neighbours]
+    pairs: Sequence[Pair]
+    observed: np.ndarray
+    truth: np.ndarray | None
+    truth_file: Path | None = None
+
+
+def screens(
+    config: dict[str, Any], name: str, seed: int, text_signal: float | None, data_dir: Path
+) -> Iterator[Screen]:
+    """Yield every split of one draw of a data set; files of a screen last until the next."""
+    with tempfile.TemporaryDirectory() as folder:
+        if name == "op3_drugs_ranks":
+            yield from _drugs(data_dir / "op3_drugs_ranks.npz", config, seed, Path(folder))
+            return
+        entry = SEMIREAL if name == "semireal_dev" else config["datasets"][name]
+        yield from _of_cells(config, name, entry, seed, text_signal, data_dir, Path(folder))
+
+
+def _of_cells(
+    config: dict[str, Any], name: str, entry: dict[str, Any], seed: int,
+    text_signal: float | None, data_dir: Path, work: Path,
+) -> Iterator[Screen]:  # fmt: skip
+    settings = merge(config, entry.get("settings", {}))
+    source, truth_file, case = data_dir / entry.get("file", ""), None, name
+    if text_signal is not None:
+        source, truth_file = work / "source.h5ad", work / "truth.h5ad"
+        knobs = entry["simulate"] | {"seed": seed, "text_signal": text_signal}
+        simulate_screen(knobs, source, truth_file)
+        case = f"{name} text {text_signal:g}"
+    build_cells(source, entry, settings["cells"], work / "cells.h5ad")
+    store = CellStore(work / "cells.h5ad")
+    truth = _truth(source, truth_file, store)
+    embeddings = _with_controls(embed("text", store.perturbations, settings["embeddings"]), seed)
+    for split_name, spec in entry["splits"].items():
+        table = draw_split(store, spec | {"seed": seed}, settings["cells"], split_name)
+        write_split(table, spec, work / "split.tsv")
+        split = read_split(work / "split.tsv")
+        pairs = [Pair(*pair) for pair in split.pairs("test")]
+        yield Screen(
+            case, split_name, seed, Responses.measured(store, split), embeddings,
+            _neighbours(embeddings, split, settings, work), pairs,
+            np.array([store.mean(*p) - store.control_mean(p.cell_line, YARDSTICK) for p in pairs]),
+            np.array([truth[p] for p in pairs]) if truth else None, truth_file,
+        )  # fmt: skip
+
+
+def _truth(source: Path, truth_file: Path | None, store: CellStore) -> Deltas | None:
+    """Return the noise-free delta of every pair, of the store's genes, where it is known."""
+    if truth_file:
+        data = read_h5ad(truth_file)
+        columns = data.var_names.get_indexer(store.genes)
+        pairs = [Pair(*map(str, pair)) for pair in data.obs[PAIR].to_numpy()]
+        return dict(zip(pairs, np.asarray(data.X, float)[:, columns], strict=True))
+    beside = source.with_suffix(".truth.npz")
+    if not beside.is_file():
+        return None
+    with np.load(beside) as file:
+        columns = pd.Index(file["genes"]).get_indexer(store.genes)
+        return {
+            Pair(line, str(name)): delta
+            for line in store.lines
+            for name, delta in zip(file["perts"], file[line][:, columns].astype(float), strict=True)
+        }
+
+
+def _drugs(path: Path, config: dict[str, Any], seed: int, work: Path) -> Iterator[Screen]:
+    """Yield each cell type as the target; ranks become normal scores, drugs have no texts."""
+    rng = np.random.default_rng(seed)
+    with np.load(path) as file:
+        rank, lines, drugs, genes = (
+            file[key] for key in ("rank", "context", "perturbation", "gene")
+        )
+    columns = np.sort(rng.choice(len(genes), DRUG_GENES, replace=False))
+    scores = norm.isf((rank[:, :, columns] + 0.5) / len(genes)).reshape(-1, DRUG_GENES)
+    pairs = [Pair(str(line), str(drug)) for line in lines for drug in drugs]
+    held = {str(drug) for drug in rng.choice(drugs, DRUGS_HELD, replace=False)}
+    names = sorted(map(str, drugs))
+    vectors = rng.standard_normal((len(names), 32)).astype(np.float32)
+    coverage = pd.DataFrame({PERTURBATION: names, "level": "exact", "detail": "random direction"})
+    embeddings = _with_controls(Embedding(names, vectors, coverage), seed)
+    zero = {str(line): np.zeros(DRUG_GENES) for line in lines}
+    for target in map(str, lines):
+        test = np.array([line == target and drug in held for line, drug in pairs])
+        table = pd.DataFrame(pairs, columns=PAIR).assign(**{N_CELLS: 1, REASON: ""})
+        table[ROLE] = np.where(test, "test", "train")
+        split = Split(table, "unseen_combination", target)
+        entries = table.loc[~test, [*PAIR, N_CELLS]].reset_index(drop=True)
+        responses = Responses(
+            [str(gene) for gene in genes[columns]], entries, scores[~test],
+            np.zeros_like(scores[~test]), zero, zero, split.protocol, target,
+        )  # fmt: skip
+        yield Screen(
+            "op3_drugs_ranks", target, seed, responses, embeddings,
+            _neighbours(embeddings, split, config, work),
+            [pair for pair, out in zip(pairs, test, strict=True) if out], scores[test], None,
+        )  # fmt: skip
+
+
+def _with_controls(embedding: Embedding, seed: int) -> dict[str | None, Embedding]:
+    controls = {kind: derive_control(embedding, kind, seed) for kind in ("shuffled", "random")}
+    return {None: embedding} | controls
+
+
+def _neighbours(
+    embeddings: Mapping[str | None, Embedding], split: Split, settings: dict[str, Any], work: Path
+) -> dict[str | None, Neighbours]:
+    options = settings["arm_options"]
+    k = max(options[arm]["topk_rag"] for arm in ("knn", "response_expert"))
+    neighbours = {}
+    for kind, embedding in embeddings.items():
+        build_index(embedding, split, k, work / "index")
+        neighbours[kind] = read_neighbours(work / "index")
+    return neighbours

@@ -1,0 +1,99 @@
+"""The level of a line: what all its perturbations share, freed of the noise of its controls.
+
+All deltas of a line are measured from one mean of control cells, so the mean delta m_l of its
+entries has the error of that mean, however many perturbations were measured, and no leaving out of
+entries can tell: all share it. But its size is known, σ_l² = the squared standard error of the
+controls (and what is left of the entries' own), and the errors of lines are independent. So the
+level is the posterior mean
+
+    θ̂_l = ρ m̄ + g ∘ (m_l − ρ m̄),
+
+with m̄ the mean of the other lines' means, ρ from least squares over lines and genes, and g(z²) the
+adaptive shrinkage (:class:`ptrag.arms.expert.sparse.Prior`) of what is left,
+z² = (m_l − ρ m̄)²/σ_l².
+The factors ρ and g are fitted once; θ̂ is linear in the entries. Where controls are known exactly
+(σ = 0), the level is the line's mean; of a line without entries it is ρ m̄.
+
+Origin: adaptive shrinkage, Stephens (2017); shrinkage towards a regression, Efron & Morris (1973).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ptrag.arms.expert.sparse import Prior
+from ptrag.arms.simple.line_means import LineMeans
+from ptrag.cells.responses import Responses
+
+LEAST_NOISE = 0.001  # of a gene, in units of the mean over genes
+
+
+@dataclass(frozen=True)
+class Level:
+    """The fitted factors, for L lines and G genes.
+
+    Attributes
+    ----------
+    carried
+        ρ, how much of the other lines' mean level carries over.
+    trust
+        (L, G) g, how far a line's own mean is believed; of a line without entries it is not used.
+    variance
+        (L, G) of the true level about θ̂, squared units of delta.
+    """
+
+    carried: float
+    trust: np.ndarray
+    variance: np.ndarray
+
+    @classmethod
+    def plain(cls, responses: Responses) -> "Level":
+        """Return the level that is the line's mean."""
+        shape = len(responses.lines), len(responses.genes)
+        return cls(1.0, np.ones(shape), np.zeros(shape))
+
+    @classmethod
+    def fitted(cls, responses: Responses) -> "Level":
+        """Fit ρ and g to the means of the lines."""
+        means = LineMeans.of_all(responses)
+        lines = np.flatnonzero(means.counts)
+        noise = np.array([responses.control_se[line] ** 2 for line in responses.lines])
+        if not noise[lines].any():
+            return cls.plain(responses)
+        own = np.zeros_like(noise)
+        np.add.at(own, responses.line_of, responses.own_variance)
+        noise += own / np.maximum(means.counts, 1)[:, None] ** 2
+        noise = np.maximum(noise, LEAST_NOISE * noise[lines].mean())
+        own = np.array([means.mean(line) for line in range(len(noise))])
+        others = np.array([means.elsewhere(line) for line in range(len(noise))])
+        power = (others[lines] ** 2).sum()
+        carried = max(0.0, (own[lines] * others[lines]).sum() / power) if power > 0 else 0.0
+        squares = (own - carried * others) ** 2 / noise
+        prior = Prior.fitted(squares[lines].ravel())
+        return cls(float(carried), prior(squares), prior.variance(squares) * noise)
+
+    def of(self, line: int, means: LineMeans) -> np.ndarray:
+        """(G,) θ̂ of a line by number."""
+        expected = self.carried * means.elsewhere(line)
+        if not means.counts[line]:
+            return expected
+        return expected + self.trust[line] * (means.mean(line) - expected)
+
+    def left_out(self, responses: Responses, groups: Sequence[np.ndarray]) -> np.ndarray:
+        """(n, G) level of its line for each entry of ``groups``, without its group."""
+        means, levels = LineMeans.of_all(responses), []
+        for group in groups:
+            rest = means.without(group)
+            levels += [self.of(line, rest) for line in responses.line_of[group]]
+        return np.array(levels)
+
+    def omega(self, line: int, responses: Responses, keep: np.ndarray) -> np.ndarray:
+        """(N,) coefficients of the entries that may be used, as a mean over genes."""
+        counts = np.bincount(responses.line_of, keep, len(responses.lines))
+        trust = self.trust[line].mean() if counts[line] else 0.0
+        others = counts > 0
+        others[line] = False
+        by_line = others * (1 - trust) * self.carried / max(others.sum(), 1)
+        by_line[line] = trust
+        return keep * (by_line / np.maximum(counts, 1))[responses.line_of]

@@ -1,0 +1,61 @@
+"""Local false-sign rates against planted truth, dense and sparse."""
+
+import numpy as np
+import pytest
+
+from ptrag.arms.expert.signs import Signs
+
+
+def draw(seed, sparse, n=300, n_genes=200):
+    """Truth, predictions of it with their deviations, and noisy measurements."""
+    rng = np.random.default_rng(seed)
+    moving = rng.random((n, n_genes)) < (0.1 if sparse else 1.0)
+    truth = np.where(moving, rng.normal(size=moving.shape), 0.0)
+    predicted = truth * rng.random(truth.shape) + 0.3 * rng.normal(size=truth.shape)
+    sd = np.full(truth.shape, np.std(truth - predicted))
+    error = rng.uniform(0.2, 0.5, truth.shape)
+    measured = truth + error * rng.normal(size=truth.shape)
+    return truth, predicted, sd, measured, error
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_realised_rates_are_at_most_the_nominal_ones(sparse):
+    truth, predicted, sd, measured, error = draw(0, sparse)
+    signs = Signs.fitted(predicted, sd, measured, error)
+    truth, predicted, sd, *_ = draw(1, sparse)
+    rate = signs.rate(predicted, sd)
+    wrong = np.sign(truth) != np.sign(predicted)
+    for nominal in (0.05, 0.1, 0.3, 0.6):
+        sure = rate <= nominal
+        if sure.any():
+            assert wrong[sure].mean() <= nominal
+    assert (rate <= 0.3).mean() > (0.001 if sparse else 0.3)  # it does say something
+    if not sparse:
+        assert wrong.mean() == pytest.approx(rate.mean(), abs=0.05)
+
+
+def test_a_normal_distribution_would_be_wrong_where_responses_are_sparse():
+    """What the mixture is for: genes that stand still, far out in the predictions' tails."""
+    truth, predicted, sd, *_ = draw(2, sparse=True)
+    wrong = np.sign(truth) != np.sign(predicted)
+    assert wrong[np.abs(predicted) / sd > 1.2816].mean() > 0.2  # Φ(−1.2816) = .1
+
+
+def test_rates_fall_with_confidence():
+    _, *facts = draw(3, sparse=False)
+    signs = Signs.fitted(*facts)
+    assert (np.diff(signs.wrong) <= 0).all()
+    assert (np.diff(signs.confidence) >= 0).all()
+    rate = signs.rate(np.linspace(0, 10, 50), np.ones(50))
+    assert (np.diff(rate) <= 0).all()
+
+
+def test_exact_measurements_are_counted():
+    rng = np.random.default_rng(4)
+    predicted = rng.normal(size=(100, 50))
+    truth = predicted + rng.normal(size=predicted.shape)
+    one = np.ones_like(predicted)
+    signs = Signs.fitted(predicted, one, truth, 0 * one)
+    near = np.abs(predicted) < 0.05
+    expected = (np.sign(truth) != np.sign(predicted))[near].mean()
+    assert signs.rate(np.array([0.02]), np.ones(1))[0] == pytest.approx(expected, abs=0.05)
