@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from response_cases import draw_embedding, draw_responses, nearest
+from response_cases import double_names, draw_embedding, draw_responses, nearest
 
 from ptrag.arms.catalogue import (
     additive,
+    additive_singles,
     knn,
     line_mean,
     perturbation_mean,
@@ -19,7 +20,8 @@ from ptrag.arms.expert.components import Components
 from ptrag.arms.expert.entries import Entries
 from ptrag.arms.expert.expert import NO_ENTRY, NO_GAIN, UNKNOWN, Expert, fit_expert
 from ptrag.arms.expert.level import Level
-from ptrag.arms.expert.posterior import Kernel, Posterior, Precision, Variances
+from ptrag.arms.expert.posterior import Kernel, Posterior, Variances, shared_genes
+from ptrag.arms.expert.precision import Precision
 from ptrag.arms.expert.sparse import shrunken
 from ptrag.arms.expert.stacking import Stack
 from ptrag.arms.expert.variances import _Case, _start, held_out
@@ -30,21 +32,23 @@ from ptrag.cells.store import CellStore
 from ptrag.cells.store_writer import write_store
 from ptrag.genes.embeddings import Embedding
 from ptrag.retrieval.similarity import TextSimilarity
-from ptrag.splits.protocols import Split
+from ptrag.splits.protocols import IN_EVERY_LINE, IN_ONE_LINE, PROTOCOLS, Split
 
 COMBINATION = Variances(0.3, 0.2, 0.15, 0.4, 0.5, 0.02)
 NEW = Variances(0.3, 0.2, 0.15, 0.0, 0.0, 0.02)
 MIXTURE = {
-    "perturbation_mean": 0.05, "additive": 0.1, "process": 0.2, "sparse_process": 0.15,
-    "ridge": 0.15, "knn": 0.2, "text_process": 0.3,
+    "perturbation_mean": 0.05, "additive": 0.1, "additive_singles": 0.05,
+    "process": 0.2, "sparse_process": 0.15, "ridge": 0.15, "knn": 0.2, "text_process": 0.3,
 }  # fmt: skip
 
 
 def make(protocol="unseen_combination", weights=MIXTURE, components=False, slopes=False, **facts):
     """An expert with given variances, weights and perhaps components and slopes."""
-    target = "b" if protocol == "unseen_combination" else None
+    target = "b" if protocol in IN_ONE_LINE else None
     responses = draw_responses(seed=7, protocol=protocol, target=target, **facts)
-    embedding = draw_embedding()
+    if protocol == "unseen_line":
+        responses = responses.without(responses.rows("b"))
+    embedding = draw_embedding(doubles=facts.get("doubles", 0))
     text = TextSimilarity(embedding, responses.perturbations)
     neighbours = nearest(embedding, responses.perturbations)
     reading = COMBINATION if target else NEW
@@ -107,7 +111,7 @@ def covariance(responses, text, variances, target, centred=False):
             return np.zeros(len(r.genes))
         return np.mean([r.delta[i] - mean[pair(r, i)[0]] for i in its], axis=0)
 
-    names = [*r.perturbations, "new"]
+    names = [*r.perturbations, "new", "P02+P09"]
     addresses = {name: address(name) for name in names}
     likeness = {p: dict(zip(names, text.kernel([p], names)[0], strict=True)) for p in names}
 
@@ -116,7 +120,8 @@ def covariance(responses, text, variances, target, centred=False):
         response = addresses[p] @ addresses[q] / len(r.genes)
         similar = likeness[p][q]
         return (
-            v.same * (p == q) + v.text * similar + v.text_in_line * similar * (l == m)
+            v.same * len({*p.split("+")} & {*q.split("+")})
+            + v.text * similar + v.text_in_line * similar * (l == m)
             + v.response * response + v.response_in_line * response * (l == m == target)
         )  # fmt: skip
 
@@ -162,6 +167,41 @@ def test_the_posterior_solves_the_kriging_system():
             assert solved.variance(name, coefficients) == pytest.approx(variance, rel=1e-8)
 
 
+def test_doubles_and_singles_share_evidence():
+    expert = make("unseen_double", doubles=6)
+    for name in ("P00+P01", "P02+P09"):
+        own = expert.responses.rows("a", name)
+        keep = np.setdiff1d(np.arange(len(expert.responses.entries)), own)
+        expected, _, variance = kriging(expert.responses, expert.text, NEW, "a", name, keep)
+        solved = posterior(expert, "a")
+        omega = solved.coefficients(name)
+        np.testing.assert_allclose(omega[0] @ expert.responses.delta, expected, rtol=1e-8)
+        assert solved.variance(name, omega) == pytest.approx(variance, rel=1e-8)
+    assert shared_genes(["A+B", "C"], ["B", "A+B", "D+C"]).tolist() == [[1, 2, 0], [0, 0, 1]]
+
+
+def test_a_double_is_predicted_better_than_by_its_singles_sum():
+    """Planted: a double is the sum of its singles beyond the line's shift, and of its own."""
+    errors = {"ours": 0.0, "singles": 0.0}
+    for seed in range(3):
+        everything = draw_responses(
+            seed=seed, n_genes=40, n_perturbations=20, missing=0, doubles=12
+        )
+        hide = np.isin(everything.entries["perturbation"], double_names(12)[::3])
+        known = replace(everything.without(np.flatnonzero(hide)), protocol="unseen_double")
+        embedding = draw_embedding(20, doubles=12)
+        neighbours = nearest(embedding, known.perturbations)
+        arms = {
+            "ours": fit_expert(known, embedding, neighbours, {"topk_rag": 4}),
+            "singles": additive_singles.fit(known, None, None, {}),
+        }
+        for name, arm in arms.items():
+            for i in np.flatnonzero(hide):
+                predicted = arm(*pair(everything, i)).delta
+                errors[name] += ((predicted - everything.delta[i]) ** 2).sum()
+    assert errors["ours"] < 0.5 * errors["singles"]
+
+
 def test_a_precision_is_the_projected_inverse():
     rng = np.random.default_rng(0)
     root = rng.normal(size=(12, 15))
@@ -189,11 +229,17 @@ def test_one_solution_serves_all_lines_where_likeness_of_responses_does_not_coun
     np.testing.assert_allclose(omega[0] @ expert.responses.delta, expected, rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize("protocol", ["unseen_combination", "unseen_perturbation"])
+@pytest.mark.parametrize(
+    ("protocol", "doubles"),
+    [
+        ("unseen_combination", 0), ("unseen_perturbation", 0), ("unseen_line", 0),
+        ("unseen_double", 6), ("unseen_combination", 6),
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("weights", [MIXTURE, {"text_process": 1.0}, {"additive": 1.0}])
 @pytest.mark.parametrize("components", [False, True])
-def test_leave_one_out_is_brute_force_refitting(protocol, weights, components):
-    expert = make(protocol, weights, components, slopes=True)
+def test_leave_one_out_is_brute_force_refitting(protocol, doubles, weights, components):
+    expert = make(protocol, weights, components, slopes=True, doubles=doubles)
     left_out = expert.leave_one_out()
     for group in held_out(expert.responses, expert.responses.lines):
         refitted = less(expert, group)
@@ -518,15 +564,14 @@ def test_a_file_that_holds_no_responses_is_an_error(tmp_path):
         Responses.read(tmp_path / "bad.npz")
 
 
-@pytest.mark.parametrize("protocol", ["unseen_combination", "unseen_perturbation"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("sparse", [False, True])
 def test_the_gradient_of_the_fit_is_that_of_finite_differences(protocol, sparse):
-    expert = make(protocol)
+    expert = make(protocol, doubles=5)
     entries = expert.shrunken if sparse else Entries.measured(expert.responses)
-    kernel = Kernel(entries, expert.text, "b")
-    start = _start(kernel, new=False)
-    if protocol == "unseen_perturbation":
-        start[3:5] = 0
+    kernel = Kernel(entries, expert.text, "a" if protocol == "unseen_line" else "b")
+    start = _start(kernel, protocol)
+    assert (start[3] == 0) == (protocol in IN_EVERY_LINE)
     case = _Case(kernel, start)
     _, gradient = case.error(start)
     for i in np.flatnonzero(start):

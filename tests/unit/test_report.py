@@ -32,6 +32,7 @@ from ptrag.base.names import PAIR, Pair, Run
 from ptrag.cells.controls import GIVEN, YARDSTICK
 from ptrag.metrics.registry import METRICS
 from ptrag.report import arms as report_arms
+from ptrag.report import methods
 from ptrag.report.deltas import observed_delta, predicted_deltas
 from ptrag.report.gather import gather
 from ptrag.report.numbers import decimals, listed, number, p_value, rough
@@ -296,3 +297,12 @@ def test_settings_stand_in_the_methods(page):
     for words in ("at most K = 4", "2 sets × 8 cells", "200 resamples", "fewer than 5 cells"):
         assert words in page.words
     assert json.dumps(SETTINGS["training"]["max_steps"]) in page.words
+
+
+def test_methods_count_the_perturbed_genes_that_were_not_measured():
+    evaluation = {"exclude_target": True}
+    say = methods._targets
+    assert "all of which were measured" in say(evaluation, {"targets": 7, "measured_targets": 7})
+    text = say(evaluation, {"targets": 7, "measured_targets": 3})
+    assert text.startswith("3 of the 7 perturbed genes were measured and are left out")
+    assert "kept in" in say({"exclude_target": False}, {})

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from ptrag.base.errors import PtragError, did_you_mean
+from ptrag.base.names import PERTURBATION
 from ptrag.genes.embeddings import COVERAGE
 from ptrag.genes.names import ALIAS, CONTROL_WORD, EXACT, NOT_A_GENE, Names
 from ptrag.genes.symbols import Symbols, family_stem

@@ -35,7 +35,7 @@ def methods(results: Results) -> list[tuple[str, str]]:
         ("Embeddings and retrieval", _retrieval(results)),
         ("Training", _trainings(results)),
         ("Prediction", _prediction(s["prediction"])),
-        ("Evaluation", _evaluation(s["evaluation"])),
+        ("Evaluation", _evaluation(s["evaluation"], results.facts)),
         ("Intervals and support", _intervals(s["evaluation"])),
         ("Comparison", _comparison(s["evaluation"])),
     ]
@@ -170,13 +170,25 @@ def _prediction(prediction: dict[str, Any]) -> str:
     )
 
 
-def _evaluation(evaluation: dict[str, Any]) -> str:
-    target = "left out of" if evaluation["exclude_target"] else "kept in"
+def _targets(evaluation: dict[str, Any], facts: dict[str, Any]) -> str:
+    """Say what happens to the perturbed genes, of which a matrix may lack some."""
+    if not evaluation["exclude_target"]:
+        return "the perturbed gene is kept in metrics of deltas"
+    measured, total = facts["measured_targets"], facts["targets"]
+    if measured == total:
+        return "the perturbed genes, all of which were measured, are left out of metrics of deltas"
+    return (
+        f"{measured} of the {total} perturbed genes were measured and are left out of metrics of "
+        "deltas; of the others there is nothing to leave out"
+    )
+
+
+def _evaluation(evaluation: dict[str, Any], facts: dict[str, Any]) -> str:
     degs = evaluation["max_degs"]
     most = "all significant genes" if degs is None else f"at most the top {degs}"
     return (
-        "Metrics are computed per pair in float64 on the log1p scale; the perturbed gene is "
-        f"{target} metrics of deltas. Observed deltas are real profiles less the mean of the "
+        "Metrics are computed per pair in float64 on the log1p scale; "
+        f"{_targets(evaluation, facts)}. Observed deltas are real profiles less the mean of the "
         "yardstick controls of the line, predicted deltas are predicted profiles less that of the "
         "given controls, so that no noise of a control mean stands on both sides. Distances are "
         f"in a PCA with {evaluation['n_pcs']} components fitted on training and control cells, "
@@ -187,7 +199,8 @@ def _evaluation(evaluation: dict[str, Any]) -> str:
         "experiment (one random half of the pair's real cells as the prediction of the other, "
         f"mean of {REPEATS} splits). It is one ratio of means over all pairs of a split. A half "
         "has half the cells: where the metric is a correlation the replicate is corrected by "
-        "Spearman and Brown, 2r / (1 + r); for other metrics it is a cautious one. A metric is "
+        "Spearman and Brown, 2r / (1 + r), and a mean squared error of means is halved; for other "
+        "metrics it is a cautious one. A metric is "
         "trusted where the interval of the difference of replicate and mean baseline excludes "
         "zero; else it has no scale, and no claim rests on it. Dynamic range: that difference "
         "over its standard deviation over perturbations."

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ptrag.arms.arm import Arm
+from ptrag.base.names import CELL_LINE, PERTURBATION
 
 if TYPE_CHECKING:
     from ptrag.arms.estimate import Estimate
@@ -44,9 +45,7 @@ def fit(
     row = {
         pair: i
         for i, pair in enumerate(
-            zip(
-                data.obs["cell_line"].astype(str), data.obs["perturbation"].astype(str), strict=True
-            )
+            zip(data.obs[CELL_LINE].astype(str), data.obs[PERTURBATION].astype(str), strict=True)
         )
     }
     truth = np.asarray(data.X, np.float64)[:, genes]

@@ -117,13 +117,11 @@ class ComponentPosterior:
 
     def __init__(self, kernel: Kernel, variances: Variances, components: Components) -> None:
         self.components = components
-        exact = kernel.covariance(replace(variances, reliability=0.0))
-        self._groups = []
-        for reliability in variances.reliability * components.reliability:
-            covariance = exact.copy(order="F")
-            covariance[np.diag_indices_from(covariance)] += reliability * kernel.entries.noise
-            in_group = replace(variances, reliability=reliability)
-            self._groups.append(Posterior(kernel, in_group, covariance))
+        reliabilities = variances.reliability * components.reliability
+        self._groups = [
+            Posterior(kernel, replace(variances, reliability=reliability))
+            for reliability in reliabilities
+        ]
 
     def of_line(self, line: str) -> "ComponentPosterior":
         """Return the same solution for another line; not where likeness of responses counts."""

@@ -5,7 +5,8 @@
 with θ̂ the line's level (:mod:`ptrag.arms.expert.level`), m the mean of its entries, and δ̂_m the
 members:
 
-    perturbation_mean, additive, ridge, knn     the simple arms (:mod:`ptrag.arms.simple`)
+    perturbation_mean, additive, additive_singles, ridge, knn
+                        the simple arms (:mod:`ptrag.arms.simple`)
     process             a Gaussian process on measured deltas (:mod:`ptrag.arms.expert.posterior`)
     sparse_process      the same on shrunken deviations (:mod:`ptrag.arms.expert.sparse`)
     text_process        as ``process``, reading likeness of texts too
@@ -13,9 +14,10 @@ members:
 Each is a mixture of entries, so δ̂ is one, too. The variances of the processes, the weights w ≥ 0
 and the slopes a are fitted to *exact* leave-one-out predictions of what the protocol holds out:
 under ``unseen_combination`` an entry of the target line, under ``unseen_perturbation`` all entries
-of a perturbation. Little data must not be over-fitted: from the line's mean, the members are added
-step by step (simple before processes, responses before texts), each step only as far as it is
-confirmed (:mod:`ptrag.arms.expert.stacking`). With w 1 for a simple member, slopes of 1
+of a perturbation, under ``unseen_double`` those of a double, under ``unseen_line`` of a line.
+Little data must not be over-fitted: from the line's level, the members are added step by step
+(simple before processes, responses before texts), each step only as far as it is confirmed
+(:mod:`ptrag.arms.expert.stacking`). With w 1 for a simple member, slopes of 1
 and the line's mean for its level the expert is that arm, without weights it is ``line_mean``.
 """
 
@@ -36,17 +38,18 @@ from ptrag.arms.expert.signs import Signs
 from ptrag.arms.expert.sparse import shrunken
 from ptrag.arms.expert.spread import Spread
 from ptrag.arms.expert.stacking import LeftOut, Stack, fit_stack
-from ptrag.arms.expert.variances import fit_variances, fitted_lines, held_out
+from ptrag.arms.expert.variances import fit_variances, fitted_lines, fitted_on, held_out
 from ptrag.arms.simple import coefficients as simple
 from ptrag.arms.simple.line_means import LineMeans, left_out_line_means
 from ptrag.arms.simple.ridge import Regression, fit_penalty
+from ptrag.arms.simple.singles import additive_singles
 from ptrag.cells.responses import Responses
 from ptrag.genes.embeddings import Embedding
 from ptrag.retrieval.index import Neighbours
 from ptrag.retrieval.similarity import TextSimilarity
 
 STEPS = (
-    ("perturbation_mean", "additive"), ("process", "sparse_process"),
+    ("perturbation_mean", "additive", "additive_singles"), ("process", "sparse_process"),
     ("ridge", "knn"), ("text_process",),
 )  # fmt: skip
 PROCESSES = ("process", "sparse_process", "text_process")
@@ -176,6 +179,7 @@ class Expert:
         coefficients = {
             "perturbation_mean": partial(simple.perturbation_mean, responses),
             "additive": partial(simple.additive, responses),
+            "additive_singles": partial(additive_singles, responses),
             "ridge": Regression(responses, self.text, self.penalty).coefficients,
             "knn": self._nearest,
         }
@@ -262,7 +266,7 @@ def fit_expert(
         ``topk_rag``: k of :class:`Expert`.
     """
     text = TextSimilarity(embedding, responses.perturbations)
-    new = responses.protocol == "unseen_perturbation"  # nothing but texts says anything of those
+    new = responses.protocol == "unseen_perturbation"  # of these, texts alone tell
     sparse = None if new else shrunken(responses)
     entries = {"text_process": Entries.measured(responses)}
     if not new:
@@ -285,7 +289,7 @@ def fit_expert(
 def fit_mixture(expert: Expert) -> None:
     """Fit the weights, slopes and spread of an expert whose members are fitted."""
     responses = expert.responses
-    groups = held_out(responses, fitted_lines(responses))
+    groups = fitted_on(responses, fitted_lines(responses))
     rows = np.concatenate(groups)
     mean = left_out_line_means(responses, groups)
     steps = [

@@ -126,12 +126,11 @@ class Process:
             if posterior.informed(group):
                 predicted.append(values[group] - posterior.residuals(group))
                 continue
-            rest, n = self.entries.without(group), len(values)
+            rest = self.entries.without(group)
+            solved = {line: self._solved(rest, line) for line in {pairs[i][0] for i in group}}
             for i in group:
-                omega = np.zeros((len(self.components.share), n))
-                solved = self._solved(rest, pairs[i][0])
-                omega[:, np.setdiff1d(np.arange(n), group)] = solved.coefficients(pairs[i][1])
-                predicted.append(self.components.mix(omega, values)[None])
+                omega = solved[pairs[i][0]].coefficients(pairs[i][1])
+                predicted.append(self.components.mix(omega, rest.values)[None])
         return np.concatenate(predicted)
 
     def left_out_variance(self, groups: Sequence[np.ndarray]) -> np.ndarray:

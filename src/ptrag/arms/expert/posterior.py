@@ -2,14 +2,16 @@
 
 For a target line t, every gene alike, the entries i = (q, l) are
 
-    δ_i = m_l + f_i + ε_i,   Cov(f_i, f_j) = a [q = q']               the same perturbation
+    δ_i = m_l + f_i + ε_i,   Cov(f_i, f_j) = a S(q, q')               the same perturbation
                                          + b T(q, q')               like texts, in any line
                                          + c T(q, q') [l = l']      like texts, in the same line
                                          + d R_t(q, q')             like responses, in any line
                                          + e R_t(q, q') [l = l' = t]   … read out in line t
     Var(ε_i) = v + s_i²
 
-with m_l the line's mean, estimated without a prior (generalised least squares); T the likeness of
+with m_l the line's mean, estimated without a prior (generalised least squares); S the number of
+target genes that q and q' share, so that of single genes [q = q'], while a double is the sum of its
+singles and of what is its own; T the likeness of
 their texts (:class:`ptrag.retrieval.similarity.TextSimilarity`); R_t(q, q') = φ_q · φ_q' / G, where
 φ_q is the mean over the *other* lines l ≠ t of q's delta less the line's mean; and s_i² the squared
 standard error of the entry's own cells, averaged over genes. The noise of the controls, which all
@@ -29,10 +31,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.linalg.blas import dspmv, dsymm
-from scipy.linalg.lapack import dpotrf, dpotri, dtpttr, dtrttp
+from scipy import sparse
 
 from ptrag.arms.expert.entries import Entries
+from ptrag.arms.expert.precision import Precision
 from ptrag.retrieval.similarity import TextSimilarity
 
 LEAST = 1e-9  # relative to the largest: a smaller P_ii says that nothing else tells of entry i
@@ -118,13 +120,18 @@ class Kernel:
         response = self._address @ self._address.T / self._address.shape[1]
         return self.text.kernel(names, names), response
 
+    @cached_property
+    def _shared(self) -> np.ndarray:
+        """(P, P) S."""
+        return shared_genes(self.responses.perturbations, self.responses.perturbations)
+
     def parts(self) -> Iterator[np.ndarray]:
         """Yield the five (N, N) covariances, in the order of :class:`Variances`."""
         of, lines = self.responses.perturbation_of, self.responses.line_of
         here = lines[:, None] == lines[None]
         text, response = self._similar
         square = np.ix_(of, of)
-        yield (of[:, None] == of[None]).astype(float)
+        yield self._shared[square]
         yield text[square]
         yield text[square] * here
         yield response[square]
@@ -139,7 +146,7 @@ class Kernel:
         text = self.text.kernel([perturbation], names)[0]
         v = variances
         return (
-            v.same * (of == at)
+            v.same * shared_genes([perturbation], names)[0, of]
             + text[of] * (v.text + v.text_in_line * here)
             + response[of] * (v.response + v.response_in_line * here)
         )
@@ -150,14 +157,13 @@ class Kernel:
         response = self._similar[1][at, at] if at >= 0 else 0.0
         v = variances
         like = v.text + v.text_in_line + response * (v.response + v.response_in_line)
-        return float(v.same + like + v.nugget)
+        return float(v.same * len(perturbation.split("+")) + like + v.nugget)
 
     def covariance(self, variances: Variances) -> np.ndarray:
         """(N, N) covariance of the measured deltas about their lines' means, in Fortran order."""
         text, response = self._similar
         v, of = variances, self.responses.perturbation_of
-        anywhere = v.text * text + v.response * response
-        anywhere[np.diag_indices_from(anywhere)] += v.same
+        anywhere = v.same * self._shared + v.text * text + v.response * response
         total = np.empty((len(of), len(of)), order="F")
         for one in self.measured:
             rows = np.flatnonzero(self.responses.line_of == one)
@@ -172,62 +178,19 @@ class Kernel:
         return total
 
 
-class Precision:
-    """P = K⁻¹ − K⁻¹ H (Hᵀ K⁻¹ H)⁻¹ Hᵀ K⁻¹: the inverse covariance without the lines' means.
+def shared_genes(names: Sequence[str], others: Sequence[str]) -> np.ndarray:
+    """(n, m) numbers of target genes that perturbations share; a double is written ``A+B``."""
+    number: dict[str, int] = {}
+    for name in (*names, *others):
+        for gene in name.split("+"):
+            number.setdefault(gene, len(number))
 
-    The inverse comes from the Cholesky factor, in place, and only its lower triangle is kept.
+    def incidence(of: Sequence[str]) -> sparse.csr_array:
+        pairs = [(i, number[gene]) for i, name in enumerate(of) for gene in name.split("+")]
+        rows, columns = np.array(pairs).T
+        return sparse.csr_array((np.ones(len(rows)), (rows, columns)), (len(of), len(number)))
 
-    Parameters
-    ----------
-    covariance
-        (N, N) K in Fortran order; overwritten.
-    means
-        (N, M) H, which of M means belongs to each entry.
-    values
-        (N, G) the entries' values δ.
-
-    Attributes
-    ----------
-    rotated
-        (N, G) P δ.
-    """
-
-    def __init__(self, covariance: np.ndarray, means: np.ndarray, values: np.ndarray) -> None:
-        factor, failed = dpotrf(covariance, lower=1, overwrite_a=1)
-        inverse, _ = dpotri(factor, lower=1, overwrite_c=1)
-        if failed:
-            raise np.linalg.LinAlgError("the covariance is not positive definite")
-        self._solved = dsymm(1.0, inverse, means, lower=1)  # K⁻¹ H
-        self.mean_variance = np.linalg.inv(means.T @ self._solved)  # (Hᵀ K⁻¹ H)⁻¹
-        self.to_mean = self._solved @ self.mean_variance
-        self.rotated = dsymm(1.0, inverse, values, lower=1)
-        self.rotated -= self.to_mean @ (self._solved.T @ values)
-        self.unprojected = np.diag(inverse).copy()  # of K⁻¹
-        self.diagonal = self.unprojected - (self.to_mean * self._solved).sum(axis=1)
-        self._n = len(inverse)
-        self._packed, _ = dtrttp(inverse, uplo="L")
-
-    def product(self, x: np.ndarray) -> np.ndarray:
-        """(N,) P x."""
-        return dspmv(self._n, 1.0, self._packed, x, lower=1) - self.to_mean @ (self._solved.T @ x)
-
-    def dense(self) -> np.ndarray:
-        """(N, N) P."""
-        inverse, _ = dtpttr(self._n, self._packed, uplo="L")
-        inverse += np.tril(inverse, -1).T
-        return inverse - self._solved @ self.to_mean.T
-
-    def row(self, i: int) -> np.ndarray:
-        """(N,) P_i·."""
-        before = np.arange(i, dtype=np.int64)
-        left = self._packed[i + before * (2 * self._n - before - 1) // 2]
-        start = i + i * (2 * self._n - i - 1) // 2
-        inverse = np.concatenate([left, self._packed[start : start + self._n - i]])
-        return inverse - self._solved @ self.to_mean[i]
-
-    def block(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        """(n, n) P_JJ."""
-        return np.array([self.row(i)[rows] for i in rows])
+    return (incidence(names) @ incidence(others).T).toarray()
 
 
 class Posterior:

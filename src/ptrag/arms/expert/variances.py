@@ -21,6 +21,7 @@ from ptrag.arms.expert.posterior import Kernel, Posterior, Variances
 from ptrag.arms.simple.line_means import left_out_line_means
 from ptrag.cells.responses import Responses
 from ptrag.retrieval.similarity import TextSimilarity
+from ptrag.splits.protocols import IN_EVERY_LINE
 
 FITTED_ON = 300  # perturbations that the variances are fitted on, at most
 PRIOR = 0.1  # weight of the squared distance of the log variances from where they start
@@ -31,11 +32,26 @@ FEWEST = 3  # entries of a line from which anything is fitted
 def held_out(responses: Responses, lines: Sequence[str]) -> list[np.ndarray]:
     """Return the groups of rows that the protocol holds out one after another.
 
-    Single entries of ``lines``, or under ``unseen_perturbation`` all entries of a perturbation.
+    Single entries of ``lines``; under ``unseen_line`` all entries of each of these; under
+    ``unseen_perturbation`` and ``unseen_double`` all entries of each perturbation.
     """
-    if responses.protocol == "unseen_perturbation":
+    if responses.protocol == "unseen_line":
+        return [rows for line in lines if len(rows := responses.rows(line))]
+    if responses.protocol in IN_EVERY_LINE:
         return [responses.rows(perturbation=name) for name in responses.perturbations]
     return [row[None] for line in lines for row in responses.rows(line)]
+
+
+def fitted_on(responses: Responses, lines: Sequence[str]) -> list[np.ndarray]:
+    """Return the groups of :func:`held_out` that are like what is to be predicted.
+
+    Under ``unseen_double`` those of doubles, unless there are too few to learn from.
+    """
+    groups = held_out(responses, lines)
+    if responses.protocol == "unseen_double":
+        doubles = [rows for rows in groups if "+" in responses.pairs[rows[0]].perturbation]
+        return doubles if len(doubles) >= FEWEST else groups
+    return groups
 
 
 def fitted_lines(responses: Responses) -> list[str]:
@@ -55,10 +71,11 @@ def fit_variances(entries: Entries, text: TextSimilarity, read: bool) -> Varianc
     """
     entries = _sample(entries)
     responses = entries.responses
-    new = responses.protocol == "unseen_perturbation"
-    lines = responses.lines[:1] if new else fitted_lines(responses)
+    lines = fitted_lines(responses)
+    if responses.protocol in IN_EVERY_LINE:  # one solution serves all lines
+        lines = lines[:1]
     kernels = [Kernel(entries, text, line) for line in lines]
-    start = _start(kernels[0], new)
+    start = _start(kernels[0], responses.protocol)
     if not read:
         start[1:3] = 0.0
     cases = [_Case(kernel, start) for kernel in kernels]
@@ -95,8 +112,12 @@ class _Case:
         self.kernel, self.parts = kernel, list(kernel.parts())
         entries, responses = kernel.entries, kernel.responses
         line = responses.lines[kernel.target]
-        first = self._posterior(start)
-        self.groups = [rows for rows in held_out(responses, [line]) if first.informed(rows)]
+        groups = fitted_on(responses, [line])
+        self.whole_line = responses.protocol == "unseen_line"
+        if not self.whole_line:
+            first = self._posterior(start)
+            groups = [rows for rows in groups if first.informed(rows)]
+        self.groups = groups
         self.lost = np.zeros_like(entries.values)  # o above
         if self.groups and entries.values is not responses.delta:
             rows = np.concatenate(self.groups)
@@ -111,9 +132,11 @@ class _Case:
         error, u, C = 0.0, np.zeros_like(r), np.zeros_like(P)
         for rows in self.groups:
             block = np.ix_(rows, rows)
-            e = np.linalg.solve(P[block], r[rows])
-            missed = e + self.lost[rows]
-            u[rows] = np.linalg.solve(P[block], missed)
+            # of a whole line P_JJ knows no mean: with 1 added, errors are about their own
+            regular = P[block] + P[block].diagonal().mean() * self.whole_line
+            e = np.linalg.solve(regular, r[rows])
+            missed = e + self.lost[rows] - self.whole_line * self.lost[rows].mean(axis=0)
+            u[rows] = np.linalg.solve(regular, missed)
             C[block] = u[rows] @ e.T
             error += (missed**2).sum()
         S = 2 * P @ C @ P - 2 * (P @ u) @ r.T
@@ -129,12 +152,17 @@ class _Case:
         return Posterior(self.kernel, variances, np.asfortranarray(covariance))
 
 
-def _start(kernel: Kernel, new: bool) -> np.ndarray:
-    """(6,) variances to start from; zero is a part that the protocol has no use for."""
+def _start(kernel: Kernel, protocol: str) -> np.ndarray:
+    """(6,) variances to start from; zero is a part that the protocol has no use for.
+
+    What is held out in every line has no measured response to be like others by; in a line without
+    entries none can be read out.
+    """
     noise = kernel.entries.noise.mean()
     signal = max((kernel.entries.centred**2).mean() - noise, 0.05 * noise, 1e-12)
-    response = 0.0 if new else signal / max(kernel.response_variance, 1e-12)
-    return np.array([signal, signal, signal, response, response, 0.5 * signal]) / 5
+    response = signal / max(kernel.response_variance, 1e-12) * (protocol not in IN_EVERY_LINE)
+    in_line = response * (protocol != "unseen_line")
+    return np.array([signal, signal, signal, response, in_line, 0.5 * signal]) / 5
 
 
 def _sample(entries: Entries) -> Entries:
