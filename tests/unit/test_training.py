@@ -1,6 +1,8 @@
 """Training on a tiny store: what it learns, that it goes on exactly, and whom it trusts."""
 
 import itertools
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +13,9 @@ from training_cases import MODEL, make_home, make_job
 from ptrag.arms.neural.networks import Batch, Network, Shapes
 from ptrag.base.errors import PtragError
 from ptrag.base.files import read_table
+from ptrag.cells.store import CellStore
 from ptrag.prediction.bundle import load_bundle
+from ptrag.splits.protocols import draw_split, write_split
 from ptrag.training import averaging, milestones
 from ptrag.training.run import train
 
@@ -193,7 +197,6 @@ def test_bf16_without_units_is_warned_of(home, tmp_path, monkeypatch, caplog, un
 
 def test_held_out_cells_do_not_touch_the_weights(home, tmp_path):
     """The store with other cells in its test pairs trains to the same bits."""
-    from ptrag.cells.store import CellStore
     from ptrag.cells.store_writer import write_store
     from ptrag.splits.protocols import read_split
 
@@ -230,10 +233,30 @@ def test_what_cannot_train_is_one_line_with_the_key(home, tmp_path, monkeypatch,
     assert not (tmp_path / "bundle").exists()
 
 
+@pytest.mark.parametrize("protocol", ["unseen_perturbation", "unseen_combination"])
+def test_vectors_are_displaced_only_where_validation_asks_for_unseen_perturbations(
+    home, tmp_path, protocol
+):
+    place = tmp_path / "home"
+    shutil.copytree(home, place)
+    if protocol == "unseen_combination":
+        store = CellStore(home / "cells.h5ad")
+        fractions = {"val": 0.2, "test": 0.4}
+        spec = {"protocol": protocol, "target": "b", "fractions": fractions, "seed": 1}
+        table = draw_split(store, spec, {"min_cells": 5, "min_controls": 2}, "t")
+        write_split(table, spec, place / "split.tsv")
+    weights = []
+    for noise in (0.0, 0.5):
+        job = make_job(place, tmp_path / str(noise), "state_genept", OPTIONS["state_genept"])
+        train(replace(job, model=MODEL | {"vector_noise": noise}))
+        about = load_bundle(job.bundle).about
+        assert about["model"]["vector_noise"] == (protocol == "unseen_perturbation") * noise
+        weights.append(outcome(job.bundle)["weights.safetensors"])
+    assert (weights[0] == weights[1]) == (protocol == "unseen_combination")
+
+
 @pytest.mark.parametrize("frozen", [False, True])
 def test_a_trained_head_starts_at_the_mean_control_a_frozen_one_at_random(home, tmp_path, frozen):
-    from ptrag.cells.store import CellStore
-
     store = CellStore(home / "cells.h5ad")
     profile = torch.tensor(
         np.mean([store.control_mean(line, "given") for line in store.lines], axis=0)

@@ -68,6 +68,8 @@ def train(job: TrainingJob) -> None:
     trained = split.table[split.table[ROLE] == "train"]
     job = replace(job, training=sized(job.training, int(trained[N_CELLS].sum())))
     known = know(job, store, split)
+    if not known.validates_unseen:  # each vector is then asked for as it was trained on
+        job = replace(job, model=job.model | {"vector_noise": 0.0})
     hashes = _input_hashes(job, store)
     fingerprint = digest(
         job.arm, job.options, job.model, job.training, job.seed, hashes, training_digest(job.arm)
