@@ -6,7 +6,7 @@ from typing import Any
 PASSES = 100
 """How often every training cell is drawn within the budget, on average.
 
-The networks of the demo were on their plateau, and stopped, after 55 to 80 (docs/training.md).
+The networks of the demo were on their plateau, and stopped, after 45 to 95 (docs/training.md).
 """
 
 FEWEST, MOST = 400, 50_001
