@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ptrag.arms.arm import Arm
-from ptrag.base.names import CELL_LINE, PERTURBATION
 
 if TYPE_CHECKING:
     from ptrag.arms.estimate import Estimate
@@ -32,6 +31,7 @@ def fit(
 
     from ptrag.arms.estimate import Estimate
     from ptrag.base.errors import PtragError
+    from ptrag.base.names import PAIR
 
     path = options.get("truth")
     if not path:
@@ -42,12 +42,8 @@ def fit(
     if missing := sorted(set(responses.genes) - set(data.var_names)):
         raise PtragError(f"{path}: has no gene {missing[0]!r}; simulate the screen again")
     genes = data.var_names.get_indexer(responses.genes)
-    row = {
-        pair: i
-        for i, pair in enumerate(
-            zip(data.obs[CELL_LINE].astype(str), data.obs[PERTURBATION].astype(str), strict=True)
-        )
-    }
+    pairs = data.obs[PAIR].astype(str).itertuples(index=False, name=None)
+    row = {pair: i for i, pair in enumerate(pairs)}
     truth = np.asarray(data.X, np.float64)[:, genes]
 
     def predict(line: str, perturbation: str) -> Estimate:

@@ -30,7 +30,7 @@ def fit(
 
     def predict(line: str, perturbation: str) -> Estimate:
         rows = responses.rows(perturbation=perturbation)
-        rows = rows[(responses.entries["cell_line"].iloc[rows] != line).to_numpy()]
+        rows = rows[responses.line_of[rows] != responses.lines.index(line)]
         if len(rows):
             return Estimate(responses.delta[rows].mean(axis=0))
         return fallback(line, perturbation)._replace(note=BACK_OFF)

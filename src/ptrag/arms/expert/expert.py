@@ -110,8 +110,8 @@ class Expert:
         if self._known(perturbation, keep):
             for name in self.stack.weights:
                 parts[name] = self.member(name).mixture(line, perturbation, keep)
-        said = {name: part.delta for name, part in parts.items()}
-        beyond = self._beyond(shared.mean, said)
+        deltas = {name: part.delta for name, part in parts.items()}
+        beyond = self._beyond(shared.mean, deltas)
         delta = shared.level + beyond
         candidates = self._candidates(perturbation, shared, parts) if parts else ()
         note = self._note(line, perturbation, keep)
@@ -131,8 +131,8 @@ class Expert:
         """
         groups = held_out(self.responses, self.responses.lines)
         mean = left_out_line_means(self.responses, groups)
-        said = {name: self.member(name).left_out(groups) for name in self.stack.weights}
-        beyond, known = self._beyond(mean, said), []
+        deltas = {name: self.member(name).left_out(groups) for name in self.stack.weights}
+        beyond, known = self._beyond(mean, deltas), []
         keep = np.ones(len(self.responses.entries), bool)
         for group in groups:
             keep[group] = False
@@ -145,8 +145,8 @@ class Expert:
 
     def left_out(self, name: str, groups: Sequence[np.ndarray], mean: np.ndarray) -> np.ndarray:
         """(n, G) what a member says beyond the line's ``mean``, each entry without its group."""
-        said = self.member(name).left_out(groups)
-        return said if name == DEVIATIONS else said - mean
+        predicted = self.member(name).left_out(groups)
+        return predicted if name == DEVIATIONS else predicted - mean
 
     def member(self, name: str) -> Simple | Process:
         """Return a member by name, ready to mix; it is made once."""
@@ -156,7 +156,7 @@ class Expert:
 
     def keep_solved(self, names: Collection[str]) -> None:
         """Free the memory of the members that are not named; they can be made again."""
-        self._members = {name: its for name, its in self._members.items() if name in names}
+        self._members = {name: member for name, member in self._members.items() if name in names}
 
     @cached_property
     def _means(self) -> LineMeans:
@@ -193,12 +193,13 @@ class Expert:
         return simple.knn(self.responses, line, *near, keep)
 
     def _known(self, perturbation: str, keep: np.ndarray) -> bool:
-        return perturbation in self.text or self.responses.measures(perturbation, keep)
+        genes = {perturbation, *perturbation.split("+")}
+        return perturbation in self.text or any(self.responses.measures(g, keep) for g in genes)
 
-    def _beyond(self, mean: np.ndarray, said: Mapping[str, np.ndarray]) -> np.ndarray:
+    def _beyond(self, mean: np.ndarray, deltas: Mapping[str, np.ndarray]) -> np.ndarray:
         """(…, G) what the mixture of members says beyond the line's mean."""
         beyond = np.zeros_like(mean)
-        for name, delta in said.items():
+        for name, delta in deltas.items():
             beyond += self.stack.weights[name] * (delta if name == DEVIATIONS else delta - mean)
         return self.stack.slopes * beyond
 

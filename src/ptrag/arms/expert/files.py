@@ -25,11 +25,12 @@ from ptrag.arms.expert.spread import Spread
 from ptrag.arms.expert.stacking import Stack
 from ptrag.base.errors import PtragError
 from ptrag.base.files import atomic
+from ptrag.base.names import PERTURBATION
 from ptrag.cells.responses import Responses
 from ptrag.retrieval.index import Neighbours
 from ptrag.retrieval.similarity import TextSimilarity
 
-NEIGHBOUR_COLUMNS = ("perturbation", "rank", "neighbour", "similarity")
+NEIGHBOUR_COLUMNS = (PERTURBATION, "rank", "neighbour", "similarity")
 
 
 def write_expert(expert: Expert, path: str | Path) -> None:
@@ -64,7 +65,7 @@ def write_expert(expert: Expert, path: str | Path) -> None:
         parts["spread"] = {"gene": expert.spread.gene}
         parts["signs"] = asdict(expert.signs)
         about["spread"] = {"growth": expert.spread.growth, "usual": expert.spread.usual}
-    arrays = {f"{part}/{key}": its for part, of in parts.items() for key, its in of.items()}
+    arrays = {f"{part}/{key}": x for part, of in parts.items() for key, x in of.items()}
     with atomic(path) as partial, open(partial, "wb") as file:
         np.savez(file, about=np.array(json.dumps(about)), **arrays)
 
@@ -100,7 +101,7 @@ def _expert(arrays: Mapping[str, np.ndarray]) -> Expert:
         neighbours=Neighbours(parts["neighbours"]["names"].tolist(), table, about["neighbours"]),
         k=about["k"],
         shrunken=Entries.shrunken(responses, sparse["values"], sparse["noise"]) if sparse else None,
-        variances={name: Variances(**its) for name, its in about["variances"].items()},
+        variances={name: Variances(**of) for name, of in about["variances"].items()},
         components=Components(
             components["scale"],
             [components[f"directions{i}"] for i in range(about["groups"])],

@@ -24,7 +24,7 @@ from ptrag.cells.responses import Responses
 
 WIDTHS = np.array([0.0, *(4.0**k for k in range(-2, 7))])  # τ²
 FACTORS = WIDTHS / (1 + WIDTHS)
-SAMPLE = 1_000_000  # values that the weights are fitted to, at most
+BINS = 2000  # of z² by order, one value standing for each
 ROUNDS = 200
 SETTLED = 1e-6  # largest change of a weight in the last round
 LEAST_NOISE = 0.001  # of a value, in units of the mean
@@ -61,13 +61,15 @@ class Prior:
 
     @classmethod
     def fitted(cls, squares: np.ndarray) -> "Prior":
-        """Fit π to (n,) z² by expectation maximisation; of many values, to every m-th."""
-        likelihood = _likelihood(squares[:: -(-len(squares) // SAMPLE)])
+        """Fit π to (n,) z² by expectation maximisation, on the means of bins of like values."""
+        edges = np.linspace(0, len(squares), min(BINS, len(squares)) + 1).astype(int)
+        likelihood = _likelihood(np.add.reduceat(np.sort(squares), edges[:-1]) / np.diff(edges))
+        share_of_bin = np.diff(edges) / len(squares)
         weights = np.full(len(WIDTHS), 1 / len(WIDTHS))
         for _ in range(ROUNDS):
             share = weights * likelihood
             share /= share.sum(axis=-1, keepdims=True)
-            before, weights = weights, share.mean(axis=0)
+            before, weights = weights, share_of_bin @ share
             if np.abs(weights - before).max() < SETTLED:
                 break
         return cls(weights)

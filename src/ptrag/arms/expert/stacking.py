@@ -145,8 +145,8 @@ def _nonnegative(
     scale = scale[used]
     values, basis = np.linalg.eigh(total[np.ix_(used, used)] / np.outer(scale, scale))
     root = np.sqrt(np.maximum(values, 1e-12))
-    found, _ = nnls(root[:, None] * basis.T, basis.T @ (right[used] / scale) / root)
-    weights[used] = found / scale
+    scaled, _ = nnls(root[:, None] * basis.T, basis.T @ (right[used] / scale) / root)
+    weights[used] = scaled / scale
     return weights
 
 
@@ -158,9 +158,9 @@ def _slopes(
     along, length = np.zeros(n), np.zeros(n)
     for f, fitted in enumerate(by_fold):
         out = left.fold[left.cluster] == f
-        said = left.mix(fitted)
-        slopes = random_slopes(said[~out], left.missing[~out], left.cluster[~out])
-        change, missed = (slopes - 1) * said[out], left.missing[out] - said[out]
+        predicted = left.mix(fitted)
+        slopes = random_slopes(predicted[~out], left.missing[~out], left.cluster[~out])
+        change, missed = (slopes - 1) * predicted[out], left.missing[out] - predicted[out]
         along += np.bincount(left.cluster[out], (change * missed).sum(axis=1), n)
         length += np.bincount(left.cluster[out], (change**2).sum(axis=1), n)
     taken = distance(along, length)
@@ -170,7 +170,7 @@ def _slopes(
     return 1 + taken * (slopes - 1)
 
 
-def random_slopes(said: np.ndarray, missing: np.ndarray, cluster: np.ndarray) -> np.ndarray:
+def random_slopes(predicted: np.ndarray, missing: np.ndarray, cluster: np.ndarray) -> np.ndarray:
     """(G,) slopes about 1 of regressions through 0, each shrunk by its own standard error.
 
     With b_g = ⟨x_g, y_g⟩ / ⟨x_g, x_g⟩ and v_g its variance, robust to dependence within a
@@ -178,20 +178,20 @@ def random_slopes(said: np.ndarray, missing: np.ndarray, cluster: np.ndarray) ->
 
     Parameters
     ----------
-    said, missing
+    predicted, missing
         (n, G) x and y.
     cluster
         (n,) numbers of perturbations.
     """
-    power = (said**2).sum(axis=0)
-    slopes = np.ones(said.shape[1])
+    power = (predicted**2).sum(axis=0)
+    slopes = np.ones(predicted.shape[1])
     has = power > 0
     if not has.any():
         return slopes
-    said, missing, power = said[:, has], missing[:, has], power[has]
-    raw = (said * missing).sum(axis=0) / power
+    predicted, missing, power = predicted[:, has], missing[:, has], power[has]
+    raw = (predicted * missing).sum(axis=0) / power
     scores = np.zeros((cluster.max() + 1, len(power)))
-    np.add.at(scores, cluster, said * (missing - raw * said))
+    np.add.at(scores, cluster, predicted * (missing - raw * predicted))
     variance = np.maximum((scores**2).sum(axis=0) / power**2, 1e-12)
     trust = 1 / variance
     spread = (trust * (raw - 1) ** 2).sum() - len(raw)

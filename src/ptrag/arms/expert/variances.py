@@ -78,7 +78,7 @@ def fit_variances(entries: Entries, text: TextSimilarity, read: bool) -> Varianc
     start = _start(kernels[0], responses.protocol)
     if not read:
         start[1:3] = 0.0
-    cases = [_Case(kernel, start) for kernel in kernels]
+    cases = [case for kernel in kernels if (case := _Case(kernel, start)).groups]
     free = start > 0
     origin = np.log(start[free])
     n = sum(len(case.groups) for case in cases)
@@ -129,17 +129,20 @@ class _Case:
         """Return E and its gradient with respect to the six variances."""
         posterior = self._posterior(variances)
         P, r = posterior.precision.dense(), posterior.precision.rotated
-        error, u, C = 0.0, np.zeros_like(r), np.zeros_like(P)
+        error, start, held = 0.0, 0, np.concatenate(self.groups)
+        u, C = np.zeros((len(held), r.shape[1])), np.zeros((len(held), len(held)))
         for rows in self.groups:
-            block = np.ix_(rows, rows)
+            block = P[np.ix_(rows, rows)]
             # of a whole line P_JJ knows no mean: with 1 added, errors are about their own
-            regular = P[block] + P[block].diagonal().mean() * self.whole_line
-            e = np.linalg.solve(regular, r[rows])
+            block += block.diagonal().mean() * self.whole_line
+            e = np.linalg.solve(block, r[rows])
             missed = e + self.lost[rows] - self.whole_line * self.lost[rows].mean(axis=0)
-            u[rows] = np.linalg.solve(regular, missed)
-            C[block] = u[rows] @ e.T
+            at = slice(start, start := start + len(rows))
+            u[at] = np.linalg.solve(block, missed)
+            C[at, at] = u[at] @ e.T
             error += (missed**2).sum()
-        S = 2 * P @ C @ P - 2 * (P @ u) @ r.T
+        P = P[:, held]
+        S = 2 * P @ C @ P.T - 2 * (P @ u) @ r.T
         gradient = [np.vdot(part, S) for part in self.parts]
         return error, np.array([*gradient, np.trace(S)])
 

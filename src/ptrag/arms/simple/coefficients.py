@@ -33,8 +33,8 @@ def perturbation_mean(
     responses: Responses, line: str, perturbation: str, keep: np.ndarray
 ) -> np.ndarray:
     """Equal parts of the perturbation's entries in other lines; else :func:`line_mean`."""
-    there = keep & _of(responses, perturbation) & ~_in_line(responses, line)
-    return _equal(there) if there.any() else line_mean(responses, line, keep)
+    elsewhere = keep & _of(responses, perturbation) & ~_in_line(responses, line)
+    return _equal(elsewhere) if elsewhere.any() else line_mean(responses, line, keep)
 
 
 def additive(responses: Responses, line: str, perturbation: str, keep: np.ndarray) -> np.ndarray:

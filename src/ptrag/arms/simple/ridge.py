@@ -42,8 +42,8 @@ class Regression:
     def __init__(self, responses: Responses, text: TextSimilarity, penalty: float) -> None:
         self.responses, self.text, self.penalty = responses, text, penalty
         names = np.array(responses.perturbations)
-        self._told = np.array([name in text for name in names])  # P
-        self.names = list(names[self._told])
+        self._has_vector = np.array([name in text for name in names])  # P
+        self.names = list(names[self._has_vector])
 
     @cached_property
     def _inverse(self) -> np.ndarray:
@@ -66,12 +66,12 @@ class Regression:
         """
         omega = simple.line_mean(self.responses, line, keep)
         of = self.responses.perturbation_of
-        measured = np.bincount(of, keep, len(self._told))  # P, entries that are kept
-        present = measured[self._told] > 0
+        measured = np.bincount(of, keep, len(self._has_vector))  # P, entries that are kept
+        present = measured[self._has_vector] > 0
         if perturbation not in self.text or present.sum() < 2:
             return omega
-        each = np.zeros(len(self._told))
-        each[self._told] = self._weights(perturbation, present) - present / present.sum()
+        each = np.zeros(len(self._has_vector))
+        each[self._has_vector] = self._weights(perturbation, present) - present / present.sum()
         part = keep * each[of] / np.maximum(measured[of], 1)
         lines = self.responses.line_of  # each line's part less that of its mean
         of_line = np.bincount(lines, part) / np.maximum(np.bincount(lines, keep), 1)
