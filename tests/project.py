@@ -36,7 +36,7 @@ TINY = {
         }
     },
     "settings": {
-        "arms": ["control", "perturbation_mean", "line_mean", "state", "ptrag"],
+        "arms": ["control", "perturbation_mean", "line_mean", "response_expert", "state", "ptrag"],
         "seeds": [1],
         "cells": {"n_genes": 60, "min_cells": 5},
         "model": {
