@@ -10,7 +10,9 @@ PIP    := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 BIN    := $(CURDIR)/$(VENV)/bin
 ORACLE ?= .venv-oracle
 WORKERS ?= 2
-RUN    := PATH="$(BIN):$$PATH"
+# snakemake keeps sources in the home folder; where that can't be written, here
+CACHE  := $(shell test -w "$$HOME" || echo 'XDG_CACHE_HOME="$(CURDIR)/.snakemake/cache"')
+RUN    := PATH="$(BIN):$$PATH" $(CACHE)
 
 .DEFAULT_GOAL := help
 .PHONY: help env dev demo test test-slow test-slurm test-oracle lint format bench lock clean

@@ -80,7 +80,7 @@ class DirectNetwork(nn.Module):
         self.encode_cell, self.encode_perturbation = ours.encode_cell, ours.encode_perturbation
         self.batch_embedding, self.decode = ours.batch_embedding, ours.decode
         self.refinement = dense(ours.refinement)
-        self.residual = ours.residual
+        self.residual, self.head = ours.residual, ours.head
         self.backbone = llama(ours.backbone)
 
     def forward(self, batch: Batch) -> Predicted:
@@ -95,7 +95,10 @@ class DirectNetwork(nn.Module):
         u = h + query + z if self.residual else z
         u = u + self.batch_embedding(batch.batch_codes)
         hidden = self.backbone(inputs_embeds=u, use_cache=False).last_hidden_state
-        return Predicted(torch.relu(self.decode(hidden + h)), gates)
+        decoded = self.decode(hidden + h)
+        if self.head == "factors":
+            return Predicted(batch.control * torch.log2(1 + decoded.exp()), gates)
+        return Predicted(torch.relu(decoded), gates)
 
 
 def energy_distance(x: Tensor, y: Tensor) -> Tensor:

@@ -36,7 +36,8 @@ class Sizes(NamedTuple):
         """Section ``model`` of the configuration."""
         return {
             "hidden": self.hidden, "layers": self.layers, "heads": 12, "head_size": 58,
-            "feed_forward": 2784, "causal": True, "dropout": 0.1, "frozen_backbone": True,
+            "feed_forward": 2784, "causal": True, "dropout": 0.1, "vector_noise": 0.0,
+            "frozen_backbone": True,
         }  # fmt: skip
 
 

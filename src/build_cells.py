@@ -14,4 +14,5 @@ with rule_log(snakemake.log[0]):
         snakemake.params.source,
         snakemake.params.cells,
         snakemake.output.cells,
+        snakemake.input.gene_text,
     )

@@ -36,7 +36,7 @@ TINY = {
         }
     },
     "settings": {
-        "arms": ["control", "perturbation_mean", "line_mean", "state", "ptrag"],
+        "arms": ["control", "perturbation_mean", "line_mean", "response_expert", "state", "ptrag"],
         "seeds": [1],
         "cells": {"n_genes": 60, "min_cells": 5},
         "model": {
@@ -120,10 +120,10 @@ class Project:
         return set(re.findall(r"^(?:local)?rule (\w+):", said, flags=re.M)) - {"all"}
 
     def tables(self) -> dict[str, bytes]:
-        """Every table of the results, without logs and benchmarks."""
+        """Every table of the results, without logs, benchmarks and the seconds of trainings."""
         home = self.folder / "results"
         return {
             str(path.relative_to(home)): path.read_bytes()
             for path in sorted(home.rglob("*.tsv"))
-            if "benchmarks" not in path.parts
+            if "benchmarks" not in path.parts and path.name != "seconds.tsv"
         }

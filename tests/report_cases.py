@@ -39,10 +39,11 @@ SETTINGS = {
     "embedding": "text",
     "embeddings": {"missing": "drop"},
     "model": {"hidden": 8, "layers": 1, "heads": 1, "head_size": 8, "feed_forward": 8,
-              "causal": True, "dropout": 0.1, "frozen_backbone": False},
+              "causal": True, "dropout": 0.1, "vector_noise": 0.0,
+              "frozen_backbone": False},
     "training": {"sets": 2, "set_size": 8, "max_steps": 20, "learning_rate": 0.001,
                  "gradient_clip": 10.0, "validate_every": 5, "monitor": "energy",
-                 "schedule": "constant"},
+                 "averaging": 0.9},
     "prediction": {"cells_per_pair": 6},
     "evaluation": {"exclude_target": True, "n_pcs": 5, "deg_test": "welch", "deg_alpha": 0.05,
                    "max_degs": 10, "coverage": 0.9,
@@ -94,7 +95,10 @@ def compared(home, runs=RUNS):
     folders = {run: home / Run(*run).path for run in runs}
     compare(
         [(*run, folder / "metrics.tsv") for run, folder in folders.items()],
-        [(*run[:2], folder / "history.tsv") for run, folder in folders.items() if run[1] in NEURAL],
+        [
+            (*run[:2], "energy", folder / "history.tsv")
+            for run, folder in folders.items() if run[1] in NEURAL
+        ],
         SETTINGS["evaluation"], home / "comparison.tsv", home / "contrasts.tsv", split_half=True,
     )  # fmt: skip
 

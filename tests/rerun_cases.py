@@ -62,16 +62,39 @@ def value(key: str, new: object, rules: set[str], trained: tuple[str, ...] = ())
     )
 
 
+def comment(name: str) -> Case:
+    """Add a comment and change a docstring: code that does the same."""
+    return Case(
+        f"a comment or a docstring (`{name}`)", f"src/ptrag/{name}",
+        lambda text: text.replace('"""', '"""Read. ', 1) + "\n# a remark\n", frozenset(),
+    )  # fmt: skip
+
+
+INDEX = {"build_index", "fit_closed_forms"} | TRAIN
 CASES = (
-    module("metrics/distribution.py", "a metric", {"build_reference"} | SCORE),
-    module("comparison/statistics.py", "the statistics", COMPARE),
-    module("report/page.py", "the report", REPORT),
+    # one row for each room of src/ptrag
+    module("base/correlation.py", "the correlation", {"build_reference"} | TRAIN, BOTH),
+    module("genes/providers.py", "the embeddings", {"embed_perturbations"} | INDEX, ("ptrag",)),
+    module("cells/opening.py", "how a source is read", set(PIPELINE) - {"simulate_screen"}, BOTH),
+    module("splits/leakage.py", "the leak audit", INDEX, BOTH),
+    module("retrieval/index.py", "the index", INDEX, BOTH),
+    module("simulate/screen.py", "the simulated screen", set(PIPELINE), BOTH),
+    module("arms/expert/posterior.py", "the expert", {"fit_closed_forms"} | SCORE),
+    module("arms/neural/backbone.py", "the networks' backbone", TRAIN, BOTH),
     module("arms/neural/refinement.py", "the retrieval block", TRAIN, ("ptrag",)),
     module("arms/catalogue/state.py", "one neural arm", TRAIN, ("state",)),
     module("arms/catalogue/line_mean.py", "one closed-form arm", {"fit_closed_forms"} | SCORE),
-    module("arms/neural/backbone.py", "the backbone", TRAIN, BOTH),
-    module("simulate/screen.py", "the simulated screen", set(PIPELINE), BOTH),
+    module("training/module.py", "the training step", TRAIN, BOTH),
+    module("prediction/closed_form.py", "how closed forms predict", {"fit_closed_forms"} | SCORE),
+    module("metrics/distribution.py", "a metric", {"build_reference"} | SCORE),
+    module("evaluation/scoring.py", "the scoring", {"build_reference"} | SCORE),
+    module("comparison/statistics.py", "the statistics", COMPARE),
+    module("comparison/claims.py", "the claims", REPORT),
+    module("report/page.py", "the report", REPORT),
+    module("provenance/manifest.py", "the manifest", {"write_manifest"}),
     module("provenance/download.py", "the download", set()),
+    module("cli.py", "the command", set()),
+    comment("arms/neural/backbone.py"),
     value("seeds", [1, 2], TRAIN, BOTH),
     value("training.learning_rate", 0.002, TRAIN, BOTH),
     value("arm_options.ptrag.gumbel_sparsity_weight", 0.2, TRAIN, ("ptrag",)),

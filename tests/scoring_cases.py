@@ -16,8 +16,8 @@ from ptrag.evaluation.reference import build_reference
 from ptrag.splits.protocols import draw_split, read_split, write_split
 
 LINES = ("a", "b")
-GENES = [f"G{i}" for i in range(40)]
-PERTURBATIONS = [f"G{i}" for i in range(20)]
+GENES = [f"GX{i}" for i in range(40)]
+PERTURBATIONS = [f"GX{i}" for i in range(20)]
 SETTINGS = {
     "exclude_target": True, "n_pcs": 10, "deg_test": "welch", "deg_alpha": 0.05, "max_degs": 20,
     "bootstrap": 500, "confidence": 0.95,

@@ -21,7 +21,7 @@ TRAINED = PERTURBATIONS[:-1]
 G, E, K, SET = 7, 5, 3, 4
 MODEL = {
     "hidden": 8, "layers": 2, "heads": 2, "head_size": 4, "feed_forward": 10, "causal": True,
-    "dropout": 0.1, "frozen_backbone": True,
+    "dropout": 0.1, "vector_noise": 0.0, "frozen_backbone": True,
 }  # fmt: skip
 OPTIONS = {
     "state": {"rag": False, "use_genept": False},

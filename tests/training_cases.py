@@ -10,11 +10,11 @@ from ptrag.training.job import TrainingJob
 
 MODEL = {
     "hidden": 12, "layers": 1, "heads": 2, "head_size": 4, "feed_forward": 16, "causal": True,
-    "dropout": 0.1, "frozen_backbone": False,
+    "dropout": 0.1, "vector_noise": 0.0, "frozen_backbone": False,
 }  # fmt: skip
 TRAINING = {
     "sets": 4, "set_size": 8, "max_steps": 12, "learning_rate": 0.01, "gradient_clip": 10.0,
-    "validate_every": 4, "monitor": "energy", "patience": None, "schedule": "constant",
+    "validate_every": 4, "monitor": "mse", "patience": None, "averaging": 0.9,
     "match_batch": False, "published": False, "precision": "fp32", "compile": False, "devices": 1,
     "num_nodes": 1, "strategy": "auto", "threads": 1,
 }  # fmt: skip

@@ -1,6 +1,8 @@
 """Snakemake's own records: kept beside the results, and freed after a kill."""
 
+import base64
 import getpass
+import hashlib
 import json
 import os
 import re
@@ -8,13 +10,97 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
+import yaml
+
+from ptrag.base.errors import PtragError
+from ptrag.base.files import atomic, sha256
+from ptrag.schema import ConfigFiles
 
 HOME = Path(".snakemake")
 HOLDER = HOME / "holder.json"
 UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def config_files(workflow: Any, config: Mapping[str, Any]) -> ConfigFiles:
+    """Return the files that Snakemake merged the configuration from, weakest first.
+
+    Parameters
+    ----------
+    workflow
+        Snakemake's object.
+    config
+        What it merged; where no file is known, as in a module, it is the only layer.
+
+    Raises
+    ------
+    PtragError
+        If a file sets a key twice, which YAML would take for the last.
+    """
+    given = list(workflow.config_settings.configfiles)
+    declared = [path for path in workflow.configfiles if Path(path) not in given]
+    layers: dict[str, Any] = {}
+    for path in [*declared, *given]:
+        shown = Path(path)
+        if shown.is_absolute() and shown.is_relative_to(Path.cwd()):
+            shown = shown.relative_to(Path.cwd())
+        if Path(path).is_file():
+            layers[str(shown)] = _read_config(Path(path), str(shown))
+    if workflow.config_settings.config:
+        layers["--config"] = dict(workflow.config_settings.config)
+    return ConfigFiles(layers or {"config": config})
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    """YAML in which a key that comes twice is a fault."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        """Return a mapping, its keys checked."""
+        keys = [key.value for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1 and key != "<<":
+                raise PtragError(
+                    f"{key}: is there twice (line {node.start_mark.line + 1}); keep one"
+                )
+        return super().construct_mapping(node, deep)
+
+
+def _read_config(path: Path, shown: str) -> Any:
+    try:
+        return yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_Loader) or {}
+    except PtragError as error:
+        raise PtragError(f"{shown}: {error}") from None
+    except yaml.YAMLError as error:
+        raise PtragError(f"{shown}: is no YAML ({' '.join(str(error).split())}); mend it") from None
+
+
+def content(path: Path) -> str:
+    """Return the SHA-256 of a file or folder, computed again only when something touched it.
+
+    Snakemake compares times first, so a file that another of an older time replaces (``cp -p``,
+    ``rsync -a``, ``tar``) is no change to it. Any change, of the content or of the times alone, has
+    a new time of its own in the file system (ctime), which cannot be set.
+    """
+    cache = HOME / "contents.json"
+    known = json.loads(cache.read_text()) if cache.is_file() else {}
+    parts = sorted(path.rglob("*")) if path.is_dir() else [path]
+    state = [
+        [str(part), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+        for part in parts
+        for stat in [part.stat()]
+    ]
+    now = hashlib.sha256(json.dumps(state).encode()).hexdigest()
+    key = str(path.resolve())
+    if known.get(key, [""])[0] != now:
+        known[key] = [now, sha256(path)]
+        HOME.mkdir(exist_ok=True)
+        with atomic(cache) as part:
+            part.write_text(json.dumps(known))
+    return known[key][1]
 
 
 def keep_beside(results: Path) -> None:
@@ -34,6 +120,43 @@ def keep_beside(results: Path) -> None:
         shutil.copytree(link, home, dirs_exist_ok=True)
         shutil.rmtree(link)
     link.symlink_to(Path("..") / home)
+
+
+def adopt(results: Path) -> None:
+    """Take over the records that one data set's results, copied alone, bring with them.
+
+    Parameters
+    ----------
+    results
+        ``results/{dataset}``.
+    """
+    _copy_new(results / ".snakemake", HOME / "metadata", str(results))
+
+
+def leave_with(results: Path) -> None:
+    """Leave the records of one data set's files with them, for a copy of this folder alone."""
+    home = results / ".snakemake"
+    shutil.rmtree(home, ignore_errors=True)
+    _copy_new(HOME / "metadata", home, str(results))
+
+
+def _copy_new(source: Path, home: Path, results: str) -> None:
+    """Copy the records of files below ``results`` that are not in ``home`` yet."""
+    for record in source.rglob("*"):
+        name = record.relative_to(source)
+        if not record.is_file() or (home / name).exists():
+            continue
+        if _recorded(name).startswith(f"{results}/"):
+            (home / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(record, home / name)
+
+
+def _recorded(name: Path) -> str:
+    """Return the file that a record is of: its name in base 64, a long one over several folders."""
+    try:
+        return base64.b64decode("".join(name.parts).replace("@", ""), b"-_").decode()
+    except ValueError:
+        return ""
 
 
 def hold() -> None:

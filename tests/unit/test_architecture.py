@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from draw_imports import picture
 
 from ptrag.provenance.code import SOURCE, imported_files
 
@@ -63,6 +64,10 @@ def test_what_arms_are_made_of_is_kept_apart(place, never):
     for path in (LIBRARY / place).glob("*.py"):
         for other in imports(path):
             assert not str(other.relative_to(LIBRARY)).startswith(never), (path, other)
+
+
+def test_the_page_shows_the_imports_as_they_are():
+    assert picture() in PAGE.read_text(), "python tests/draw_imports.py draws them"
 
 
 def test_no_modules_import_each_other_in_a_circle():

@@ -119,7 +119,7 @@ def test_weights_of_another_network_do_not_fit(tmp_path):
     ("content", "message"),
     [
         (None, "is no bundle, it has no bundle.json"),
-        ("<html>", "bundle.json: is broken"),
+        ("<html>", "bundle.json: is no JSON"),
         ('{"format": 99}', "made in format 99"),
     ],
 )

@@ -133,7 +133,7 @@ def test_what_an_arm_fell_back_on_stands_in_its_evidence(screen, predicted):
         if form.arm in ("knn", "response_expert", "ridge"):
             lost = evidence[evidence["perturbation"] == nameless]
             assert set(lost["cell_line"]) == set(store.lines)
-            assert lost["note"].str.contains("line_mean").all()
+            assert lost["note"].str.contains("line_mean|level of the line").all()
 
 
 def test_the_oracle_is_refused_where_there_is_no_truth(screen, tmp_path):

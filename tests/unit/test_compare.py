@@ -128,9 +128,9 @@ def test_a_training_that_still_falls_bars_claims(tmp_path):
     runs, histories = plant(tmp_path, levels, seeds=(1, 2)), []
     for arm, seed in (("ptrag", 1), ("ptrag", 2), ("state", 1)):
         values = 10 - np.arange(20) if (arm, seed) == ("ptrag", 2) else 1 + 9.0 ** -np.arange(20)
-        history = pd.DataFrame({"step": range(20), "split": "val", "metric": "energy"})
+        history = pd.DataFrame({"step": range(20), "split": "val", "metric": "mse"})
         write_table(history.assign(value=values), tmp_path / f"{arm}{seed}.history.tsv")
-        histories.append(("s", arm, tmp_path / f"{arm}{seed}.history.tsv"))
+        histories.append(("s", arm, "mse", tmp_path / f"{arm}{seed}.history.tsv"))
     for *_, path in runs:  # the mean baseline is worse than a replicate
         edited(path, lambda table: table.__setitem__("floor", 2.0 - table["ceiling"] + 1))
     comparison, contrasts = run(tmp_path, runs, histories)

@@ -1,15 +1,17 @@
 import copy
+import re
 
 import pytest
 import yaml
 
 from ptrag import config as cfg
 from ptrag.base.errors import PtragError
+from ptrag.schema import ConfigFiles, read_schema
 
 
 @pytest.fixture(scope="module")
 def schema(root):
-    return cfg.read_schema(root / "workflow/schemas/config.schema.yaml")
+    return read_schema(root / "workflow/schemas/config.schema.yaml")
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def test_every_shipped_data_set_resolves(config, schema):
     for name in config["datasets"]:
         settings = cfg.resolve(config | {"dataset": name}, schema)
         assert settings["dataset"] == name
-        assert settings["source"] is config["datasets"][name]
+        assert settings["source"] == config["datasets"][name]
 
 
 def test_paper_settings_are_the_default_of_its_own_data(config, schema):
@@ -43,8 +45,9 @@ def test_precedence_is_section_then_data_set_then_override(config, schema):
     config["override"] = {"training": {"max_steps": 7}}
     settings = cfg.resolve(config, schema)
     own = config["datasets"]["demo"]["settings"]["training"]
-    assert settings["training"]["max_steps"] == 7
-    assert settings["training"]["sets"] == own["sets"] != config["training"]["sets"]
+    assert settings["training"]["max_steps"] == 7 != own["max_steps"]
+    every = settings["training"]["validate_every"]
+    assert every == own["validate_every"] != config["training"]["validate_every"]
     assert settings["training"]["gradient_clip"] == config["training"]["gradient_clip"]
 
 
@@ -83,7 +86,7 @@ def put(config, dotted, value):
         ("datasets.demo.colums", {}, ["datasets.demo.colums: unknown key", "'columns'"]),
         ("arm_options.ptrag.topk", 3, ["arm_options.ptrag.topk: unknown key", "'topk_rag'"]),
         ("override", {"training": {"stes": 1}}, ["override.training.stes: unknown key"]),
-        ("training.max_steps", "many", ["training.max_steps: 'many' is not of type integer"]),
+        ("training.max_steps", "many", ["max_steps: 'many' is not of type integer or null"]),
         ("training.learning_rate", 0, ["training.learning_rate", "0"]),
         ("seeds", [], ["seeds"]),
         ("embedding", "genpt", ["embedding: 'genpt' is not one of genept, text, table"]),
@@ -112,6 +115,119 @@ def test_a_mistake_is_one_line_with_key_value_and_remedy(config, schema, key, va
     assert "\n" not in message
     for part in said:
         assert part in message
+
+
+PLACE = "datasets.demo"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("resources", {"train_arms": {}}, ["resources.train_arms", "did you mean 'train_arm'?"]),
+        ("arm_options", {"ptrg": {}}, ["arm_options.ptrg", "did you mean 'ptrag'"]),
+        ("search.space", {"training.lr": {"choices": [1]}}, ["training.lr", "no key 'lr'"]),
+        ("search.space", {"model.layers": {"choices": [0]}}, ["model.layers", "less than the min"]),
+        (
+            "search.space",
+            {"training.learning_rate": {"low": 1, "high": 0.1}},
+            ["low must be below"],
+        ),
+        (
+            f"{PLACE}.perturbation_pattern",
+            "^([A-Z",
+            [f"{PLACE}.perturbation_pattern", "no regular"],
+        ),
+        (f"{PLACE}.perturbation_pattern", "^[A-Z]+$", ["has no group"]),
+        (f"{PLACE}.control", {"pattern": "NT("}, [f"{PLACE}.control.pattern", "no regular"]),
+        (f"{PLACE}.control", {"patern": "NT"}, [f"{PLACE}.control.patern", "unknown key"]),
+        (f"{PLACE}.control", [], [f"{PLACE}.control"]),
+        (f"{PLACE}.control", 0, [f"{PLACE}.control: 0 is not of type string", "in quotes"]),
+        (f"{PLACE}.matrix", "Y", [f"{PLACE}.matrix", "form"]),
+        (f"{PLACE}.splits.genes.lists", "no.json", ["lists", "there is no file no.json"]),
+        ("embedding", "table", ["embeddings.table.path", "needs your table"]),
+        ("embeddings.table.path", "no.tsv", ["embeddings.table.path", "there is no file no.tsv"]),
+        ("embeddings.text.gene_text", "no.tsv", ["gene_text", "there is no file"]),
+        ("arms", ["control@shuffled"], ["arms: 'control@shuffled'", "reads none"]),
+        ("training.max_steps", "1e-3", ["training.max_steps: '1e-3' is not of type integer"]),
+        ("training.learning_rate", "fast", ["training.learning_rate: 'fast' is not of type"]),
+        ("prediction.cells_per_pair", 0, ["prediction.cells_per_pair"]),
+    ],
+)
+def test_whatever_a_user_names_is_checked_before_anything_runs(config, schema, key, value, words):
+    if key.endswith("lists"):
+        put(config, f"{PLACE}.splits.genes", {"protocol": "unseen_perturbation"})
+    put(config, key, value)
+    with pytest.raises(PtragError) as caught:
+        cfg.resolve(config, schema)
+    message = str(caught.value)
+    assert message.startswith("config.yaml: ") and "\n" not in message
+    assert all(word in message for word in words), message
+
+
+@pytest.mark.parametrize("name", ["k562+rpe1", "..", "a/b", "A", "", "genept", "with blank", "é"])
+def test_names_of_data_sets_are_names_of_folders(config, schema, name):
+    config["datasets"][name] = config["datasets"]["demo"]
+    with pytest.raises(PtragError, match=rf"datasets\.{re.escape(name)}: (a name may|is the name)"):
+        cfg.resolve(config | {"dataset": name}, schema)
+
+
+@pytest.mark.parametrize("name", ["k562+rpe1", "../x", "logs", "embeddings"])
+def test_names_of_splits_are_names_of_folders(config, schema, name):
+    splits = config["datasets"]["demo"]["splits"]
+    splits[name] = splits["genes"]
+    with pytest.raises(PtragError, match=rf"splits\.{re.escape(name)}: (a name may|is the name)"):
+        cfg.resolve(config, schema)
+
+
+@pytest.mark.parametrize("control", ["NT", ["NT-1", "NT-2"], {"pattern": "NT-[0-9]+"}])
+def test_controls_are_a_label_a_list_or_a_pattern(config, schema, control):
+    put(config, f"{PLACE}.control", control)
+    assert cfg.resolve(config, schema)["source"]["control"] == control
+
+
+def test_numbers_that_yaml_takes_for_words_are_numbers(config, schema):
+    text = "{learning_rate: 1e-3, gradient_clip: 1E1, max_steps: 5e4}"
+    config["training"] |= yaml.safe_load(text)
+    assert config["training"]["learning_rate"] == "1e-3"  # YAML 1.1
+    config["datasets"]["demo"]["settings"].pop("training")
+    training = cfg.resolve(config, schema)["training"]
+    assert (training["learning_rate"], training["gradient_clip"]) == (0.001, 10)
+    assert training["max_steps"] == 50000
+
+
+def test_the_error_names_the_file_that_says_it(config, schema):
+    extra = {"training": {"max_step": 3}}
+    files = ConfigFiles({"config.yaml": config, "mine.yaml": extra})
+    with pytest.raises(PtragError, match=r"^mine\.yaml: training\.max_step: unknown key"):
+        cfg.resolve(cfg.merge(config, extra), schema, files)
+    extra = {"datasets": {"demo": {"settings": {"arms": ["contrl"]}}}}
+    files = ConfigFiles({"config.yaml": config, "mine.yaml": extra})
+    with pytest.raises(PtragError, match=r"^mine\.yaml: datasets\.demo\.settings\.arms: arm"):
+        cfg.resolve(cfg.merge(config, extra), schema, files)
+    files = ConfigFiles({"config.yaml": config, "--config": {"dataset": "dmo"}})
+    with pytest.raises(PtragError, match=r"^--config: dataset: 'dmo'"):
+        cfg.resolve(config | {"dataset": "dmo"}, schema, files)
+
+
+def test_paths_are_found_from_the_project_and_under_the_home(
+    config, schema, root, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "vectors.tsv").write_text("gene\tx\nTP53\t1\n")
+    config["data_dir"] = "~/data"
+    config["embeddings"]["table"]["path"] = "~/vectors.tsv"
+    settings = cfg.resolve(config, schema, home=root)
+    assert settings["data_dir"] == str(tmp_path / "data")
+    assert settings["embeddings"]["table"]["path"] == str(tmp_path / "vectors.tsv")
+    assert settings["embeddings"]["text"]["gene_text"] == str(root / "resources/gene_text.tsv.gz")
+
+
+def test_the_schema_names_every_rule_of_the_workflow(schema, root):
+    text = "".join(path.read_text() for path in (root / "workflow/rules").glob("*.smk"))
+    rules = set(re.findall(r"^ *rule (\w+):", text, flags=re.M))
+    named = schema["$defs"]["resources"]["propertyNames"]["enum"]
+    assert set(named) == rules | {"default", "most"}
 
 
 def test_each_baseline_may_be_asked_for_in_one_word(config, schema):

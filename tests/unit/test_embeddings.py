@@ -166,6 +166,20 @@ def test_tables_that_cannot_be_vectors_are_refused(table, text, said):
         table(text, ["IRF1"])
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "gene;x;y\nTP53;0,5;1\nMYC;2;-3,25\n",  # where , is the decimal sign
+        "gene;x;y\nTP53;0.5;1\nMYC;2;-3.25\n",
+        "\ufeffgene\tx\ty\nTP53\t0.5\t1\nMYC\t2\t-3.25\n",
+        "\ufeffgene,x,y\n TP53,0.5,1\nMYC\u00a0,2,-3.25\n",
+    ],
+)
+def test_tables_are_read_as_people_save_them(table, text):
+    vectors = table(text, ["MYC", "TP53"]).vectors
+    np.testing.assert_array_equal(vectors, np.array([[2, -3.25], [0.5, 1]], np.float32))
+
+
 def test_csv_is_read_too_and_a_missing_table_is_named(table, options):
     assert table("gene,x\nIRF1,3\n", ["IRF1"], name="v.csv").vectors.tolist() == [[3]]
     with pytest.raises(PtragError, match=r"embeddings\.table\.path"):

@@ -149,7 +149,7 @@ def test_a_better_prediction_scores_better_on_every_metric(screen):
     order = {line: rng.permutation(20) for line in ("a", "b")}
 
     def shuffled(line, p, x):
-        other = f"G{order[line][int(p[1:])]}"
+        other = f"GX{order[line][int(p[2:])]}"
         return np.maximum(x + shifts[line, other], 0).astype(np.float32)
 
     good = score(screen, shifted(screen), "good").groupby("metric")["value"].mean()

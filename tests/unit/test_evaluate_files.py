@@ -62,11 +62,11 @@ def labelled(cells):
 
 
 def pearson_delta(table):
-    at = (table["cell_line"] == "a") & (table["perturbation"] == "G1")
+    at = (table["cell_line"] == "a") & (table["perturbation"] == "GX1")
     return table[at].set_index("metric")["value"]["pearson_delta"]
 
 
-KEEP = [gene != "G1" for gene in GENES]
+KEEP = [gene != "GX1" for gene in GENES]
 
 
 def test_values_are_those_of_the_cells(sides, tmp_path):
@@ -74,16 +74,16 @@ def test_values_are_those_of_the_cells(sides, tmp_path):
     table = evaluate_files(*write(tmp_path, *sides), tmp_path / "m.tsv", **COLUMNS)
     assert set(table["perturbation"]) == set(PREDICTED) and set(table["role"]) == {"test"}
     assert list(dict.fromkeys(table["metric"])) == metric_names()
-    at = (table["cell_line"] == "a") & (table["perturbation"] == "G1")
+    at = (table["cell_line"] == "a") & (table["perturbation"] == "GX1")
     value = table[at].set_index("metric")["value"]
 
     deltas = [
-        mean(predicted, "G1") - mean(real, "non-targeting"),
-        mean(real, "G1") - mean(real, "non-targeting", YARDSTICK),
+        mean(predicted, "GX1") - mean(real, "non-targeting"),
+        mean(real, "GX1") - mean(real, "non-targeting", YARDSTICK),
     ]
     expected = np.corrcoef(*(delta[KEEP] for delta in deltas))[0, 1]
     assert value["pearson_delta"] == pytest.approx(expected)
-    assert value["mse"] == pytest.approx(((mean(predicted, "G1") - mean(real, "G1")) ** 2).mean())
+    assert value["mse"] == pytest.approx(((mean(predicted, "GX1") - mean(real, "GX1")) ** 2).mean())
     assert np.isnan(value["pearson_systema"])  # no training pair
     assert table["floor"].isna().all() and table["ceiling"].notna().any()
     pd.testing.assert_frame_equal(read_table(tmp_path / "m.tsv"), table, rtol=1e-9)
@@ -113,8 +113,8 @@ def test_predicted_deltas_are_measured_from_the_predictions_own_controls(sides, 
     paths = write(tmp_path, real, more)
     again = evaluate_files(*paths, tmp_path / "m.tsv", **COLUMNS, ceilings=False)
     deltas = [
-        mean(predicted, "G1") - own.X.astype(float).mean(axis=0),
-        mean(real, "G1") - mean(real, "non-targeting", YARDSTICK),
+        mean(predicted, "GX1") - own.X.astype(float).mean(axis=0),
+        mean(real, "GX1") - mean(real, "non-targeting", YARDSTICK),
     ]
     expected = np.corrcoef(*(delta[KEEP] for delta in deltas))[0, 1]
     assert pearson_delta(again) == pytest.approx(expected)
@@ -169,7 +169,7 @@ def without_controls(cells):
         (1, other_total, "other scale than"),
         (1, negative, "negative"),
         (1, missing, "missing"),
-        (1, lambda cells: cells[:, 3:].copy(), "3 genes of .* are missing, such as 'G0'"),
+        (1, lambda cells: cells[:, 3:].copy(), "3 genes of .* are missing, such as 'GX0'"),
         (1, lambda cells: cells.obs.__setitem__("gene", "NOVEL"), "no real cells of 'NOVEL'"),
         (1, lambda cells: cells.obs.__setitem__("cell_type", "c"), "no cell line 'c'"),
         (0, without_controls, "no control"),

@@ -182,7 +182,7 @@ def test_same_bytes_again(screen):
 
 def test_support_in_the_file(screen):
     folder, _, split, _ = screen
-    rows = [(*pair, "G0", 1, 0.5, 0.3, 2.0) for pair in split.pairs("test")]
+    rows = [(*pair, "GX0", 1, 0.5, 0.3, 2.0) for pair in split.pairs("test")]
     write_table(pd.DataFrame(rows, columns=EVIDENCE), folder / "some.tsv")
     _, table = run(screen, lambda line, p, x: x, "some.tsv", "z")
     assert table[table["role"] == "test"]["support"].nunique() == 1

@@ -1,9 +1,14 @@
 import numpy as np
 import pytest
 import torch
-from scipy.spatial.distance import cdist
+from scipy.spatial.distance import cdist, pdist
 
-from ptrag.arms.neural.losses import distances, energy_distance
+from ptrag.arms.neural.losses import (
+    distances,
+    energy_distance,
+    mean_of_distinct,
+    unbiased_energy,
+)
 
 
 def two_sets(S=6, T=9, G=5, seed=0):
@@ -65,3 +70,32 @@ def test_a_set_is_at_distance_zero_from_itself_and_sets_are_apart_symmetrically(
     assert energy_distance(x, x).abs().max() < 1e-6
     torch.testing.assert_close(energy_distance(x, y), energy_distance(y, x))
     assert (energy_distance(x, y) > 0).all()
+
+
+def textbook(x, y):
+    """2 E‖x−y‖ − E‖x−x'‖ − E‖y−y'‖ over distinct cells, from scipy's condensed distances."""
+    return 2 * cdist(x, y).mean() - pdist(x).mean() - pdist(y).mean()
+
+
+def test_unbiased_energy_is_the_textbook_one():
+    x, y = (part[0] for part in two_sets())
+    energy = unbiased_energy(x, y, float(mean_of_distinct(y)))
+    assert float(energy) == pytest.approx(textbook(x, y), rel=1e-10)
+    assert float(mean_of_distinct(y)) == pytest.approx(pdist(y).mean(), rel=1e-10)
+
+
+def test_unbiased_energy_of_right_samples_is_centred_at_zero_whatever_their_size():
+    rng = np.random.default_rng(0)
+    values = []
+    for _ in range(400):
+        x, y = (torch.from_numpy(rng.gamma(1.0, 1.0, (n, 20))) for n in (12, 40))
+        values.append(float(unbiased_energy(x, y, float(mean_of_distinct(y)))))
+    error = np.std(values) / len(values) ** 0.5
+    assert abs(np.mean(values)) < 3 * error
+    # what training minimises, of the same samples, is not centred: it has the cells' distances to
+    # themselves
+    assert float(energy_distance(x[None], y[None])[0]) > 10 * error
+
+
+def test_one_cell_has_no_spread():
+    assert float(mean_of_distinct(torch.rand(1, 5))) == 0.0

@@ -11,10 +11,12 @@ from ptrag.base.errors import PtragError
 
 MODEL = {
     "hidden": 8, "layers": 2, "heads": 3, "head_size": 4, "feed_forward": 10, "causal": True,
-    "dropout": 0.1, "frozen_backbone": False,
+    "dropout": 0.1, "vector_noise": 0.0, "frozen_backbone": False,
 }  # fmt: skip
 B, S, G, E, U, K = 3, 5, 6, 4, 7, 3
-ARMS = ["state", "state_genept", "vanilla_rag", "vanilla_rag_residual", "ptrag", "ptrag_residual"]
+ARMS = ["state", "state_genept", "state_genept_residual", "vanilla_rag", "vanilla_rag_residual",
+        "ptrag", "ptrag_residual"]  # fmt: skip
+FACTORS = ("state_genept_residual", "ptrag_residual")
 
 
 def network(arm, **model):
@@ -124,7 +126,8 @@ def numpy_forward(W, arm, batch):
     u = z if arm in ("ptrag", "vanilla_rag") else h + g_p[:, None] + z
     u = u + W["batch_embedding.weight"][codes]
     T = np.stack([llama(W, one) for one in u])
-    return np.maximum(affine(W, "decode", T + h), 0), gates
+    y = affine(W, "decode", T + h)
+    return x * np.log2(1 + np.exp(y)) if arm in FACTORS else np.maximum(y, 0), gates
 
 
 @pytest.mark.parametrize("arm", ARMS)
@@ -139,7 +142,7 @@ def test_network_is_the_design_in_numpy(arm):
     else:
         np.testing.assert_allclose(predicted.gates.detach(), gates, rtol=1e-9, atol=1e-9)
     assert (cells > 0).any()
-    assert (cells == 0).any()
+    assert (cells == 0).any() == (arm not in FACTORS)  # no gene of these controls is absent
 
 
 def test_a_frozen_backbone_and_head_get_no_gradient_and_the_rest_does():
@@ -193,3 +196,23 @@ def test_a_predicted_set_of_ptrag_residual_depends_on_nothing_but_itself():
 def test_options_that_contradict_an_arm_are_errors(arm, option, value):
     with pytest.raises(PtragError, match=rf"arm_options\.{arm}\.{option}"):
         load_arm(arm).build({option: value}, MODEL, Shapes(G, E, 1))
+
+
+def test_vector_noise_displaces_in_training_alone_by_its_share_of_the_length():
+    """The length of a displacement in many dimensions is nearly certain (law of large numbers)."""
+    wide = 4000
+    made = load_arm("state_genept").build({}, MODEL | {"vector_noise": 0.7}, Shapes(G, wide, 2))
+    seen = []
+    made.encode_perturbation.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    vectors = torch.randn(U, wide) * torch.arange(1.0, U + 1).unsqueeze(1)
+    inputs = batch("state_genept")._replace(features=vectors)
+    inputs = Batch(*(x.float() if torch.is_tensor(x) and x.is_floating_point() else x
+                     for x in inputs))  # fmt: skip
+    made.train()(inputs)
+    made.train()(inputs)
+    made.eval()(inputs)
+    first, second, evaluated = seen
+    lengths = (first - vectors).norm(dim=1) / vectors.norm(dim=1)
+    np.testing.assert_allclose(lengths, 0.7, rtol=0.1)
+    assert not torch.equal(first, second)
+    assert torch.equal(evaluated, vectors)

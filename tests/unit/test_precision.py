@@ -11,7 +11,7 @@ from ptrag.arms.registry import load_arm
 
 MODEL = {
     "hidden": 16, "layers": 2, "heads": 2, "head_size": 8, "feed_forward": 32, "causal": True,
-    "dropout": 0.0, "frozen_backbone": False,
+    "dropout": 0.0, "vector_noise": 0.0, "frozen_backbone": False,
 }  # fmt: skip
 B, S, G, E, U, K = 2, 6, 9, 5, 7, 3
 SHAPES = Shapes(G, E, 2)

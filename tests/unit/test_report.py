@@ -32,6 +32,7 @@ from ptrag.base.names import PAIR, Pair, Run
 from ptrag.cells.controls import GIVEN, YARDSTICK
 from ptrag.metrics.registry import METRICS
 from ptrag.report import arms as report_arms
+from ptrag.report import methods
 from ptrag.report.deltas import observed_delta, predicted_deltas
 from ptrag.report.gather import gather
 from ptrag.report.numbers import decimals, listed, number, p_value, rough
@@ -233,7 +234,8 @@ def test_a_metric_that_cannot_be_trusted_is_grey_and_named(tmp_path):
     for run in FEW:
         path = tmp_path / Run(*run).path / "metrics.tsv"
         table = read_table(path)
-        table["ceiling"] = table["ceiling"].mask(table["metric"] == "mse", table["floor"])
+        worse = 2 * table["floor"]  # of halves: at full size no better than the floor
+        table["ceiling"] = table["ceiling"].mask(table["metric"] == "mse", worse)
         write_table(table, path)
     compared(tmp_path, FEW)
     write_report(tmp_path, FEW, SETTINGS, tmp_path / "report.html")
@@ -250,7 +252,7 @@ def test_methods_say_what_each_bundle_says(page):
     arms = ["state_genept", "ptrag and ptrag@shuffled", "response_rag and response_rag@shuffled"]
     parts = [text[text.index(f"{names}: backbone of") :] for names in arms]
     best, last, expert = (part.partition("Seeds:")[0] for part in parts)
-    assert "the checkpoint with the best validation energy is used (steps 18 to 19)" in best
+    assert "with the best validation energy are used (steps 18 to 19)" in best
     assert "the last weights are used, whatever their validation, as published" in last
     assert "a checkpoint replaces the expert alone only where its gain" in expert
 
@@ -295,3 +297,12 @@ def test_settings_stand_in_the_methods(page):
     for words in ("at most K = 4", "2 sets × 8 cells", "200 resamples", "fewer than 5 cells"):
         assert words in page.words
     assert json.dumps(SETTINGS["training"]["max_steps"]) in page.words
+
+
+def test_methods_count_the_perturbed_genes_that_were_not_measured():
+    evaluation = {"exclude_target": True}
+    say = methods._targets
+    assert "all of which were measured" in say(evaluation, {"targets": 7, "measured_targets": 7})
+    text = say(evaluation, {"targets": 7, "measured_targets": 3})
+    assert text.startswith("3 of the 7 perturbed genes were measured and are left out")
+    assert "kept in" in say({"exclude_target": False}, {})

@@ -145,7 +145,7 @@ def test_no_power_sentence_speaks_of_a_difference_of_nothing():
 
 def test_a_metric_that_tells_nothing_carries_no_sentence():
     scores = planted({"line_mean": 0.3, "ptrag": 0.6})
-    scores.ceiling[:] = scores.floor
+    scores.ceiling[:] = 0  # halves of the real cells have nothing in common
     words = _sentence(claimed(scores))
     assert words.startswith("nothing can be said: on these pairs none of the primary metrics")
 
@@ -164,14 +164,22 @@ def test_what_was_not_tested_is_not_claimed():
         ("shuffled", 0.2, "against itself with shuffled texts: the texts matter to it"),
         ("random", 0.5, "with random texts: it is not shown that the texts matter to it"),
         ("permuted", 0.2, "with permuted responses: which responses it retrieves matters to it"),
+        (
+            "shuffled",
+            None,
+            "with shuffled texts: shuffled texts change nothing, its scores are the",
+        ),
         ("permuted", 0.8, "with permuted responses: it is better with permuted responses"),
     ],
 )
 def test_negative_controls_are_worded_for_what_they_spoil(control, level, words):
     from ptrag.report.verdict import _about_control
 
-    levels = {"line_mean": 0.3, "response_expert": 0.5, f"response_expert@{control}": level}
-    claims = claimed(planted(levels))
+    spoilt = f"response_expert@{control}"
+    scores = planted({"line_mean": 0.3, "response_expert": 0.5, spoilt: level or 0})
+    if level is None:
+        scores.values[spoilt] = scores.values["response_expert"]
+    claims = claimed(scores)
     assert words in _about_control(claims, claims.controls[0])
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from training_cases import make_home, make_job
 
+from ptrag.arms.estimate import Candidate, Estimate
 from ptrag.arms.registry import load_arm
 from ptrag.base.errors import PtragError
 from ptrag.cells.responses import Responses
@@ -93,24 +94,29 @@ def test_the_expert_gives_way_only_to_a_gain_beyond_its_standard_error():
     assert not clear(np.array([5.0, 4.0]), ["p", "p"])  # nothing to tell an error from
 
 
-def test_evidence_is_the_change_of_the_prediction_without_it(
-    store, split, trained, expert, monkeypatch
-):
-    predictor = trained[0.01]
+def test_evidence_is_the_change_of_the_prediction_without_it(store, split, trained, monkeypatch):
+    """For an expert that retrieves two entries; each prediction without one is asked for anew."""
+    predictor, rng = trained[0.01], np.random.default_rng(0)
     line, name = split.pairs("test")[0]
     given = GivenControls.of_store(store, line)
-    made = predictor.predict(given, name)
-    estimate = expert(line, name)
-    assert list(made.evidence["candidate"]) == [c.name for c in estimate.candidates]
-    assert np.allclose(made.evidence["gate"].astype(float), [c.weight for c in estimate.candidates])
-    whole = made.cells.mean(axis=0, dtype=np.float64)
-    for candidate, effect in zip(estimate.candidates, made.evidence["effect"], strict=True):
+    whole, *without = rng.normal(0, 0.3, (3, store.n_genes))
+    candidates = tuple(
+        Candidate(f"G{i}", line, 0.5 - 0.1 * i, 1.0 - i, delta) for i, delta in enumerate(without)
+    )
+
+    def predicted(delta, retrieved=()):
         with monkeypatch.context() as patch:
-            said = estimate._replace(delta=candidate.without)
-            patch.setattr(predictor, "expert", lambda *_, said=said: said)
-            cells = predictor.predict(given, name).cells
-        without = cells.mean(axis=0, dtype=np.float64)
-        assert effect == pytest.approx(np.linalg.norm(without - whole), abs=1e-6)
+            patch.setattr(predictor, "expert", lambda *_: Estimate(delta, retrieved))
+            return predictor.predict(given, name)
+
+    made = predicted(whole, candidates)
+    assert list(made.evidence["candidate"]) == [candidate.name for candidate in candidates]
+    assert list(made.evidence["gate"]) == [1.0, 0.0]
+    mean = made.cells.mean(axis=0, dtype=np.float64)
+    for delta, effect in zip(without, made.evidence["effect"], strict=True):
+        other = predicted(delta).cells.mean(axis=0, dtype=np.float64)
+        assert effect == pytest.approx(np.linalg.norm(other - mean), abs=1e-6)
+        assert effect > 0.1
 
 
 def test_neither_seed_nor_batch_size_changes_it(store, split, trained, monkeypatch):
@@ -126,7 +132,7 @@ def test_it_has_a_word_on_a_perturbation_nobody_measured_and_says_so(store, spli
     line = store.lines[0]
     given = GivenControls.of_store(store, line)
     made = trained[0.01].predict(given, "NOBODY")
-    assert made.evidence["note"].str.contains("line_mean").all()
+    assert made.evidence["note"].str.contains("the level of the line").all()
     assert len(made.evidence) == 1
 
 

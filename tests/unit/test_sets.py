@@ -11,7 +11,7 @@ from ptrag.cells.sets import (
     choose,
     keyed_rng,
     prediction_controls,
-    validation_sets,
+    whole_sets,
 )  # fmt: skip
 
 SIZES = {("k562", "A"): 3, ("k562", "B"): 4, ("k562", "C"): 9, ("rpe1", "A"): 13}
@@ -184,18 +184,13 @@ def test_prediction_starts_from_controls_of_the_line_whatever_else_is_predicted(
     assert set(counts.tolist()) == {2, 3}
 
 
-def test_validation_sets_hold_each_cell_of_a_small_pair_once(store):
-    draws = validation_sets(store, PAIRS, 8)
-    for number, (draw, pair) in enumerate(zip(draws, PAIRS, strict=True)):
-        block = store.rows(*pair)
-        n = min(8, block.stop - block.start)
-        assert draw.pair.tolist() == [number]
-        assert draw.perturbed.shape == (1, n)
-        assert len(set(draw.perturbed[0])) == n
-        assert inside(draw.perturbed, block)
-        assert np.array_equal(draw.control[0], prediction_controls(store, *pair, 8))
-    alone = validation_sets(store, PAIRS[2:3], 8)[0]
-    assert same(alone[1:], draws[2][1:])
+@pytest.mark.parametrize(("n", "set_size", "sets"), [(10, 4, 3), (8, 4, 2), (3, 4, 1), (1, 4, 1)])
+def test_whole_sets_hold_every_cell_and_begin_again_to_fill_up(n, set_size, sets):
+    numbers = whole_sets(n, set_size)
+    assert numbers.shape == (sets, set_size)
+    assert numbers.ravel()[:n].tolist() == list(range(n))
+    counts = np.bincount(numbers.ravel(), minlength=n)
+    assert counts.max() - counts.min() <= 1
 
 
 def test_names_of_the_small_screen_are_those_of_its_store(tmp_path):

@@ -12,6 +12,8 @@ from ptrag.base.names import CONTROL
 from ptrag.cells.preprocess import build_cells
 from ptrag.cells.source import open_source
 from ptrag.cells.store_writer import SINGLE_BATCH
+from ptrag.genes.names import Names
+from ptrag.genes.symbols import GENE_TEXT, Symbols
 
 GIVEN = {"genes": "given", "n_genes": 2000, "yardstick": 0.5}
 SPEC = {
@@ -39,7 +41,9 @@ def screen(n=60):
 
 def opened(tmp_path, adata, **changes):
     adata.write_h5ad(tmp_path / "source.h5ad")
-    with open_source(tmp_path / "source.h5ad", SPEC | changes, tmp_path) as source:
+    spec = SPEC | changes
+    names = Names(Symbols.read(GENE_TEXT), spec["control"], spec.get("perturbation_pattern"))
+    with open_source(tmp_path / "source.h5ad", spec, tmp_path, names) as source:
         return source
 
 
@@ -89,10 +93,10 @@ def test_genes_of_an_obsm_matrix(tmp_path):
         opened(tmp_path, adata, matrix="obsm/X_hvg")
     adata.var["highly_variable"] = [True, False, True, False]
     assert opened(tmp_path, adata, matrix="obsm/X_hvg").genes == ["TP53", "JAK2"]
-    adata.uns["X_hvg_names"] = np.array(["A", "B"])
-    assert opened(tmp_path, adata, matrix="obsm/X_hvg").genes == ["A", "B"]
-    adata.obsm["table"] = pd.DataFrame(two, index=adata.obs_names, columns=["C", "D"])
-    assert opened(tmp_path, adata, matrix="obsm/table").genes == ["C", "D"]
+    adata.uns["X_hvg_names"] = np.array(["TP53", "IRF1"])
+    assert opened(tmp_path, adata, matrix="obsm/X_hvg").genes == ["TP53", "IRF1"]
+    adata.obsm["table"] = pd.DataFrame(two, index=adata.obs_names, columns=["MYC", "STAT1"])
+    assert opened(tmp_path, adata, matrix="obsm/table").genes == ["MYC", "STAT1"]
     adata.obsm["all"] = np.log1p(adata.X.toarray())
     assert opened(tmp_path, adata, matrix="obsm/all").genes == GENES
 
@@ -245,14 +249,14 @@ def short(path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (missing, "there is no such file; check `file` and `data_dir`"),
+        (missing, "there is no such file; check its name and folder"),
         (cut, r"cannot be read, it is truncated or damaged \(.*\); fetch it again"),
         (web_page, "is a web page saved under this name, not an h5ad file"),
         (text, r"is no h5ad \(HDF5\) file"),
-        (empty, r"is no h5ad \(HDF5\) file"),
+        (empty, "is empty"),
         (no_anndata, "is HDF5 but no AnnData"),
         (damaged, "cannot be read, it is truncated or damaged"),
-        (short, "X is 59 × 4, but there are 60 cells and 4 genes"),
+        (short, "X is damaged: its pointers do not fit its shape 59 × 4"),
     ],
 )
 def test_a_file_that_is_no_source(tmp_path, change, message):

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from ptrag.base.errors import PtragError
 from ptrag.base.names import CONTROL
-from ptrag.config import read_schema
-from ptrag.genes.symbols import Gene, Symbols
+from ptrag.genes.symbols import GENE_TEXT, Gene, Symbols
+from ptrag.schema import read_schema
 from ptrag.simulate.knobs import KINDS
 from ptrag.splits.identity import joined_targets, target_genes
 from ptrag.splits.protocols import (
@@ -369,6 +369,10 @@ def test_a_perturbation_is_the_set_of_its_current_symbols():
     table = symbols()
     assert target_genes("old1+Jak2", table) == {"STAT1", "JAK2"}
     assert joined_targets("JAK2+STAT1", table) == joined_targets("stat1+jak2", table)
+    assert joined_targets("stat1+control", table) == joined_targets(" STAT1", table)
+    assert target_genes("AAVS1", Symbols.read(GENE_TEXT)) == {
+        "AAVS1"
+    }  # PPP1R12C has it as an alias
     assert joined_targets("mystery") == "MYSTERY"
 
 
@@ -425,3 +429,16 @@ def test_names_held_out_in_one_line_may_be_candidates(tmp_path):
         tmp_path / "split.tsv",
     )
     assert read_split(tmp_path / "split.tsv").held_out_perturbations == set()
+
+
+def test_a_line_is_the_target_in_any_spelling(tmp_path):
+    lists = {"RPE1 ": {"val": ["A"], "test": ["B"]}}
+    (tmp_path / "lists.json").write_text("\ufeff" + json.dumps(lists))
+    screen = store({name: dict.fromkeys("ABCD", 9) for name in ("k562", "rpe1")})
+    spec = {"protocol": "unseen_combination", "target": "Rpe1"}
+    limits = {"min_cells": 2, "min_controls": 2}
+    table = draw_split(screen, spec | {"lists": str(tmp_path / "lists.json")}, limits, "x")
+    write_split(table, spec, tmp_path / "split.tsv")
+    split = read_split(tmp_path / "split.tsv")
+    assert split.target == "rpe1"
+    assert split.pairs("val") == [("rpe1", "A")] and split.pairs("test") == [("rpe1", "B")]

@@ -1,14 +1,22 @@
 """Training on a tiny store: what it learns, that it goes on exactly, and whom it trusts."""
 
+import itertools
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from training_cases import MODEL, TRAINING, make_home, make_job
+from safetensors.torch import load_file
+from training_cases import MODEL, make_home, make_job
 
+from ptrag.arms.neural.networks import Batch, Network, Shapes
 from ptrag.base.errors import PtragError
 from ptrag.base.files import read_table
+from ptrag.cells.store import CellStore
 from ptrag.prediction.bundle import load_bundle
-from ptrag.training import milestones
+from ptrag.splits.protocols import draw_split, write_split
+from ptrag.training import averaging, milestones
 from ptrag.training.run import train
 
 OPTIONS = {
@@ -34,8 +42,8 @@ def run(home, folder, arm="ptrag", seed=1, **training):
 
 
 def outcome(folder):
-    """Bytes of everything a run made that later stages read."""
-    files = [p for p in sorted(folder.rglob("*")) if p.is_file()]
+    """Bytes of everything a run wrote, but for the time that it took."""
+    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != "seconds.tsv"]
     return {str(p.relative_to(folder)): p.read_bytes() for p in files}
 
 
@@ -107,27 +115,63 @@ def test_the_weights_are_those_of_the_best_validation(home, tmp_path, monitor):
 
 def test_the_published_schedule_takes_the_last_weights_whatever_validation_says(home, tmp_path):
     folder = run(
-        home, tmp_path, "state", published=True, patience=1, schedule="cosine",
-        learning_rate=1e-9, max_steps=12,
+        home, tmp_path, "state", published=True, patience=1, learning_rate=1e-9, max_steps=48,
     )  # fmt: skip
-    assert load_bundle(folder / "bundle").about["step"] == 12
+    assert load_bundle(folder / "bundle").about["step"] == 48
     history = read_table(folder / "history.tsv")
-    assert set(history["step"]) == {0, 4, 8, 12}
+    assert set(history["step"]) == set(range(0, 49, 4))
 
 
 def test_patience_stops_a_training_that_gets_no_better(home, tmp_path):
+    """At the first validation at which the rule can judge: three to smooth, two of patience."""
     folder = run(home, tmp_path, "state", patience=2, learning_rate=1e-12, max_steps=400)
-    assert read_table(folder / "history.tsv")["step"].max() <= 40
+    assert read_table(folder / "history.tsv")["step"].max() == 4 * (3 + 2)
 
 
-def test_the_rate_falls_along_half_a_cosine():
-    from ptrag.training.module import learning_rate
+@pytest.mark.parametrize(("max_steps", "rate", "plateau"), [(12, 0.01, False), (40, 1e-12, True)])
+def test_the_bundle_says_whether_the_plateau_was_reached(home, tmp_path, max_steps, rate, plateau):
+    folder = run(home, tmp_path, "state", learning_rate=rate, max_steps=max_steps)
+    assert load_bundle(folder / "bundle").about["plateau"] is plateau
 
-    settings = TRAINING | {"schedule": "cosine", "max_steps": 100, "learning_rate": 0.5}
-    assert learning_rate(settings, 0) == pytest.approx(0.5)
-    assert learning_rate(settings, 50) == pytest.approx(0.25)
-    assert learning_rate(settings, 100) == pytest.approx(0.0)
-    assert learning_rate(settings | {"published": True}, 50) == 0.5
+
+def test_seconds_are_those_of_all_starts_of_an_interrupted_training(home, tmp_path, monkeypatch):
+    """With a clock that shows one second more at every look, and a day between the two starts."""
+    now = iter(itertools.count())
+    monkeypatch.setattr(milestones.time, "monotonic", lambda: float(next(now)))
+    with monkeypatch.context() as patch:
+        patch.setattr(milestones.Milestones, "save", stop_after(milestones.Milestones.save))
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            run(home, tmp_path, "state")
+    now = iter(itertools.count(86_400))
+    run(home, tmp_path, "state")
+    seconds = read_table(tmp_path / "seconds.tsv")
+    assert seconds["step"].tolist() == [0, 4, 8, 12]
+    assert seconds["seconds"].is_monotonic_increasing
+    assert 0 < seconds["seconds"].iloc[-1] < 100
+
+
+def test_what_is_kept_is_the_average_of_the_weights(home, tmp_path, monkeypatch):
+    """By the recursion, in float64, on the weights after every step."""
+    trajectory = []
+    update = averaging.WeightAverage.update
+
+    def record(self, network, step):
+        trajectory.append({k: p.detach().double().clone() for k, p in network.named_parameters()})
+        update(self, network, step)
+
+    monkeypatch.setattr(averaging.WeightAverage, "update", record)
+    folder = run(home, tmp_path, "state", averaging=0.8, max_steps=12, validate_every=12)
+    kept = load_file(folder / "bundle/weights.safetensors")
+    assert load_bundle(folder / "bundle").about["step"] == 12
+    for name in trajectory[0]:
+        # d_1 = 1/10: the untrained weights keep a tenth, and less with every step
+        average, untrained_share = torch.zeros_like(trajectory[0][name]), 1.0
+        for step, weights in enumerate(trajectory, start=1):
+            decay = min(0.8, step / (step + 9))
+            average = decay * average + (1 - decay) * weights[name]
+            untrained_share *= decay
+        assert untrained_share < 1e-4
+        np.testing.assert_allclose(kept[name], average, atol=1e-4)
 
 
 def test_bf16_changes_little(home, tmp_path):
@@ -153,7 +197,6 @@ def test_bf16_without_units_is_warned_of(home, tmp_path, monkeypatch, caplog, un
 
 def test_held_out_cells_do_not_touch_the_weights(home, tmp_path):
     """The store with other cells in its test pairs trains to the same bits."""
-    from ptrag.cells.store import CellStore
     from ptrag.cells.store_writer import write_store
     from ptrag.splits.protocols import read_split
 
@@ -190,11 +233,30 @@ def test_what_cannot_train_is_one_line_with_the_key(home, tmp_path, monkeypatch,
     assert not (tmp_path / "bundle").exists()
 
 
+@pytest.mark.parametrize("protocol", ["unseen_perturbation", "unseen_combination"])
+def test_vectors_are_displaced_only_where_validation_asks_for_unseen_perturbations(
+    home, tmp_path, protocol
+):
+    place = tmp_path / "home"
+    shutil.copytree(home, place)
+    if protocol == "unseen_combination":
+        store = CellStore(home / "cells.h5ad")
+        fractions = {"val": 0.2, "test": 0.4}
+        spec = {"protocol": protocol, "target": "b", "fractions": fractions, "seed": 1}
+        table = draw_split(store, spec, {"min_cells": 5, "min_controls": 2}, "t")
+        write_split(table, spec, place / "split.tsv")
+    weights = []
+    for noise in (0.0, 0.5):
+        job = make_job(place, tmp_path / str(noise), "state_genept", OPTIONS["state_genept"])
+        train(replace(job, model=MODEL | {"vector_noise": noise}))
+        about = load_bundle(job.bundle).about
+        assert about["model"]["vector_noise"] == (protocol == "unseen_perturbation") * noise
+        weights.append(outcome(job.bundle)["weights.safetensors"])
+    assert (weights[0] == weights[1]) == (protocol == "unseen_combination")
+
+
 @pytest.mark.parametrize("frozen", [False, True])
 def test_a_trained_head_starts_at_the_mean_control_a_frozen_one_at_random(home, tmp_path, frozen):
-    from ptrag.arms.neural.networks import Network, Shapes
-    from ptrag.cells.store import CellStore
-
     store = CellStore(home / "cells.h5ad")
     profile = torch.tensor(
         np.mean([store.control_mean(line, "given") for line in store.lines], axis=0)
@@ -205,18 +267,45 @@ def test_a_trained_head_starts_at_the_mean_control_a_frozen_one_at_random(home, 
     assert torch.equal(network.decode.bias, before if frozen else profile.float())
 
 
-def test_a_gated_network_starts_at_its_base():
-    from ptrag.arms.neural.networks import Batch, Network, Shapes
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_network_of_factors_starts_at_no_change_unless_its_head_is_frozen(frozen):
+    network = Network(MODEL | {"frozen_backbone": frozen}, SHAPES, head="factors")
+    network.start_at(torch.rand(6))
+    inputs = random_batch()
+    predicted = network(inputs).cells
+    assert torch.allclose(predicted, inputs.control, rtol=1e-6) == (not frozen)
+    if not frozen:
+        predicted.sum().backward()
+        assert network.decode.weight.grad.abs().max() > 0  # it can learn
 
-    torch.manual_seed(0)
-    network = Network(MODEL, Shapes(6, 6, 1), gated=True)
-    control = torch.rand(2, 3, 6)
-    base = torch.rand(2, 3, 6)
-    batch = Batch(
-        control, torch.zeros(2, 3, dtype=torch.long), torch.rand(2, 6), torch.arange(2),
-        torch.empty(2, 0, dtype=torch.long), base=base,
+
+def test_factors_leave_absent_genes_absent_and_move_the_others_either_way():
+    network = Network(MODEL, SHAPES, head="factors")
+    torch.nn.init.normal_(network.decode.bias, std=3.0)
+    inputs = random_batch()
+    inputs.control[:, 0] = 0
+    cells = network(inputs).cells.detach()
+    assert (cells[:, 0] == 0).all()
+    assert (cells >= 0).all()
+    assert (cells > inputs.control).any()
+    assert (cells < inputs.control).any()
+
+
+SHAPES = Shapes(n_genes=6, n_features=6, n_batches=1)
+
+
+def random_batch():
+    return Batch(
+        torch.rand(2, 3, 6), torch.zeros(2, 3, dtype=torch.long), torch.rand(2, 6),
+        torch.arange(2), torch.empty(2, 0, dtype=torch.long),
     )  # fmt: skip
-    predicted = network(batch).cells
+
+
+def test_a_gated_network_starts_at_its_base():
+    torch.manual_seed(0)
+    network = Network(MODEL, SHAPES, head="gated")
+    base = torch.rand(2, 3, 6)
+    predicted = network(random_batch()._replace(base=base)).cells
     assert torch.equal(predicted, base)
     predicted.sum().backward()
     assert network.gate.grad != 0  # it can open

@@ -104,7 +104,7 @@ CASES = {
     "truncated": (cut, CELLS, ["truncated or damaged"]),
     "negative": (negative, CELLS, ["the value -1 of gene"]),
     "control absent": (
-        entry(control="contol"), CELLS, ["'contol' (control)", "did you mean 'control'"]
+        entry(control="contol"), CELLS, ["label 'control' means control", "is 'contol'; set"]
     ),
     "scale": (entry(scale="log1p"), CELLS, ["too high for a logarithm", "set `scale: counts`"]),
     "absent line": (split(target="hepg"), SPLIT, ["split 'hepg2'", "did you mean 'hepg2'"]),

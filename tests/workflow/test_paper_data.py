@@ -74,7 +74,7 @@ def stand_in(root, path):
     shifts = {gene: rng.normal(0, 0.5, 60) for gene in genes} | {"non-targeting": np.zeros(60)}
     X = 2 + np.stack([shifts[gene] for gene in obs["gene"]]) + rng.normal(0, 0.3, (len(obs), 60))
     X = np.maximum(X, 0).astype(np.float32)
-    var = pd.DataFrame({"highly_variable": True}, index=[f"GENE{i}" for i in range(60)])
+    var = pd.DataFrame({"highly_variable": True}, index=["ACTB", *(f"GENE{i}" for i in range(59))])
     ad.AnnData(X, obs=obs, var=var, obsm={"X_hvg": X}).write_h5ad(path)
     return held
 

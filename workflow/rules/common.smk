@@ -3,11 +3,14 @@ import os
 import sys
 from pathlib import Path
 
+# The project's folder: not workflow.basedir, which is that of a Snakefile that has this as a module.
+HOME = Path(str(workflow.current_basedir)).parents[1]
+
 # Scripts import the library of this folder, even where another checkout's is installed:
 # Snakemake puts a script's folder last on the path.
-sys.path[:0] = [f"{workflow.basedir}/src", f"{workflow.basedir}/workflow"]
+sys.path[:0] = [f"{HOME}/src", f"{HOME}/workflow"]
 os.environ["PYTHONPATH"] = os.pathsep.join(
-    [f"{workflow.basedir}/src", *filter(None, [os.environ.get("PYTHONPATH")])]
+    [f"{HOME}/src", *filter(None, [os.environ.get("PYTHONPATH")])]
 )
 
 import records
@@ -15,22 +18,27 @@ from ptrag.config import (
     arm_embedding,
     arm_options,
     arm_settings,
-    read_schema,
     resolve,
     runs,
 )
 from ptrag.base.errors import PtragError
+from ptrag.base.files import ZARR_ROOTS, zarr_root
 from ptrag.arms.registry import load_arm
 from ptrag.provenance.code import code_digest
+from ptrag.schema import read_schema
 
 try:
     SETTINGS = resolve(
-        config, read_schema(f"{workflow.basedir}/workflow/schemas/config.schema.yaml")
+        config,
+        read_schema(HOME / "workflow/schemas/config.schema.yaml"),
+        records.config_files(workflow, config),
+        HOME,
     )
     if workflow.is_main_process:
         if holder := records.clear_stale_lock():
             print(f"note: {holder}", file=sys.stderr)
         records.keep_beside(Path("results"))
+        records.adopt(Path("results") / SETTINGS["dataset"])
 except PtragError as error:
     sys.exit(f"error: {error}")
 except OSError as error:
@@ -55,11 +63,18 @@ wildcard_constraints:
 
 
 onstart:
+    if TRAINED:
+        print(
+            f"{len(TRAINED)} trainings belong to this data set; each that runs says after its first "
+            "steps how long it takes",
+            file=sys.stderr,
+        )
     records.hold()
     records.cancel_cluster_jobs()
 
 
 onsuccess:
+    records.leave_with(Path("results") / SETTINGS["dataset"])
     records.release()
 
 
@@ -108,9 +123,21 @@ def source_file():
     url = SETTINGS["source"].get("url", "")
     if path.is_file():
         return [str(path)]
+    if root := zarr_root(path):
+        return [str(root)]
     if "://" not in url or url.startswith(("http://", "https://")):
         return []
     return [storage(url, keep_local=True)]
+
+
+def source_content():
+    """Digest of a source that is here, so that its content decides whatever its time is."""
+    files = [Path(file) for file in source_file()]
+    return [
+        records.content(file.parent if file.name in ZARR_ROOTS else file)
+        for file in files
+        if file.exists()
+    ]
 
 
 def embedding_file(arm):

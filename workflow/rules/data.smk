@@ -50,6 +50,7 @@ else:
                 key: SETTINGS["source"].get(key) for key in ("file", "url", "sha256")
             },
             data_dir=SETTINGS["data_dir"],
+            content=source_content(),
         script:
             "../../src/fetch_source.py"
 
@@ -59,8 +60,10 @@ rule build_cells:
     """Write cells.h5ad: log1p, chosen genes, sorted by pair, memory-mappable."""
     input:
         source="results/{dataset}/source.h5ad",
+        gene_text=SETTINGS["embeddings"]["text"]["gene_text"],
     output:
         cells="results/{dataset}/cells.h5ad",
+        names="results/{dataset}/cells.names.tsv",
     log:
         "results/{dataset}/logs/build_cells.log",
     benchmark:
@@ -80,6 +83,8 @@ rule build_cells:
                 "scale",
                 "matrix",
                 "simulated",
+                "unlabelled",
+                "twins",
             )
         },
         cells={key: SETTINGS["cells"][key] for key in ("genes", "n_genes", "yardstick")},

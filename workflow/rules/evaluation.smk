@@ -101,7 +101,14 @@ rule compare_arms:
     params:
         code=code("compare_arms"),
         runs=[(run.split, run.arm, run.seed) for run in RUNS],
-        trained=[(run.split, run.arm) for run in TRAINED],
+        trained=[
+            (
+                run.split,
+                run.arm,
+                arm_settings(SETTINGS, run.arm, "training")["monitor"],
+            )
+            for run in TRAINED
+        ],
         split_half="split_half" in SETTINGS["arms"],
         evaluation=EVALUATION,
     script:

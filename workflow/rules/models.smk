@@ -67,6 +67,7 @@ rule train_arm:
         bundle="results/{dataset}/{split}/{arm}/seed{seed}/bundle/bundle.json",
         weights="results/{dataset}/{split}/{arm}/seed{seed}/bundle/weights.safetensors",
         history="results/{dataset}/{split}/{arm}/seed{seed}/history.tsv",
+        seconds="results/{dataset}/{split}/{arm}/seed{seed}/seconds.tsv",
     log:
         "results/{dataset}/{split}/{arm}/seed{seed}/logs/train_arm.log",
     benchmark:

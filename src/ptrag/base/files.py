@@ -8,8 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ptrag.base.errors import PtragError
+
 if TYPE_CHECKING:
     import pandas as pd
+
+
+ZARR_ROOTS = ("zarr.json", ".zgroup", ".zattrs")
+"""Files at the root of a zarr, by which a link can name the folder."""
 
 
 @contextmanager
@@ -40,9 +46,22 @@ def share_as_others(path: str | Path) -> None:
 
 
 def sha256(path: str | Path) -> str:
-    """Return the SHA-256 of a file as hex digits, read in chunks."""
+    """Return the SHA-256 of a file as hex digits, read in chunks.
+
+    Of a folder (a zarr) it is that of the sorted names and checksums of all files in it.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = sorted(part for part in path.rglob("*") if part.is_file())
+        lines = [f"{part.relative_to(path).as_posix()} {sha256(part)}" for part in files]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def zarr_root(folder: str | Path) -> Path | None:
+    """Return the file that makes a folder a zarr; None where it is none."""
+    return next((p for name in ZARR_ROOTS if (p := Path(folder) / name).is_file()), None)
 
 
 def write_table(table: "pd.DataFrame", path: str | Path) -> None:
@@ -70,5 +89,14 @@ def write_json(content: Any, path: str | Path) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(Path(path).read_text())
+    """Read a JSON file, with or without a byte order mark.
+
+    Raises
+    ------
+    PtragError
+        If it is no JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise PtragError(f"{path}: is no JSON ({error}); mend the file") from None

@@ -12,10 +12,17 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 
 from ptrag.base.errors import PtragError
 
 logger = logging.getLogger("ptrag")
+
+ON_TERMINAL = {"terminal": True}
+"""``extra`` of a record that a person at the terminal wants to see, though all is well."""
+
+INTERRUPTED = 130
+"""Exit status of a job that Ctrl-C has stopped."""
 
 STORAGE_FAULTS = {
     errno.ENOSPC: "the disk is full; free some space and run again",
@@ -28,17 +35,19 @@ STORAGE_FAULTS = {
 
 @contextmanager
 def rule_log(path: str | Path) -> Iterator[logging.Logger]:
-    """Send the ``ptrag`` log of one job to ``path``, warnings and errors to stderr too.
+    """Send the ``ptrag`` log of one job to ``path``; warnings, errors and progress to stderr too.
 
-    A :class:`PtragError` and what a file system refuses become one line on both and exit
-    status 1; any other exception leaves its traceback in the log and is raised.
+    A :class:`PtragError`, what a file system refuses and Ctrl-C become one line on both; any
+    other exception leaves its traceback in the log and is raised.
     """
     _die_with_snakemake()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, _stop)
     logging.raiseExceptions = False  # the log may lie on the disk that is full
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     terminal = logging.StreamHandler(sys.stderr)
-    terminal.setLevel(logging.WARNING)
+    terminal.addFilter(lambda record: record.levelno >= logging.WARNING or _is_for_terminal(record))
     terminal.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     # further processes of one training share its log
     file = logging.FileHandler(path, mode="a" if os.environ.get("LOCAL_RANK") else "w")
@@ -50,6 +59,11 @@ def rule_log(path: str | Path) -> Iterator[logging.Logger]:
     except PtragError as error:
         logger.error("%s", error)
         raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        logger.error("interrupted; run snakemake again and it goes on")
+        raise SystemExit(INTERRUPTED) from None
+    except SystemExit:  # whoever stops has said why
+        raise
     except BaseException as error:
         if fault := _storage_fault(error):
             logger.error("%s", fault)
@@ -61,6 +75,18 @@ def rule_log(path: str | Path) -> Iterator[logging.Logger]:
         for handler in (terminal, file):
             handler.close()
         logger.handlers = []
+
+
+def _is_for_terminal(record: logging.LogRecord) -> bool:
+    return all(getattr(record, key, None) == value for key, value in ON_TERMINAL.items())
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Stop at Ctrl-C: as at SIGTERM where that is handled, for a training then saves its state."""
+    if callable(signal.getsignal(signal.SIGTERM)):
+        os.kill(os.getpid(), signal.SIGTERM)
+    else:
+        raise KeyboardInterrupt
 
 
 def _storage_fault(error: BaseException) -> str | None:

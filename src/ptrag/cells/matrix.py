@@ -1,11 +1,12 @@
 """Expression in a source file, read by blocks of cells.
 
-Whatever the storage - dense, CSR, CSC, or the columns of a table - a reader hands out
-blocks of consecutive cells with all their genes, each small enough that memory does not
+Whatever the storage - dense, CSR, CSC, or the columns of a table, in HDF5 or zarr - a reader hands
+out blocks of consecutive cells with all their genes, each small enough that memory does not
 grow with the number of cells.
 """
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import scipy.sparse as sp
+import zarr
 
 from ptrag.base.errors import PtragError
 
@@ -22,6 +24,9 @@ BLOCK_VALUES = 16_000_000
 
 _CHUNK_ROW = 256 << 20  # bytes; a row of HDF5 chunks larger than this is not read whole
 _RECORD = np.dtype([("cell", "<i4"), ("gene", "<i4"), ("value", "<f4")])
+
+Group = h5py.Group | zarr.Group
+Node = h5py.Dataset | h5py.Group | zarr.Array | zarr.Group
 
 Block = np.ndarray | sp.csr_matrix
 """Cells × genes, float32."""
@@ -44,7 +49,7 @@ class Matrix:
 
     sparse = False
 
-    def __init__(self, path: Path, key: str, node: h5py.Dataset | h5py.Group) -> None:
+    def __init__(self, path: Path, key: str, node: Node) -> None:
         self.path, self.key, self._node = path, key, node
         self.shape = self._shape()
         self.edges = self._edges()
@@ -100,21 +105,54 @@ class Columns(Matrix):
         return block
 
 
-class Csr(Matrix):
-    """A compressed sparse matrix by rows."""
+class _Compressed(Matrix):
+    """A compressed sparse matrix; its pointers are checked, and its indices as they are read."""
 
     sparse = True
+    _major = 0
 
     def _shape(self) -> tuple[int, int]:
-        self._indptr = self._node["indptr"][:].astype(np.int64)
-        return tuple(int(n) for n in self._node.attrs["shape"])
+        with reading(self.path):
+            self._indptr = self._node["indptr"][:].astype(np.int64)
+            shape = self._stored_shape()
+            ends = {int(self._node[key].shape[0]) for key in ("data", "indices")}
+        steps = np.diff(self._indptr)
+        if (
+            len(self._indptr) != shape[self._major] + 1
+            or self._indptr[0] != 0
+            or (steps < 0).any()
+            or ends != {int(self._indptr[-1])}
+        ):
+            raise PtragError(
+                f"{self.path}: {self.key} is damaged: its pointers do not fit its shape "
+                f"{shape[0]} × {shape[1]}; fetch the file again"
+            )
+        return shape
+
+    def _stored_shape(self) -> tuple[int, int]:
+        shape = self._node.attrs.get("shape", self._node.attrs.get("h5sparse_shape"))
+        rows, columns = (int(n) for n in shape)
+        return rows, columns
+
+    def _indices(self, first: int, last: int) -> np.ndarray:
+        indices = self._node["indices"][first:last]
+        if len(indices) and not 0 <= indices.min() <= indices.max() < self.shape[1 - self._major]:
+            raise PtragError(
+                f"{self.path}: {self.key} is damaged: it has values outside its shape; fetch the "
+                "file again"
+            )
+        return indices
+
+
+class Csr(_Compressed):
+    """A compressed sparse matrix by rows."""
 
     def _read(self, number: int, start: int, stop: int) -> sp.csr_matrix:
         first, last = self._indptr[start], self._indptr[stop]
         block = sp.csr_matrix(
             (
                 self._node["data"][first:last].astype(np.float32, copy=False),
-                self._node["indices"][first:last],
+                self._indices(first, last),
                 self._indptr[start : stop + 1] - first,
             ),
             shape=(stop - start, self.shape[1]),
@@ -123,16 +161,24 @@ class Csr(Matrix):
         return block
 
 
-class Csc(Matrix):
+class TenX(Csr):
+    """The matrix of a 10x file: genes × cells by columns, whose shape stands in a dataset."""
+
+    def _stored_shape(self) -> tuple[int, int]:
+        genes, cells = (int(n) for n in self._node["shape"][:])
+        return cells, genes
+
+
+class Csc(_Compressed):
     """A compressed sparse matrix by columns, sorted into blocks of rows on disk.
 
     Every value is read once, and appended to the part of a scratch file that belongs to
     its block of cells; a block is then read back whole.
     """
 
-    sparse = True
+    _major = 1
 
-    def __init__(self, path: Path, key: str, node: h5py.Group, scratch: Path) -> None:
+    def __init__(self, path: Path, key: str, node: Group, scratch: Path) -> None:
         super().__init__(path, key, node)
         self._scratch = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115 - closed with self
         self._ends = self._starts = self._count()
@@ -141,10 +187,6 @@ class Csc(Matrix):
     def close(self) -> None:
         """Delete the scratch file."""
         self._scratch.close()
-
-    def _shape(self) -> tuple[int, int]:
-        self._indptr = self._node["indptr"][:].astype(np.int64)
-        return tuple(int(n) for n in self._node.attrs["shape"])
 
     def _pieces(self) -> Iterator[tuple[int, int]]:
         """Ranges of columns that hold at most about a block's values."""
@@ -160,7 +202,7 @@ class Csc(Matrix):
         counts = np.zeros(len(self.edges) - 1, np.int64)
         for first, last in self._pieces():
             with reading(self.path):
-                cells = self._node["indices"][self._indptr[first] : self._indptr[last]]
+                cells = self._indices(self._indptr[first], self._indptr[last])
             counts += np.bincount(self._block_of(cells), minlength=len(counts))
         return np.r_[0, np.cumsum(counts)]
 
@@ -173,7 +215,7 @@ class Csc(Matrix):
             a, b = self._indptr[first], self._indptr[last]
             records = np.empty(b - a, _RECORD)
             with reading(self.path):
-                records["cell"] = self._node["indices"][a:b]
+                records["cell"] = self._indices(a, b)
                 records["value"] = self._node["data"][a:b]
             records["gene"] = np.repeat(
                 np.arange(first, last), np.diff(self._indptr[first : last + 1])
@@ -195,9 +237,7 @@ class Csc(Matrix):
         return sp.csr_matrix((records["value"], cells_genes), shape=(stop - start, self.shape[1]))
 
 
-def open_matrix(
-    path: Path, key: str, node: h5py.Dataset | h5py.Group, scratch: Path
-) -> Matrix | None:
+def open_matrix(path: Path, key: str, node: Node, scratch: Path) -> Matrix | None:
     """Return the reader of ``node``, or None if it is stored in no known way.
 
     Parameters
@@ -210,28 +250,55 @@ def open_matrix(
         A folder for a temporary file of up to 12 bytes per stored value, needed by
         matrices compressed by columns alone.
     """
-    if isinstance(node, h5py.Dataset):
-        return Dense(path, key, node) if node.ndim == 2 and node.dtype.kind in "fiu" else None
-    match node.attrs.get("encoding-type"):
-        case "csr_matrix":
+    if isinstance(node, h5py.Dataset | zarr.Array):
+        return Dense(path, key, node) if node.ndim == 2 and node.dtype.kind in "fiub" else None
+    layout = node.attrs.get("encoding-type") or node.attrs.get("h5sparse_format")
+    match layout:
+        case "csr_matrix" | "csr":
             return Csr(path, key, node)
-        case "csc_matrix":
+        case "csc_matrix" | "csc":
             return Csc(path, key, node, scratch)
         case "dataframe":
             return Columns(path, key, node)
-    return None
+    return TenX(path, key, node) if "barcodes" in node else None
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what HDF5 says of a damaged file into one line."""
+    """Turn what HDF5, zarr and anndata say of a file that they cannot read into one line."""
     try:
         yield
-    except (OSError, KeyError, RuntimeError) as error:
-        reason = str(error).strip("'\"").splitlines()[0]
+    except PtragError:
+        raise
+    except Exception as error:  # a malformed file fails in whatever way its reader happens to
+        reason = re.sub(r"\s+", " ", str(error).strip("'\"")) or type(error).__name__
         raise PtragError(
-            f"{path}: cannot be read, it is truncated or damaged ({reason}); fetch it again"
+            f"{path}: cannot be read, it is truncated or damaged ({reason[:160]}); fetch it again, "
+            "or read it with anndata and write it as a new h5ad"
         ) from error
+
+
+class Rows(Matrix):
+    """Some rows of another matrix, in its order.
+
+    Parameters
+    ----------
+    whole
+        The matrix.
+    rows
+        Sorted rows of it.
+    """
+
+    def __init__(self, whole: Matrix, rows: np.ndarray) -> None:
+        self._whole, self._rows = whole, rows
+        self.path, self.key, self.sparse = whole.path, whole.key, whole.sparse
+        self.shape = (len(rows), whole.shape[1])
+        self.edges = np.searchsorted(rows, whole.edges)
+
+    def block(self, number: int) -> Block:
+        """Return the rows of block ``number`` that are among these."""
+        wanted = self._rows[self.edges[number] : self.edges[number + 1]]
+        return self._whole.block(number)[wanted - self._whole.edges[number]]
 
 
 def _even_edges(shape: tuple[int, int], multiple: int) -> np.ndarray:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ptrag.base.names import CELL_LINE, N_CELLS, PAIR, PERTURBATION
 from ptrag.cells.responses import Responses
 
 
@@ -39,12 +40,12 @@ class Precision:
         entries, own = responses.entries, responses.own_variance
         if entries.empty:
             nothing = np.zeros(len(responses.genes))
-            none = entries.reindex(columns=["cell_line", "perturbation", "reliability"])
+            none = entries.reindex(columns=[CELL_LINE, PERTURBATION, "reliability"])
             return cls(nothing, nothing, none)
-        n = entries["n_cells"].to_numpy()
+        n = entries[N_CELLS].to_numpy()
         noise = (own * n[:, None]).mean(axis=0)
         signal, freedom = np.zeros_like(noise), 0
-        for rows in entries.groupby("cell_line").indices.values():
+        for rows in entries.groupby(CELL_LINE).indices.values():
             signal += ((responses.delta[rows] - responses.delta[rows].mean(axis=0)) ** 2).sum(
                 axis=0
             )
@@ -58,5 +59,5 @@ class Precision:
         return cls(
             noise,
             np.maximum(signal / max(freedom, 1), 0.0),
-            entries[["cell_line", "perturbation"]].assign(reliability=reliability),
+            entries[PAIR].assign(reliability=reliability),
         )

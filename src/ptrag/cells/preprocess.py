@@ -22,11 +22,15 @@ import scipy.sparse as sp
 from tqdm import tqdm
 
 from ptrag.base.errors import PtragError
-from ptrag.base.files import sha256
+from ptrag.base.files import sha256, write_table
+from ptrag.base.names import CELL_LINE, CONTROL, PERTURBATION
 from ptrag.cells.controls import CONTROL_PART, GIVEN, deal_controls
 from ptrag.cells.matrix import Block
+from ptrag.cells.scale import HIGHEST_LOG1P, ScaleCheck, silent_controls
 from ptrag.cells.source import Source, open_source
 from ptrag.cells.store_writer import new_store, writing
+from ptrag.genes.names import Names
+from ptrag.genes.symbols import GENE_TEXT, Symbols
 
 TARGET = 1e4
 """Counts of a cell after normalisation, before log1p."""
@@ -37,9 +41,6 @@ CONTROLS_LOOKED_AT = 10_000
 FEWEST_CONTROLS = 20
 """A line with fewer control cells has no say in the choice of genes, if another has more."""
 
-HIGHEST_LOG1P = 20.0
-"""log1p of anything a cell can hold is below this."""
-
 _VALUES_LOOKED_AT = 40_000_000  # dense values for the choice of genes: 160 MB
 _FEW = 10_000
 _SEED = 0
@@ -48,18 +49,22 @@ logger = logging.getLogger("ptrag")
 
 
 def build_cells(
-    source: str | Path, spec: Mapping[str, Any], settings: Mapping[str, Any], out: str | Path
+    source: str | Path,
+    spec: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    out: str | Path,
+    gene_text: str | Path = GENE_TEXT,
 ) -> None:
-    """Turn a source into a store of cells.
+    """Turn a source into a store of cells, and write what its names became beside it.
 
     Parameters
     ----------
     source
-        An ``.h5ad`` file.
+        A file of cells (:func:`ptrag.cells.opening.open_cells`).
     spec
         The data set's entry in the configuration: ``columns`` {perturbation, cell_line,
-        batch}, ``control``, ``scale`` (counts | log1p), ``matrix`` (X | layers/NAME |
-        obsm/NAME), ``perturbation_pattern``, ``simulated``.
+        batch, gene_symbol}, ``control``, ``scale`` (counts | log1p), ``matrix`` (X | layers/NAME |
+        obsm/NAME | raw/X), ``perturbation_pattern``, ``unlabelled``, ``twins``, ``simulated``.
     settings
         ``yardstick`` (the share of controls kept for evaluation,
         :func:`ptrag.cells.controls.deal_controls`), ``genes`` and ``n_genes``:
@@ -71,7 +76,10 @@ def build_cells(
         - ``all``.
     out
         The ``cells.h5ad``. Counts are divided by their cell's sum over *all* genes of the
-        source, times 10,000, then log1p; what is log1p stays as it is.
+        source, times 10,000, then log1p; what is log1p stays as it is. Beside it comes
+        :func:`names_path`.
+    gene_text
+        The table of gene symbols and aliases.
 
     Raises
     ------
@@ -82,11 +90,18 @@ def build_cells(
     source, out = Path(source), Path(out)
     with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        with open_source(source, spec, out.parent) as opened:
+        names = Names(Symbols.read(gene_text), spec["control"], spec.get("perturbation_pattern"))
+        with open_source(source, spec, out.parent, names) as opened:
             opened.obs[CONTROL_PART] = deal_controls(opened.obs, settings["yardstick"])
             blocks = _Blocks(opened, spec["scale"])
             chosen = _choose_genes(blocks, settings)
             _fill(blocks, chosen, spec, settings, out)
+            write_table(opened.names, names_path(out))
+
+
+def names_path(cells: str | Path) -> Path:
+    """Return where the table of names of a store stands: ``cells.names.tsv``."""
+    return Path(cells).with_suffix(".names.tsv")
 
 
 def _fill(
@@ -105,18 +120,29 @@ def _fill(
         "config": {"source": dict(spec), "cells": dict(settings)},
     }
     genes = [source.genes[i] for i in chosen]
+    controls = (source.obs[PERTURBATION] == CONTROL).to_numpy()
+    lines = source.obs[CELL_LINE].to_numpy()
+    scales = ScaleCheck(source.path, source.matrix.key, lines, source.genes, controls)
     with (
         new_store(out, source.obs, genes, **facts) as writer,
         tqdm(total=len(source.obs), unit=" cells", disable=None) as bar,
     ):
 
         def write(start: int, block: Block) -> int:
-            block = blocks.log1p(start, block, chosen)
+            if not block.shape[0]:  # all its cells are left out
+                return 0
+            blocks.check(start, block)
+            scales.add(start, block)
+            block = blocks.log1p(block, chosen)
             writer.write(start, block.toarray() if sp.issparse(block) else block)
             return block.shape[0]
 
         for n in _in_threads(write, source.matrix.blocks()):
             bar.update(n)
+        scales.check_controls()
+        if spec["scale"] == "log1p":
+            scales.check_log1p()
+        scales.warn_unmeasured()
     seconds, megabytes = time.monotonic() - began, len(source.obs) * len(genes) * 4 / 1e6
     logger.info(
         "%s: %d cells × %d genes, %.0f MB in %.1f s (%.0f MB/s)",
@@ -133,9 +159,8 @@ class _Blocks:
         self.source, self.scale = source, scale
         self.empty = 0
 
-    def log1p(self, start: int, block: Block, genes: np.ndarray) -> Block:
-        """Return the chosen columns of a block on the log1p scale."""
-        self._check(start, block)
+    def log1p(self, block: Block, genes: np.ndarray) -> Block:
+        """Return the chosen columns of a checked block on the log1p scale."""
         if self.scale == "log1p":
             return block[:, genes]
         totals = np.asarray(block.sum(axis=1, dtype=np.float64)).ravel()
@@ -150,7 +175,7 @@ class _Blocks:
             np.log1p(block, out=block)
         return block
 
-    def _check(self, start: int, block: Block) -> None:
+    def check(self, start: int, block: Block) -> None:
         """Refuse values that cannot be on the declared scale."""
         values = block.data if sp.issparse(block) else block.ravel()
         if not values.size:
@@ -204,12 +229,15 @@ def _choose_genes(blocks: _Blocks, settings: Mapping[str, Any]) -> np.ndarray:
     logger.info("choosing %d genes on %d control cells", settings["n_genes"], len(cells))
     controls = anndata.AnnData(
         _read_cells(blocks, cells),
-        obs=pd.DataFrame({"cell_line": source.obs["cell_line"].iloc[cells].astype("category")}),
+        obs=pd.DataFrame({CELL_LINE: source.obs[CELL_LINE].iloc[cells].astype("category")}),
     )
+    for line, rows in controls.obs.groupby(CELL_LINE, observed=True).indices.items():
+        if not controls.X[rows].sum():
+            raise silent_controls(source.path, source.matrix.key, line)
     table = scanpy.pp.highly_variable_genes(
         controls,
         n_top_genes=settings["n_genes"],
-        batch_key="cell_line" if len(set(controls.obs["cell_line"])) > 1 else None,
+        batch_key=CELL_LINE if len(set(controls.obs[CELL_LINE])) > 1 else None,
         inplace=False,
     )
     return everything[table["highly_variable"].to_numpy()]
@@ -223,7 +251,9 @@ def _read_cells(blocks: _Blocks, cells: np.ndarray) -> Block:
     for number in np.unique(np.searchsorted(edges, cells, side="right") - 1):
         first, last = np.searchsorted(cells, edges[number : number + 2])
         start = int(edges[number])
-        here = blocks.log1p(start, source.matrix.block(number), everything)
+        block = source.matrix.block(number)
+        blocks.check(start, block)
+        here = blocks.log1p(block, everything)
         here = here[cells[first:last] - start]
         if source.matrix.sparse:
             parts.append(here)
@@ -236,7 +266,7 @@ def _read_cells(blocks: _Blocks, cells: np.ndarray) -> Block:
 def _controls_looked_at(source: Source) -> np.ndarray:
     """Draw the given controls on which genes are chosen; sorted row numbers."""
     rows = np.flatnonzero((source.obs[CONTROL_PART] == GIVEN).to_numpy())
-    lines = source.obs["cell_line"].iloc[rows]
+    lines = source.obs[CELL_LINE].iloc[rows]
     counts = lines.value_counts()
     enough = counts.index[counts >= min(FEWEST_CONTROLS, counts.max())]
     most = CONTROLS_LOOKED_AT

@@ -50,23 +50,9 @@ def prediction_controls(store: "CellStore", line: str, perturbation: str, n: int
     return block.start + drawn_controls(line, perturbation, block.stop - block.start, n)
 
 
-def validation_sets(
-    store: "CellStore", pairs: Sequence[tuple[str, str]], set_size: int
-) -> list[Draw]:
-    """Return one set of each pair, the same for every arm and seed.
-
-    A pair with fewer cells than ``set_size`` gives each of them once (or as often as any
-    other), so that its energy distance has no cell favoured.
-    """
-    draws = []
-    for number, (line, perturbation) in enumerate(pairs):
-        block = store.rows(line, perturbation)
-        size = min(set_size, block.stop - block.start)
-        rng = keyed_rng("validation", line, perturbation)
-        perturbed = block.start + choose(rng, block.stop - block.start, size)
-        control = prediction_controls(store, line, perturbation, set_size)
-        draws.append(Draw(np.array([number]), control[None], perturbed[None]))
-    return draws
+def whole_sets(n: int, set_size: int) -> np.ndarray:
+    """Return n cells as sets, (sets, S) numbers from 0; the first cells fill up the last set."""
+    return (np.arange(-(-n // set_size) * set_size) % n).reshape(-1, set_size)
 
 
 class SetSampler:

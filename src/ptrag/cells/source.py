@@ -1,10 +1,6 @@
-"""A data set's source file: opened, its labels read, and everything wrong with it named.
+"""A data set's source file: opened, its labels and genes read, everything wrong with it named."""
 
-Labels become the project's: the control label is ``control``, a guide's name its gene
-(``perturbation_pattern``), a double ``A+B`` in sorted order.
-"""
-
-import re
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,11 +13,22 @@ import pandas as pd
 from anndata.io import read_elem
 
 from ptrag.base.errors import PtragError, did_you_mean
-from ptrag.base.names import CONTROL
-from ptrag.cells.matrix import Csc, Matrix, open_matrix, reading
-from ptrag.cells.store_writer import SINGLE_BATCH
+from ptrag.base.names import N_CELLS, PERTURBATION
+from ptrag.cells.labels import NAMES, read_flags, read_labels, require_controls
+from ptrag.cells.matrix import Csc, Matrix, Node, Rows, open_matrix, reading
+from ptrag.cells.opening import OpenFile, open_cells
+from ptrag.genes.columns import column_names, share_of_symbols, without_column
+from ptrag.genes.names import EXACT, Names
+from ptrag.genes.words import tidy
 
-_CHUNK_CACHE = 32 << 20  # bytes, so that a chunk that two blocks share is unpacked once
+GENE = "gene"
+"""Kind of the rows of the table of names that are columns of the matrix."""
+
+NO_SYMBOLS, SYMBOLS = 0.05, 0.2
+"""Names of which less than the first share are symbols are plainly none; a var column of which
+more than the second share are, plainly is one of symbols."""
+
+logger = logging.getLogger("ptrag")
 
 
 @dataclass(frozen=True)
@@ -31,18 +38,20 @@ class Source:
     Attributes
     ----------
     path
-        The file.
+        The user's own file.
     obs
         The project's cell_line, perturbation and batch, then the source's own columns;
         one of those names with other content is kept as ``source_{name}``.
     genes
-        Symbols of the columns of ``matrix``.
+        Current symbols of the columns of ``matrix``.
     given
         Which genes the source itself chose, (genes,) bool.
     matrix
-        The expression.
+        The expression of the cells in ``obs``.
     simulated
         Whether the source says so.
+    names
+        What became what, :data:`ptrag.cells.labels.NAMES`.
     """
 
     path: Path
@@ -51,217 +60,257 @@ class Source:
     given: np.ndarray
     matrix: Matrix
     simulated: bool
+    names: pd.DataFrame
 
 
 @contextmanager
-def open_source(path: str | Path, spec: Mapping[str, Any], scratch: Path) -> Iterator[Source]:
+def open_source(
+    path: str | Path, spec: Mapping[str, Any], scratch: Path, names: Names
+) -> Iterator[Source]:
     """Open a source and check all but the values of its expression.
 
     Parameters
     ----------
     path
-        An ``.h5ad`` file.
+        A file of cells, as :func:`ptrag.cells.opening.open_cells` reads it.
     spec
-        ``columns`` {perturbation, cell_line, batch (optional: one batch)}, ``control``,
-        ``matrix`` (``X``, ``layers/NAME`` or ``obsm/NAME``) and ``perturbation_pattern``.
+        ``columns`` {perturbation, cell_line, batch (optional: one batch), gene_symbol (optional:
+        a column of var)}, ``control``, ``matrix`` (``X``, ``layers/NAME``, ``obsm/NAME`` or
+        ``raw/X``), ``perturbation_pattern``, ``unlabelled``, ``twins``
+        (:func:`ptrag.cells.labels.read_labels`).
     scratch
         A folder for temporary files.
+    names
+        How labels are read.
 
     Raises
     ------
     PtragError
-        If the file is no readable h5ad, lacks a column, the matrix or control cells of
+        If the file cannot be read, lacks a column, the matrix or control cells of
         a line, has a missing or unreadable label, or the same gene twice.
     """
-    path = Path(path)
-    with _open(path) as file:
-        with reading(path):
-            obs, var = read_elem(file["obs"]), read_elem(file["var"])
-            simulated = bool(file["uns/simulated"][()]) if "uns/simulated" in file else False
-        obs = _labels(path, obs, spec)
-        key = spec.get("matrix") or "X"
-        node = _node(path, file, key)
-        genes, given = _genes(path, file, key, node, var)
-        matrix = open_matrix(path, key, node, scratch)
-        if matrix is None:
-            raise PtragError(f"{path}: matrix: {key} is no table of numbers; choose another")
-        try:
-            if matrix.shape != (len(obs), len(genes)):
-                raise PtragError(
-                    f"{path}: {key} is {matrix.shape[0]} × {matrix.shape[1]}, but there are "
-                    f"{len(obs)} cells and {len(genes)} genes; fetch the file again"
-                )
-            yield Source(path, obs, genes, given, matrix, simulated)
-        finally:
-            if isinstance(matrix, Csc):
-                matrix.close()
+    with open_cells(path) as file:
+        labels = read_labels(file.path, file.obs, _label_spec(spec), names)
+        where = f"columns.perturbation '{spec['columns'][PERTURBATION]}'"
+        require_controls(file.path, labels.obs, names, where)
+        with reading(file.path):
+            simulated = _simulated(file)
+        with matrix_of(file, spec.get("matrix") or "X", scratch) as matrix:
+            genes, given, table = read_genes(
+                file,
+                matrix,
+                names,
+                spec["columns"].get("gene_symbol"),
+                set(labels.obs[PERTURBATION]),
+            )
+            if len(labels.rows) < matrix.shape[0]:
+                matrix = Rows(matrix, labels.rows)
+            table = pd.concat([labels.table, table], ignore_index=True)
+            yield Source(file.path, labels.obs, genes, given, matrix, simulated, table)
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[h5py.File]:
-    if not path.is_file():
-        raise PtragError(f"{path}: there is no such file; check `file` and `data_dir`")
-    with open(path, "rb") as raw:
-        start = raw.read(512).lstrip().lower()
-    if start.startswith((b"<!doctype html", b"<html")):
+def matrix_of(file: OpenFile, key: str, scratch: Path) -> Iterator[Matrix]:
+    """Open a matrix of a file, checked to have a row for each cell.
+
+    Raises
+    ------
+    PtragError
+        If there is none of this name, or it is stored in no known way.
+    """
+    node = file.node(key)
+    matrix = open_matrix(file.path, key, node, scratch)
+    if matrix is None:
+        stored = node.attrs.get("encoding-type", getattr(node, "dtype", "a group"))
         raise PtragError(
-            f"{path}: is a web page saved under this name, not an h5ad file; download the file "
-            "itself"
+            f"{file.path}: matrix: {key} is no table of numbers (but {stored}); choose another"
         )
-    if not start.startswith(b"\x89hdf"):
-        raise PtragError(f"{path}: is no h5ad (HDF5) file; check `file`, or fetch it again")
-    with reading(path):
-        file = h5py.File(path, "r", rdcc_nbytes=_CHUNK_CACHE)
-    with file:
-        if not {"obs", "var"} <= set(file):
-            raise PtragError(f"{path}: is HDF5 but no AnnData (no obs or var); check `file`")
-        yield file
-
-
-def _labels(path: Path, obs: pd.DataFrame, spec: Mapping[str, Any]) -> pd.DataFrame:
-    """Return obs with the project's labels first, and the source's columns kept."""
-    columns = {key: name for key, name in spec["columns"].items() if name}
-    labels = {key: _column(path, obs, key, name) for key, name in columns.items()}
-    control, where = (
-        str(spec["control"]),
-        f"{path}: columns.perturbation '{columns['perturbation']}'",
-    )
-    labels["perturbation"] = _perturbations(
-        labels["perturbation"], control, spec.get("perturbation_pattern"), where
-    )
-    labels.setdefault("batch", pd.Series(SINGLE_BATCH, index=obs.index))
-    untreated = labels["perturbation"] == CONTROL
-    for line in sorted(set(labels["cell_line"])):
-        if not untreated[(labels["cell_line"] == line).to_numpy()].any():
+    try:
+        if matrix.shape[0] != len(file.obs):
             raise PtragError(
-                f"{where}: cell line '{line}' has no control cells ('{control}'), and effects are "
-                "measured against a line's own; leave the line out of the file"
+                f"{file.path}: {key} is {matrix.shape[0]} × {matrix.shape[1]}, but there are "
+                f"{len(file.obs)} cells and {len(file.var_of(key))} genes; fetch the file again"
             )
-    kept = {}
-    for name in obs:
-        as_is = name in labels and obs[name].astype(str).equals(labels[name].astype(str))
-        if not as_is:
-            kept[_free(f"source_{name}", obs) if name in labels else name] = obs[name]
-    order = ("cell_line", "perturbation", "batch")
-    return pd.DataFrame({name: labels[name] for name in order} | kept, index=obs.index)
+        yield matrix
+    finally:
+        if isinstance(matrix, Csc):
+            matrix.close()
 
 
-def _column(path: Path, obs: pd.DataFrame, key: str, name: str) -> pd.Series:
-    """Return a column of labels as strings."""
-    if name not in obs:
-        raise PtragError(
-            f"{path}: columns.{key}: no obs column '{name}'; {did_you_mean(name, obs.columns)}"
-        )
-    column = obs[name]
-    missing = column.isna() | (column.astype(str).str.strip() == "")
-    if n := int(missing.sum()):
-        raise PtragError(
-            f"{path}: columns.{key}: {n} of {len(obs)} cells have no value in obs column "
-            f"'{name}'; leave these cells out of the file or give them one"
-        )
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.cat.rename_categories([str(label) for label in column.cat.categories])
-    return column.astype(str)
+def read_genes(
+    file: OpenFile,
+    matrix: Matrix,
+    names: Names,
+    symbol_column: str | None = None,
+    perturbations: set[str] = frozenset(),
+) -> tuple[list[str], np.ndarray, pd.DataFrame]:
+    """Return the current symbols of a matrix's columns, which the source chose, and a table.
 
+    Parameters
+    ----------
+    file
+        The open file.
+    matrix
+        The matrix.
+    names
+        Current symbols and aliases.
+    symbol_column
+        The column of var that has the symbols; None: found where the var names plainly are none
+        and another column plainly has them.
+    perturbations
+        Whose targets are looked for among the genes.
 
-def _perturbations(labels: pd.Series, control: str, pattern: str | None, where: str) -> pd.Series:
-    """Return the project's names of perturbations."""
-    counts = labels.value_counts()  # most frequent first: the control is often among them
-    if control not in counts:
-        raise PtragError(
-            f"{where}: no cells are labelled '{control}' (control); "
-            f"{did_you_mean(control, counts.index)}"
-        )
-    names = {control: CONTROL}
-    for label in counts.index.drop(control):
-        names[label] = _perturbation(label, pattern, where)
-        if names[label] == CONTROL:
-            raise PtragError(
-                f"{where}: label '{label}' means control here, but `control` is '{control}'; "
-                "set control to it or rename the label"
-            )
-    return labels.map(names)
+    Returns
+    -------
+    genes
+        Distinct.
+    given
+        (genes,) bool, those that ``var["highly_variable"]`` marks, else all.
+    table
+        The columns whose name is not that of the file, and ambiguous ones.
 
-
-def _perturbation(label: str, pattern: str | None, where: str) -> str:
-    """Return ``label``'s gene, or its genes as ``A+B`` in sorted order."""
-    name = label
-    if pattern:
-        found = re.search(pattern, label)
-        if not found or not found.groups() or not found[1]:
-            raise PtragError(
-                f"{where}: label '{label}' does not match perturbation_pattern '{pattern}' "
-                "(its first group is the gene); mend the pattern"
-            )
-        name = found[1]
-    parts = sorted(part.strip() for part in name.split("+"))
-    if not all(parts):
-        raise PtragError(f"{where}: label '{label}' names no gene on one side of '+'; mend it")
-    return "+".join(parts)
-
-
-def _node(path: Path, file: h5py.File, key: str) -> h5py.Dataset | h5py.Group:
-    there = ["X"] if "X" in file else []
-    there += [f"{room}/{name}" for room in ("layers", "obsm") for name in file.get(room, ())]
-    if key not in there:
-        raise PtragError(f"{path}: matrix: there is no {key}; {did_you_mean(key, there)}")
-    return file[key]
-
-
-def _genes(
-    path: Path, file: h5py.File, key: str, node: h5py.Dataset | h5py.Group, var: pd.DataFrame
-) -> tuple[list[str], np.ndarray]:
-    """Return the genes of a matrix, and which of them the source chose."""
+    Raises
+    ------
+    PtragError
+        For a gene twice, no such column, or targets none of which any column measures while the
+        names of the columns are no symbols.
+    """
+    var = file.var_of(matrix.key)
     chosen = np.ones(len(var), bool)
-    if "highly_variable" in var and (marked := var["highly_variable"].to_numpy(bool)).any():
-        chosen = marked
-    if key.startswith("obsm/"):
-        names = _obsm_genes(path, file, key, node, var.index, chosen)
-        chosen = np.ones(len(names), bool)
+    if "highly_variable" in var:
+        marked = read_flags(file.path, "var['highly_variable']", var["highly_variable"])
+        chosen = marked if marked.any() else chosen
+    symbols = _symbols(file, var, names, symbol_column)
+    if matrix.key.startswith("obsm/"):
+        columns = _obsm_genes(file, matrix, var.index, symbols, chosen)
+        chosen = np.ones(len(columns), bool)
     else:
-        names = [str(name) for name in var.index]
-    twice = pd.Index(names)[pd.Index(names).duplicated()].unique()
-    if len(twice):
+        columns = symbols
+    if matrix.shape[1] != len(columns):
         raise PtragError(
-            f"{path}: {len(twice)} gene names of {key} occur more than once "
-            f"({', '.join(twice[:3])}{', ...' if len(twice) > 3 else ''}); keep one of each"
+            f"{file.path}: {matrix.key} is {matrix.shape[0]} × {matrix.shape[1]}, but there are "
+            f"{len(file.obs)} cells and {len(columns)} genes; fetch the file again"
         )
-    return names, chosen
+    repeated = pd.Index(columns)[pd.Index(columns).duplicated()].unique()
+    if len(repeated):
+        raise PtragError(
+            f"{file.path}: {len(repeated)} gene names of {matrix.key} occur more than once "
+            f"({', '.join(repeated[:3])}{', ...' if len(repeated) > 3 else ''}); keep one of each"
+        )
+    named = column_names(columns, names)
+    genes = [gene.name for gene in named]
+    _look_for_targets(file, matrix.key, genes, var, perturbations, names)
+    table = [
+        (GENE, column, gene.name, gene.how, 0, gene.note)
+        for column, gene in zip(columns, named, strict=True)
+        if gene.name != column or (gene.note and gene.how != EXACT)
+    ]
+    return genes, chosen, pd.DataFrame(table, columns=NAMES).assign(**{N_CELLS: len(file.obs)})
+
+
+def _label_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
+    columns = {key: name for key, name in spec["columns"].items() if key != "gene_symbol"}
+    return {**spec, "columns": columns}
+
+
+def _simulated(file: OpenFile) -> bool:
+    if "uns" not in file.group or "simulated" not in file.group["uns"]:
+        return False
+    flag = pd.Series([np.asarray(read_elem(file.group["uns"]["simulated"])).item()])
+    return bool(read_flags(file.path, "uns['simulated']", flag)[0])
+
+
+def _symbols(file: OpenFile, var: pd.DataFrame, names: Names, column: str | None) -> list[str]:
+    """Return the name of each row of var: its symbol where a column has one, else its index."""
+    index = [tidy(name) for name in var.index]
+    if column is None:
+        column = _symbol_column(var, names)
+        if column is None:
+            return index
+        logger.warning(
+            "%s: var names such as '%s' are no gene symbols; taking those of var['%s']",
+            file.path, index[0], column,
+        )  # fmt: skip
+    elif column not in var:
+        raise PtragError(
+            f"{file.path}: columns.gene_symbol: no var column '{column}'; "
+            f"{did_you_mean(column, var.columns)}"
+        )
+    values = var[column]
+    labels = np.where(values.isna(), "", values.astype(str).map(tidy))
+    twice = pd.Index(labels).duplicated(keep=False)
+    return [
+        name if repeated or not label else label
+        for name, label, repeated in zip(index, labels, twice, strict=True)
+    ]
+
+
+def _symbol_column(var: pd.DataFrame, names: Names) -> str | None:
+    """Return the column of var that plainly has symbols, where the index plainly has none."""
+    if share_of_symbols(var.index, names.symbols) >= NO_SYMBOLS:
+        return None
+    shares = {
+        column: share_of_symbols(var[column].dropna(), names.symbols)
+        for column in var
+        if not (
+            pd.api.types.is_numeric_dtype(var[column]) or pd.api.types.is_bool_dtype(var[column])
+        )
+    }
+    best = max(shares, key=shares.get, default=None)
+    return best if best is not None and shares[best] > SYMBOLS else None
+
+
+def _look_for_targets(
+    file: OpenFile,
+    key: str,
+    genes: list[str],
+    var: pd.DataFrame,
+    perturbations: set[str],
+    names: Names,
+) -> None:
+    """Say how many perturbed genes no column measures; refuse names that are plainly no genes."""
+    measured, absent = without_column(perturbations, genes, names.symbols)
+    if not absent:
+        return
+    n = len(measured) + len(absent)
+    shown = ", ".join(absent[:3]) + (", ..." if len(absent) > 3 else "")
+    if not measured and share_of_symbols(genes, names.symbols) < NO_SYMBOLS:
+        raise PtragError(
+            f"{file.path}: none of the {n} perturbed genes ({shown}) is among the gene names of "
+            f"{key}, such as '{genes[0]}', which are no symbols; name the column of var that has "
+            f"symbols in columns.gene_symbol (there are: {', '.join(map(str, var)) or 'none'})"
+        )
+    logger.warning(
+        "%s: %d of %d perturbed genes have no column in %s (%s): nothing of them can be left out "
+        "when deltas are scored", file.path, len(absent), n, key, shown,
+    )  # fmt: skip
 
 
 def _obsm_genes(
-    path: Path,
-    file: h5py.File,
-    key: str,
-    node: h5py.Dataset | h5py.Group,
-    var: pd.Index,
-    chosen: np.ndarray,
+    file: OpenFile, matrix: Matrix, index: pd.Index, symbols: list[str], chosen: np.ndarray
 ) -> list[str]:
     """Return the genes of an obsm matrix, which AnnData itself does not name.
 
     In this order: the columns of a table; ``uns["{NAME}_names"]``; the genes that
     ``var["highly_variable"]`` marks, in the order of var; all of var. The number must fit.
     """
-    if isinstance(node, h5py.Group) and "column-order" in node.attrs:
-        return [str(name) for name in node.attrs["column-order"]]
-    shape = node.shape if isinstance(node, h5py.Dataset) else node.attrs["shape"]
-    n, named = int(shape[1]) if len(shape) == 2 else 0, f"uns/{key.removeprefix('obsm/')}_names"
-    if named in file:
-        names = read_elem(file[named])
-    elif chosen.sum() == n:
-        names = var[chosen]
+    node: Node = file.node(matrix.key)
+    if not isinstance(node, h5py.Dataset) and "column-order" in node.attrs:
+        return [tidy(name) for name in node.attrs["column-order"]]
+    named = f"{matrix.key.removeprefix('obsm/')}_names"
+    if "uns" in file.group and named in file.group["uns"]:
+        with reading(file.path):
+            labels = [tidy(name) for name in read_elem(file.group["uns"][named])]
+        known = dict(zip(map(tidy, index), symbols, strict=True))
+        columns = [known.get(label, label) for label in labels]
+    elif chosen.sum() == matrix.shape[1]:
+        columns = [symbols[i] for i in np.flatnonzero(chosen)]
     else:
-        names = var
-    if len(names) != n:
+        columns = symbols
+    if len(columns) != matrix.shape[1]:
         raise PtragError(
-            f"{path}: matrix: the {n} columns of {key} have no names; mark as many genes in "
-            f"var['highly_variable'] ({int(chosen.sum())} of {len(var)} now) or name them in "
-            f"{named}"
+            f"{file.path}: matrix: the {matrix.shape[1]} columns of {matrix.key} have no names; "
+            f"mark as many genes in var['highly_variable'] ({int(chosen.sum())} of {len(index)} "
+            f"now) or name them in uns/{named}"
         )
-    return [str(name) for name in names]
-
-
-def _free(name: str, obs: pd.DataFrame) -> str:
-    while name in obs:
-        name = f"source_{name}"
-    return name
+    return columns

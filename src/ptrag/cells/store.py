@@ -97,12 +97,12 @@ class CellStore:
     @cached_property
     def lines(self) -> list[str]:
         """Cell lines, sorted."""
-        return sorted(set(self.pairs["cell_line"]))
+        return sorted(set(self.pairs[CELL_LINE]))
 
     @cached_property
     def perturbations(self) -> list[str]:
         """Perturbations without the control, sorted."""
-        return sorted(set(self.pairs["perturbation"]) - {CONTROL})
+        return sorted(set(self.pairs[PERTURBATION]) - {CONTROL})
 
     @cached_property
     def batches(self) -> list[str]:
@@ -184,7 +184,7 @@ class CellStore:
         return {
             (str(line), str(name)): slice(int(start), int(stop))
             for line, name, start, stop in zip(
-                pairs["cell_line"], pairs["perturbation"], pairs["start"], pairs["stop"],
+                pairs[CELL_LINE], pairs[PERTURBATION], pairs["start"], pairs["stop"],
                 strict=True,
             )
         }  # fmt: skip

@@ -78,7 +78,7 @@ class Score:
 
 def compare(
     metrics: Iterable[tuple[str, str, int, str | Path]],
-    histories: Iterable[tuple[str, str, str | Path]],
+    histories: Iterable[tuple[str, str, str, str | Path]],
     evaluation: Mapping[str, Any],
     comparison_tsv: str | Path,
     contrasts_tsv: str | Path,
@@ -92,7 +92,8 @@ def compare(
     metrics
         (split, arm, seed, path of ``metrics.tsv``) of every run.
     histories
-        (split, arm, path of ``history.tsv``) of every trained run.
+        (split, arm, the metric that chose its checkpoint, path of ``history.tsv``) of every
+        trained run.
     evaluation
         The section of the configuration: ``bootstrap``, ``confidence`` and ``contrasts``.
     comparison_tsv, contrasts_tsv

@@ -8,12 +8,14 @@ means over all pairs that have both ends,
 
 never a mean of ratios of single pairs. A half has half the cells: where the metric is a
 correlation r the replicate is 2r̄ / (1 + r̄), what two samples of the full size would reach
-(Spearman, Br. J. Psychol. 3 (1910), 271-295; Brown, the same, 296-322). Other metrics are not
-corrected, so that their replicate is a cautious one.
+(Spearman, Br. J. Psychol. 3 (1910), 271-295; Brown, the same, 296-322). Where it is a mean squared
+error of means it is half of that of the halves, exactly: nothing but sampling tells two halves
+apart, and its variance falls as the number of cells grows. Other metrics are not corrected, so
+that their replicate is a cautious one.
 
 A metric that cannot tell a replicate from the mean baseline cannot tell models apart either.
-It is trusted where the interval of (ceiling − floor) excludes zero on the better side; else there
-is no scale, and no claim rests on the metric.
+It is trusted where the interval of (replicate − mean floor) excludes zero on the better side; else
+there is no scale, and no claim rests on the metric.
 """
 
 from collections.abc import Hashable, Mapping
@@ -39,6 +41,11 @@ def is_correlation(metric: str) -> bool:
     return metric.startswith(("pearson_", "spearman_")) or metric == "deg_spearman"
 
 
+def is_squared_error(metric: str) -> bool:
+    """Return whether a metric is a mean squared error of means, which halves at full size."""
+    return metric in ("mse", "mse_delta", "mse_pca")
+
+
 @dataclass(frozen=True)
 class Trust:
     """How well a metric tells a replicate from the mean baseline on the pairs of one role.
@@ -47,10 +54,10 @@ class Trust:
     ----------
     floor, replicate
         The ends of the scale: means over the pairs that have both; ``replicate`` is corrected
-        for half size where the metric is a correlation.
+        for half size where the metric is a correlation or a mean squared error.
     dynamic_range
-        Mean of (ceiling − floor) over its standard deviation over perturbations; positive where
-        the replicate is better.
+        (replicate − floor) over the standard deviation of (ceiling − floor) over perturbations;
+        positive where the replicate is better.
     separation
         Share of bootstrap draws in which the replicate is better than the mean baseline.
     trusted
@@ -100,24 +107,24 @@ class Scale:
 
     def _trust(self) -> Trust:
         sign, sample = (1 if self.metric.higher else -1), self.sample
-        gain = sample.difference(REPLICATE, BASELINE)
-        clearly = gain.low > 0 if self.metric.higher else gain.high < 0
+        floor, replicate = sample.means[BASELINE], self._full_size(sample.means[REPLICATE])
+        draws = self._full_size(sample.draws[REPLICATE]) - sample.draws[BASELINE]
+        gain = sample.estimate(replicate - floor, draws, REPLICATE, BASELINE)
         per_cluster = sample.cluster_differences(REPLICATE, BASELINE) / sample.sizes
         spread = per_cluster.std(ddof=1) if sample.C > 1 else np.nan
-        draws = sign * (sample.draws[REPLICATE] - sample.draws[BASELINE])
         return Trust(
-            floor=sample.means[BASELINE],
-            replicate=float(self._full_size(sample.means[REPLICATE])),
+            floor=floor,
+            replicate=float(replicate),
             dynamic_range=float(sign * gain.value / spread) if spread > 0 else np.nan,
-            separation=float((draws > 0).mean()) if sample.C > 1 else np.nan,
-            trusted=bool(clearly),
+            separation=float((sign * draws > 0).mean()) if sample.C > 1 else np.nan,
+            trusted=bool(gain.low > 0 if self.metric.higher else gain.high < 0),
         )
 
     def _full_size(self, replicate: Any) -> Any:
         """Correct the score(s) of a replicate of half size, where that is known how."""
-        if not is_correlation(self.metric.name):
-            return replicate
-        return 2 * replicate / (1 + replicate)
+        if is_correlation(self.metric.name):
+            return 2 * replicate / (1 + replicate)
+        return replicate / 2 if is_squared_error(self.metric.name) else replicate
 
     def scaled(self, arm: Hashable) -> Estimate:
         """Return an arm on the scale, with its interval; NaN where the metric is not trusted."""

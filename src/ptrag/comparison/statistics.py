@@ -98,15 +98,12 @@ class Sample:
 
     def mean(self, name: Hashable) -> Estimate:
         """Return the mean of one name over the pairs."""
-        return self._estimate(self.means[name], self.draws[name], self._degrees(name))
+        return self.estimate(self.means[name], self.draws[name], name)
 
     def difference(self, name: Hashable, against: Hashable) -> Estimate:
         """Return the mean paired difference, ``name`` minus ``against``."""
-        return self._estimate(
-            float(self.cluster_differences(name, against).sum() / self.n) if self.n else np.nan,
-            self.draws[name] - self.draws[against],
-            self._degrees(name, against),
-        )
+        value = float(self.cluster_differences(name, against).sum() / self.n) if self.n else np.nan
+        return self.estimate(value, self.draws[name] - self.draws[against], name, against)
 
     def cluster_differences(self, name: Hashable, against: Hashable) -> np.ndarray:
         """Return S_c, (C,): the summed difference of each cluster, seeds averaged.
@@ -131,11 +128,23 @@ class Sample:
             tops, bottoms, out=np.copysign(np.inf, tops * direction),
             where=bottoms * direction > 0,
         )  # fmt: skip
-        return self._estimate(top / bottom, draws, self._degrees(name))
+        return self.estimate(top / bottom, draws, name)
 
-    def _estimate(self, value: float, draws: np.ndarray, degrees: float) -> Estimate:
+    def estimate(
+        self, value: float, draws: np.ndarray, name: Hashable, against: Hashable | None = None
+    ) -> Estimate:
+        """Return any function of the means as an estimate.
+
+        Parameters
+        ----------
+        value, draws
+            The function of :attr:`means`, and (resamples,) of :attr:`draws`.
+        name, against
+            What it is about: degrees of freedom are those of this mean or difference.
+        """
         if self.C < 2:
             return Estimate(value, np.nan, np.nan, np.nan, np.nan)
+        degrees = self._degrees(name, against)
         low, high = expanded_interval(value, draws, self.C, degrees, self.confidence)
         finite = draws[np.isfinite(draws)]
         error = float(np.sqrt(self.C / (self.C - 1)) * finite.std()) if len(finite) else np.nan

@@ -14,20 +14,20 @@ one's: a negative correlation for a prediction of no change. Measured from all i
 prediction that started from any random part of the controls errs independently of the yardsticks.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import anndata
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from ptrag.base.errors import PtragError, did_you_mean
 from ptrag.base.files import write_table
 from ptrag.base.names import CELL_LINE, CONTROL, N_CELLS, PAIR, PERTURBATION, REASON, ROLE
 from ptrag.cells.controls import ALL
+from ptrag.cells.log1p_file import Log1pFile, open_log1p
 from ptrag.cells.store import CellStore
 from ptrag.cells.store_writer import new_store
 from ptrag.evaluation.evaluate import score_predictions
@@ -35,15 +35,13 @@ from ptrag.evaluation.lines import Controls
 from ptrag.evaluation.predictions import Predictions
 from ptrag.evaluation.reference import FEWEST_CONTROLS, build_reference, read_reference
 from ptrag.evaluation.scoring import Reference
+from ptrag.genes.names import Names
+from ptrag.genes.symbols import GENE_TEXT, Symbols
 from ptrag.metrics.registry import METRICS
 from ptrag.prediction.files import written_in_blocks
 from ptrag.splits.protocols import Split
 
-ROWS = 4096  # cells read at once
-HIGHEST = 20.0  # log1p values are below: e^20 molecules
-EVERY = 16  # of the cells, one has its total taken
 APART = 10.0  # factor between the cells' totals of both files that no model explains
-ONE_LINE = "cells"  # the cell line of files that name none
 DEFAULTS: dict[str, Any] = {
     "exclude_target": True, "n_pcs": 50, "deg_test": "welch", "deg_alpha": 0.05, "max_degs": 100,
 }  # fmt: skip
@@ -54,9 +52,10 @@ def evaluate_files(
     predicted: str | Path,
     out: str | Path,
     *,
-    perturbation: str = "perturbation",
+    perturbation: str = PERTURBATION,
     cell_line: str | None = None,
-    control: str = CONTROL,
+    gene_symbol: str | None = None,
+    control: str | Sequence[str] = CONTROL,
     evaluation: Mapping[str, Any] = DEFAULTS,
     ceilings: bool = True,
 ) -> pd.DataFrame:
@@ -74,8 +73,11 @@ def evaluate_files(
         ``test``.
     perturbation, cell_line
         Columns of obs in both files; without ``cell_line`` all cells are of one line.
+    gene_symbol
+        Column of var with the gene symbols; None: the names of var, or the column that plainly has
+        symbols where these plainly are none.
     control
-        Label of control cells.
+        Label of control cells, or several.
     evaluation
         The section ``evaluation`` of the configuration, the statistics apart.
     ceilings
@@ -92,10 +94,18 @@ def evaluate_files(
         For a missing column, label, gene or pair, counts instead of log1p, or negative, missing
         or infinite values.
     """
-    sides = [_Side(path, perturbation, cell_line, control) for path in (real, predicted)]
-    _check(*sides)
-    with TemporaryDirectory(prefix="ptrag-") as folder:
+    columns = {PERTURBATION: perturbation, CELL_LINE: cell_line, "gene_symbol": gene_symbol}
+    names = Names(Symbols.read(GENE_TEXT), control)
+    with TemporaryDirectory(prefix="ptrag-") as folder, ExitStack() as opened:
         scratch = Path(folder)
+        sides = [
+            opened.enter_context(
+                open_log1p(path, scratch, names, columns, evaluation["exclude_target"])
+            )
+            for path in (real, predicted)
+        ]
+        sides[1].speak_as(sides[0], names)
+        _check(*sides)
         store = _store(sides[0], scratch / "real.h5ad")
         own = _predictions(sides[1], store, scratch / "predicted.h5ad")
         _check_scales(*sides)
@@ -121,79 +131,13 @@ def summary(table: pd.DataFrame) -> str:
     return means.reset_index().to_string(index=False, float_format="{:.4g}".format, na_rep="-")
 
 
-class _Side:
-    """One of the two files: labels in memory, expression read in blocks."""
-
-    def __init__(
-        self, path: str | Path, perturbation: str, cell_line: str | None, control: str
-    ) -> None:
-        self.path = Path(path)
-        if not self.path.is_file():
-            raise PtragError(f"{path}: there is no such file")
-        try:
-            self.cells = anndata.read_h5ad(path, backed="r")
-        except (OSError, KeyError, ValueError) as error:
-            raise PtragError(
-                f"{path}: cannot be read as h5ad: {str(error).splitlines()[0]}"
-            ) from None
-        obs = self.cells.obs
-        for column in filter(None, (perturbation, cell_line)):
-            if column not in obs:
-                raise PtragError(
-                    f"{path}: no obs column {column!r}; {did_you_mean(column, obs.columns)}"
-                )
-        names = obs[perturbation].astype(str).to_numpy(object)
-        self.labels = pd.DataFrame({
-            "cell_line": obs[cell_line].astype(str).to_numpy(object) if cell_line else ONE_LINE,
-            "perturbation": np.where(names == control, CONTROL, names),
-        })  # fmt: skip
-        self.genes = [str(gene) for gene in self.cells.var_names]
-        if len(set(self.genes)) < len(self.genes):
-            raise PtragError(f"{path}: duplicate gene names; make them unique")
-
-    @property
-    def treated(self) -> np.ndarray:
-        """Rows of perturbed cells."""
-        return np.flatnonzero(self.labels["perturbation"] != CONTROL)
-
-    def pairs(self) -> pd.DataFrame:
-        """Pairs of perturbed cells, sorted, with their number of cells."""
-        treated = self.labels.iloc[self.treated]
-        return treated.value_counts(["cell_line", "perturbation"]).sort_index().reset_index()
-
-    def blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield (rows, dense float32 cells), checked."""
-        whole, top, totals = True, 0.0, []
-        for start in range(0, self.cells.n_obs, ROWS):
-            block = self.cells.X[start : start + ROWS]
-            block = np.asarray(block.toarray() if sparse.issparse(block) else block, np.float32)
-            if not np.isfinite(block).all() or block.min(initial=0) < 0:
-                raise PtragError(
-                    f"{self.path}: X has negative, missing or infinite values; log1p expression "
-                    "has none"
-                )
-            whole = whole and bool((block == np.round(block)).all())
-            top = max(top, float(block.max(initial=0)))
-            some = np.minimum(block[::EVERY], HIGHEST)
-            totals.append(np.expm1(some, dtype=np.float64).sum(axis=1))
-            yield np.arange(start, start + len(block)), block
-        self.total = float(np.median(np.concatenate(totals)))
-        if (whole and top > 1) or top > HIGHEST:
-            found = "whole numbers" if whole else "values"
-            raise PtragError(
-                f"{self.path}: X holds {'counts' if whole else 'no log1p'} ({found} up to "
-                f"{top:g}); both files must be log1p: normalise with "
-                "scanpy.pp.normalize_total(target_sum=1e4), then scanpy.pp.log1p"
-            )
-
-
-def _check(real: _Side, predicted: _Side) -> None:
+def _check(real: Log1pFile, predicted: Log1pFile) -> None:
     if not len(predicted.treated):
         raise PtragError(f"{predicted.path}: no cell but controls; there is nothing to score")
-    controls = real.labels["cell_line"][real.labels["perturbation"] == CONTROL]
-    for line in sorted(set(predicted.labels["cell_line"].iloc[predicted.treated])):
-        if line not in set(real.labels["cell_line"]):
-            known = sorted(set(real.labels["cell_line"]))
+    controls = real.labels[CELL_LINE][real.labels[PERTURBATION] == CONTROL]
+    for line in sorted(set(predicted.labels[CELL_LINE].iloc[predicted.treated])):
+        if line not in set(real.labels[CELL_LINE]):
+            known = sorted(set(real.labels[CELL_LINE]))
             raise PtragError(f"{real.path}: no cell line {line!r}; {did_you_mean(line, known)}")
         if line not in set(controls):
             raise PtragError(f"{real.path}: no control cells in {line!r}; name them with `control`")
@@ -202,15 +146,15 @@ def _check(real: _Side, predicted: _Side) -> None:
             f"{predicted.path}: {len(lacking)} genes of {real.path} are missing, such as "
             f"{lacking[0]!r}; predict all, or leave them out of the real file"
         )
-    measured = set(real.pairs()[["cell_line", "perturbation"]].itertuples(index=False, name=None))
-    asked = predicted.pairs()[["cell_line", "perturbation"]].itertuples(index=False, name=None)
+    measured = set(real.pairs()[[CELL_LINE, PERTURBATION]].itertuples(index=False, name=None))
+    asked = predicted.pairs()[[CELL_LINE, PERTURBATION]].itertuples(index=False, name=None)
     for line, name in asked:
         if (line, name) not in measured:
             near = did_you_mean(name, sorted({p for of, p in measured if of == line}))
             raise PtragError(f"{real.path}: no real cells of {name!r} in {line!r}; {near}")
 
 
-def _check_scales(real: _Side, predicted: _Side) -> None:
+def _check_scales(real: Log1pFile, predicted: Log1pFile) -> None:
     """Refuse two files of other normalisations or logarithms: their totals per cell tell."""
     low, high = sorted([real.total, predicted.total])
     if high > APART * low:
@@ -221,14 +165,14 @@ def _check_scales(real: _Side, predicted: _Side) -> None:
         )
 
 
-def _store(real: _Side, path: Path) -> CellStore:
+def _store(real: Log1pFile, path: Path) -> CellStore:
     with new_store(path, real.labels, real.genes) as writer:
         for rows, block in real.blocks():
             writer.write(int(rows[0]), block)
     return CellStore(path)
 
 
-def _predictions(predicted: _Side, store: CellStore, path: Path) -> dict[str, np.ndarray]:
+def _predictions(predicted: Log1pFile, store: CellStore, path: Path) -> dict[str, np.ndarray]:
     """Write the predicted cells; return the file's own control cells, (n, G), of each line."""
     columns = pd.Index(predicted.genes).get_indexer(store.genes)
     treated = predicted.labels.iloc[predicted.treated].astype("category").reset_index(drop=True)
@@ -262,7 +206,7 @@ def _origins(
     return origins
 
 
-def _split(predicted: _Side, store: CellStore) -> Split:
+def _split(predicted: Log1pFile, store: CellStore) -> Split:
     """Return every predicted pair as a test pair."""
     table = store.pairs[[*PAIR, N_CELLS]].merge(predicted.pairs()[PAIR])
     return Split(table.assign(**{ROLE: "test", REASON: ""}), "unseen_perturbation", None)

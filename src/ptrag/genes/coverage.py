@@ -1,7 +1,8 @@
 """From the name of a perturbation to the names whose vectors it gets.
 
 A gene is looked for among the names that a provider knows: exact, then by any
-spelling that means this gene alone. What is not found goes by the policy
+spelling that means this gene alone. Words that are no gene (placeholders, controls, safe
+harbours, reporters) are never looked for as one. What is not found goes by the policy
 ``missing``: ``error``, ``drop``, or ``family``: the mean of the genes of its
 family (``MAP2K3``: the other ``MAP2K`` genes), else of the genes that share most
 GO process terms with it. A double ``A+B`` is the mean of its parts.
@@ -13,14 +14,16 @@ from typing import NamedTuple
 import pandas as pd
 
 from ptrag.base.errors import PtragError, did_you_mean
+from ptrag.base.names import PERTURBATION
 from ptrag.genes.embeddings import COVERAGE
+from ptrag.genes.names import ALIAS, CONTROL_WORD, EXACT, NOT_A_GENE, Names
 from ptrag.genes.symbols import Symbols, family_stem
 
 POLICIES = ("error", "drop", "family")
 LEVELS = ("exact", "alias", "family", "go")  # of a gene, best first
 
 
-class Found(NamedTuple):
+class Match(NamedTuple):
     """Provider names to average for one gene, and how they were found."""
 
     names: list[str]
@@ -66,32 +69,36 @@ def cover(
     recipes, rows = {}, []
     for perturbation in perturbations:
         parts = symbols.parts(perturbation)
-        found = [_find(gene, known, symbols) for gene in parts]
+        matches = [_find(gene, known, symbols) for gene in parts]
         if missing == "family":
-            found = [
-                f if f.names else _back_off(gene, f, known, symbols, families)
-                for gene, f in zip(parts, found, strict=True)
+            matches = [
+                f
+                if f.names or f.level == NOT_A_GENE
+                else _back_off(gene, f, known, symbols, families)
+                for gene, f in zip(parts, matches, strict=True)
             ]
-        level, detail = _summary(parts, found)
+        level, detail = _summary(parts, matches)
         rows.append((perturbation, level, detail))
         if level != "dropped":
-            recipes[perturbation] = [f.names for f in found]
+            recipes[perturbation] = [f.names for f in matches]
     coverage = pd.DataFrame(rows, columns=COVERAGE)
     _check(coverage, known, missing, provider)
     return recipes, coverage
 
 
-def _find(gene: str, known: Set[str], symbols: Symbols) -> Found:
+def _find(gene: str, known: Set[str], symbols: Symbols) -> Match:
     if gene in known:
-        return Found([gene], "exact", "")
-    current, why = symbols.resolve(gene)
-    if current is None:
-        return Found([], "dropped", f"{gene}: {why} symbol")
+        return Match([gene], "exact", "")
+    current, how, _ = Names(symbols).gene(gene)
+    if how in (NOT_A_GENE, CONTROL_WORD):
+        return Match([], NOT_A_GENE, f"{gene}: {how}")
+    if how not in (EXACT, ALIAS):
+        return Match([], "dropped", f"{gene}: {how} symbol")
     for spelling in symbols.spellings(gene):
         # An alias that other genes bear too, or that is another gene's symbol, is no name.
         if spelling in known and symbols.resolve(spelling)[0] == current:
-            return Found([spelling], "alias", spelling)
-    return Found([], "dropped", f"{gene}: no vector under any of its names")
+            return Match([spelling], "alias", spelling)
+    return Match([], "dropped", f"{gene}: no vector under any of its names")
 
 
 def _families(known: Set[str]) -> dict[str, list[str]]:
@@ -103,28 +110,28 @@ def _families(known: Set[str]) -> dict[str, list[str]]:
 
 
 def _back_off(
-    gene: str, missed: Found, known: Set[str], symbols: Symbols, families: dict[str, list[str]]
-) -> Found:
+    gene: str, missed: Match, known: Set[str], symbols: Symbols, families: dict[str, list[str]]
+) -> Match:
     stem = family_stem(gene)
     if members := families.get(stem or "", []):
-        return Found(members, "family", f"{stem}*: {len(members)} genes")
+        return Match(members, "family", f"{stem}*: {len(members)} genes")
     if sharing := symbols.sharing_terms(gene, known):
-        return Found(sharing, "go", "shares terms with " + ", ".join(sharing))
+        return Match(sharing, "go", "shares terms with " + ", ".join(sharing))
     return missed
 
 
-def _summary(parts: list[str], found: list[Found]) -> tuple[str, str]:
-    lost = [f.detail for f in found if not f.names]
+def _summary(parts: list[str], matches: list[Match]) -> tuple[str, str]:
+    lost = [f.detail for f in matches if not f.names]
     if lost:
         return "dropped", "; ".join(lost)
     if len(parts) == 1:
-        return found[0].level, found[0].detail
-    worst = max((f.level for f in found), key=LEVELS.index)
-    told = (
+        return matches[0].level, matches[0].detail
+    worst = max((f.level for f in matches), key=LEVELS.index)
+    described = (
         f"{gene} ({f.level}{': ' if f.detail else ''}{f.detail})"
-        for gene, f in zip(parts, found, strict=True)
+        for gene, f in zip(parts, matches, strict=True)
     )
-    return worst if worst in ("family", "go") else "parts", " + ".join(told)
+    return worst if worst in ("family", "go") else "parts", " + ".join(described)
 
 
 def _check(coverage: pd.DataFrame, known: Set[str], missing: str, provider: str) -> None:
@@ -132,7 +139,7 @@ def _check(coverage: pd.DataFrame, known: Set[str], missing: str, provider: str)
     if len(dropped) == len(coverage):
         raise PtragError(
             f"embeddings.{provider}: knows none of the {len(coverage)} perturbations "
-            f"({', '.join(coverage['perturbation'][:3])}, ...), only names like "
+            f"({', '.join(coverage[PERTURBATION][:3])}, ...), only names like "
             f"{', '.join(sorted(known)[:3])}; check columns.perturbation and the provider's file"
         )
     if missing == "error" and len(dropped):

@@ -10,8 +10,9 @@ import pandas as pd
 
 from ptrag.base.errors import PtragError
 from ptrag.base.files import atomic, write_table
+from ptrag.base.names import PERTURBATION
 
-COVERAGE = ["perturbation", "level", "detail"]
+COVERAGE = [PERTURBATION, "level", "detail"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def write_embedding(
     """Write an embedding: obs = perturbation, X = vectors, uns = coverage; and its table."""
     data = anndata.AnnData(
         X=np.ascontiguousarray(embedding.vectors, dtype=np.float32),
-        obs=pd.DataFrame(index=pd.Index(embedding.names, name="perturbation")),
+        obs=pd.DataFrame(index=pd.Index(embedding.names, name=PERTURBATION)),
         uns={"coverage": embedding.coverage[COVERAGE].astype(str).reset_index(drop=True)},
     )
     with atomic(h5ad) as part:

@@ -1,5 +1,6 @@
 """Providers of perturbation vectors, and the negative controls made from them."""
 
+import gzip
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -10,11 +11,13 @@ import numpy as np
 import pandas as pd
 
 from ptrag.base.errors import PtragError, did_you_mean
+from ptrag.base.names import PERTURBATION
 from ptrag.genes.coverage import cover
 from ptrag.genes.embeddings import Embedding
 from ptrag.genes.genept import load_genept
 from ptrag.genes.symbols import Symbols
 from ptrag.genes.text import encode_texts
+from ptrag.genes.words import tidy
 
 logger = logging.getLogger("ptrag")
 
@@ -98,13 +101,13 @@ def derive_control(embedding: Embedding, kind: str, seed: int = 0) -> Embedding:
         vectors = rng.standard_normal(embedding.vectors.shape)
         norms = np.linalg.norm(embedding.vectors.astype(np.float64), axis=1, keepdims=True)
         vectors *= norms / np.linalg.norm(vectors, axis=1, keepdims=True)
-        told = dict.fromkeys(embedding.names, "random direction")
+        details = dict.fromkeys(embedding.names, "random direction")
     elif kind == "shuffled":
         order = rng.permutation(len(embedding.names))
         giver = np.empty_like(order)
         giver[order] = np.roll(order, 1)
         vectors = embedding.vectors[giver]
-        told = {
+        details = {
             name: f"vector of {embedding.names[i]}"
             for name, i in zip(embedding.names, giver, strict=True)
         }
@@ -112,8 +115,8 @@ def derive_control(embedding: Embedding, kind: str, seed: int = 0) -> Embedding:
         raise PtragError(
             f"embedding: no negative control {kind!r}; {did_you_mean(kind, ['random', 'shuffled'])}"
         )
-    held = coverage["perturbation"].isin(embedding.names)
-    coverage.loc[held, "detail"] = coverage["perturbation"][held].map(told)
+    held = coverage[PERTURBATION].isin(embedding.names)
+    coverage.loc[held, "detail"] = coverage[PERTURBATION][held].map(details)
     return Embedding(list(embedding.names), vectors.astype(np.float32), coverage)
 
 
@@ -140,13 +143,18 @@ def _open_table(settings: Mapping[str, Any], source: str | Path | None) -> Vocab
 
 
 def _read_vectors(path: Path) -> pd.DataFrame:
-    separator = "," if ".csv" in path.suffixes else "\t"
+    separator = _separator(path)
     try:
         with warnings.catch_warnings():
             # pandas only warns of rows that are longer than the header, and cuts them.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             raw = pd.read_csv(
-                path, sep=separator, dtype=str, keep_default_na=False, index_col=False
+                path,
+                sep=separator,
+                dtype=str,
+                keep_default_na=False,
+                index_col=False,
+                encoding="utf-8-sig",
             )
     except (
         pd.errors.ParserError,
@@ -160,9 +168,11 @@ def _read_vectors(path: Path) -> pd.DataFrame:
         ) from None
     if raw.shape[1] < 2:
         raise PtragError(f"{path}: has one column; expected the symbol, then the dimensions")
-    raw = raw.set_index(raw.columns[0])
+    raw = raw.set_index(raw[raw.columns[0]].map(tidy)).drop(columns=raw.columns[0])
     if raw.index.has_duplicates:
         raise PtragError(f"{path}: {raw.index[raw.index.duplicated()][0]!r} has two rows; keep one")
+    if separator == ";":  # where the comma is the decimal sign
+        raw = raw.apply(lambda column: column.str.replace(",", ".", regex=False))
     numbers = raw.apply(pd.to_numeric, errors="coerce")
     if (bad := numbers.isna()).to_numpy().any():
         name = numbers.index[bad.any(axis=1)][0]
@@ -171,6 +181,17 @@ def _read_vectors(path: Path) -> pd.DataFrame:
             f"{path}: {name!r}, column {column!r}: {raw.loc[name, column]!r} is not a number"
         )
     return numbers
+
+
+def _separator(path: Path) -> str:
+    """Return what separates the columns of a table: the most frequent sign of its first line."""
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rt", encoding="utf-8-sig") as handle:
+            header = handle.readline()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PtragError(f"{path}: cannot be read as a table ({error}); save it as .tsv") from None
+    return max("\t;,", key=header.count)
 
 
 _OPEN: dict[str, Callable[[Mapping[str, Any], str | Path | None], Vocabulary]] = {

@@ -9,7 +9,13 @@ from pathlib import Path
 
 from ptrag.base.errors import PtragError
 
+GENE_TEXT = Path(__file__).with_name("gene_text.tsv.gz")
+"""The table of gene texts that ships with the package, for commands without a configuration."""
+
 COLUMNS = ["symbol", "aliases", "name", "go_process", "go_function", "go_component"]
+# Families that HGNC renamed in 2020 since spreadsheets took them for dates (Bruford et al., Nature
+# Genetics 52:754): the old symbol means this gene, though others have it as an alias too.
+_RENAMED = {"SEPT": "SEPTIN", "MARCH": "MARCHF"}
 # The roots of the three ontologies say that nothing is known.
 _ROOTS = {"", "biological_process", "molecular_function", "cellular_component"}
 
@@ -71,10 +77,17 @@ class Symbols:
         """
         if symbol in self.genes:
             return symbol, "exact"
-        found = self._by_spelling.get(symbol.upper(), ())
-        if len(found) == 1:
-            return found[0], "alias"
-        return None, "ambiguous" if found else "unknown"
+        bearers = self.bearers(symbol)
+        if len(bearers) == 1:
+            return bearers[0], "alias"
+        return None, "ambiguous" if bearers else "unknown"
+
+    def bearers(self, symbol: str) -> tuple[str, ...]:
+        """Return the current symbols of all genes that ``symbol``, in any case, may mean."""
+        renamed = re.fullmatch(r"(SEPT|MARCH)(\d+)", symbol.upper())
+        if renamed and (current := _RENAMED[renamed[1]] + renamed[2]) in self.genes:
+            return (current,)
+        return self._by_spelling.get(symbol.upper(), ())
 
     def parts(self, perturbation: str) -> list[str]:
         """Return the genes of a perturbation: ``A+B`` has two."""
@@ -112,7 +125,7 @@ class Symbols:
         for gene in self.genes.values():
             for alias in gene.aliases:
                 aliases.setdefault(alias.upper(), {})[gene.symbol] = None
-        return {spelling: tuple(found) for spelling, found in (aliases | current).items()}
+        return {spelling: tuple(bearers) for spelling, bearers in (aliases | current).items()}
 
     @cached_property
     def _by_process(self) -> dict[str, list[str]]:

@@ -10,7 +10,6 @@
 ========================  ==========================================================
 """
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -111,8 +110,6 @@ def load_bundle(folder: str | Path, device: str | None = None) -> NetworkPredict
         about = read_json(folder / "bundle.json")
     except FileNotFoundError:
         raise PtragError(f"{folder}: is no bundle, it has no bundle.json") from None
-    except json.JSONDecodeError as error:
-        raise PtragError(f"{folder}/bundle.json: is broken ({error}); copy it again") from None
     if about.get("format") != FORMAT:
         raise PtragError(
             f"{folder}: made in format {about.get('format')}, this version reads {FORMAT}; "

@@ -18,6 +18,7 @@ from ptrag.base.errors import PtragError, did_you_mean
 from ptrag.base.memory import keep_freed_memory
 from ptrag.base.names import CONTROL
 from ptrag.base.random import keyed_rng
+from ptrag.cells.sets import whole_sets
 from ptrag.prediction.emission import move_cells
 from ptrag.prediction.prediction import GivenControls, Prediction, evidence_table
 
@@ -249,7 +250,7 @@ class NetworkPredictor:
     ) -> Iterator[tuple[Batch, int]]:
         """Yield network inputs, and how many of their cells do not only fill up the last set."""
         n, S = len(controls), self.set_size
-        fill = (np.arange(-(-n // S) * S) % n).reshape(-1, S)  # (B, S) cells
+        fill = whole_sets(n, S)  # (B, S) cells
         base = None if query.shift is None else move_cells(controls, query.shift)
         noise = None
         if self._noisy:

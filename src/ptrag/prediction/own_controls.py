@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import anndata
 import numpy as np
 
 from ptrag.base.errors import PtragError
 from ptrag.base.names import BATCH, Pair
+from ptrag.cells.log1p_file import open_log1p
+from ptrag.genes.names import Names, match_line
+from ptrag.genes.symbols import GENE_TEXT, Symbols
 from ptrag.prediction.bundle import load_bundle
 from ptrag.prediction.files import PredictionFiles
 from ptrag.prediction.network import NetworkPredictor
@@ -22,6 +25,7 @@ def predict_file(
     out: str | Path,
     line: str = "",
     n_cells: int | None = None,
+    gene_symbol: str | None = None,
 ) -> PredictionFiles:
     """Predict perturbations from a file of control cells of one line.
 
@@ -33,10 +37,11 @@ def predict_file(
     bundle
         Folder of a trained arm.
     controls
-        h5ad; every cell in it is taken for a control. var names: gene symbols, the bundle's
-        among them in any order; X: log1p of counts per 10,000; obs ``batch`` is read if there.
+        A file of cells (:func:`ptrag.cells.opening.open_cells`), every one taken for a control.
+        Genes: the bundle's among them in any order; X: log1p of counts per 10,000; obs ``batch``
+        is read if it has one.
     perturbations
-        Names that the bundle knows.
+        Perturbations that the bundle knows, by any of their names.
     out
         h5ad of predicted cells; ``{out}.profiles.h5ad`` and ``{out}.evidence.tsv`` beside it.
     line
@@ -44,6 +49,9 @@ def predict_file(
         bundle's then.
     n_cells
         Cells of each perturbation; None: one for each control.
+    gene_symbol
+        Column of var with the gene symbols; None: the names of var, or the column that plainly has
+        symbols where these plainly are none.
 
     Returns
     -------
@@ -57,9 +65,12 @@ def predict_file(
     """
     predictor, out = load_bundle(bundle), Path(out)
     predictor.use_threads()
+    names = Names(Symbols.read(GENE_TEXT))
+    perturbations = list(dict.fromkeys(_known(perturbations, predictor, names)))
+    line = match_line(line, predictor.lines) or line
     for name in perturbations:
         predictor.check(line, name)
-    given = read_controls(controls, predictor, line)
+    given = read_controls(controls, predictor, line, names, gene_symbol)
     files = PredictionFiles(
         out.with_suffix(".profiles.h5ad"), out, out.with_suffix(".evidence.tsv")
     )
@@ -73,18 +84,35 @@ def predict_file(
     return files
 
 
-def read_controls(path: str | Path, predictor: NetworkPredictor, line: str) -> GivenControls:
-    """Read an h5ad of control cells, with the bundle's genes in its order.
+def read_controls(
+    path: str | Path,
+    predictor: NetworkPredictor,
+    line: str,
+    names: Names,
+    gene_symbol: str | None = None,
+) -> GivenControls:
+    """Read a file of control cells, with the bundle's genes in its order.
 
     Raises
     ------
     PtragError
-        If it cannot be read or lacks a gene.
+        If it cannot be read, lacks a gene or is not on the log1p scale.
     """
-    try:
-        data = anndata.read_h5ad(path)
-    except OSError as error:
-        raise PtragError(f"{path}: cannot be read as h5ad ({error})") from None
-    batches = data.obs[BATCH].astype(str).to_numpy(object) if BATCH in data.obs else None
-    cells = predictor.align(data.X, list(data.var_names))
-    return GivenControls(line, cells, list(np.asarray(data.obs_names.astype(str))), batches)
+    columns = {"gene_symbol": gene_symbol}
+    with (
+        TemporaryDirectory(prefix="ptrag-") as scratch,
+        open_log1p(path, Path(scratch), names, columns) as file,
+    ):
+        blocks = [predictor.align(block, file.genes) for _, block in file.blocks()]
+    if not len(file.labels):
+        raise PtragError(f"{path}: holds no cell; give control cells")
+    batches = file.labels[BATCH].to_numpy(object) if BATCH in file.labels else None
+    return GivenControls(line, np.concatenate(blocks), list(file.cells), batches)
+
+
+def _known(perturbations: Sequence[str], predictor: NetworkPredictor, names: Names) -> list[str]:
+    """Return what the bundle calls the perturbations; unknown ones stay as they are."""
+    if predictor.perturbations is None:  # an expert has a word on any gene
+        return [names.perturbation(name).name for name in perturbations]
+    matches = names.match(perturbations, predictor.perturbations.names)
+    return [matches.get(name, name) for name in perturbations]

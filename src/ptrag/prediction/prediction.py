@@ -71,8 +71,8 @@ class GivenControls:
 
     @cached_property
     def sample(self) -> np.ndarray:
-        """Rows on which profiles are worked out: all, or every so many-th."""
-        return np.arange(0, len(self.cells), -(-len(self.cells) // PROFILE_CELLS))
+        """Rows on which profiles are worked out, of :func:`evenly`."""
+        return evenly(len(self.cells))
 
     @cached_property
     def mover(self) -> Mover:
@@ -123,6 +123,11 @@ class Predictor(Protocol):
 
     def knows(self, perturbation: str) -> bool:
         """Whether a perturbation can be predicted."""
+
+
+def evenly(n: int) -> np.ndarray:
+    """Return the numbers of all n cells, or of every so many-th: ``PROFILE_CELLS`` at most."""
+    return np.arange(0, n, -(-n // PROFILE_CELLS))
 
 
 def predicted_cells(cells_per_pair: int, set_size: int) -> int:

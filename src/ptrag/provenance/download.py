@@ -87,7 +87,8 @@ def obtain(spec: Mapping[str, Any], data_dir: str | Path, out: str | Path) -> No
     data_dir
         Where local files are looked for.
     out
-        What the workflow reads. A local file is linked, never copied.
+        What the workflow reads. A local file is linked, never copied; of a zarr folder, the file
+        at its root.
 
     Raises
     ------
@@ -97,14 +98,16 @@ def obtain(spec: Mapping[str, Any], data_dir: str | Path, out: str | Path) -> No
     out, url = Path(out), spec.get("url")
     local = Path(data_dir) / (spec.get("file") or Path(urlsplit(url or "").path).name)
     checks = _Checks(spec.get("sha256"), spec.get("md5"), spec.get("size"))
+    local = files.zarr_root(local) or local
     if local.is_file():
-        logger.info("checking %s", local)
+        whole = local.parent if local.name in files.ZARR_ROOTS else local
+        logger.info("checking %s", whole)
         record = _record(out)
-        if fault := checks.fault(local, record):
+        if fault := checks.fault(whole, record):
             again = f" from {url}" if url else ""
-            raise PtragError(f"{local} {fault}; remove it or fetch it again{again}")
+            raise PtragError(f"{whole} {fault}; remove it or fetch it again{again}")
         with _writing(out):
-            checks.remember(local, record)
+            checks.remember(whole, record)
             with files.atomic(out) as part:
                 part.unlink(missing_ok=True)
                 part.symlink_to(local.resolve())

@@ -173,6 +173,7 @@ def gather(home: Path, runs: Iterable[tuple[str, str, int]], settings: dict[str,
             "perturbations": len(store.perturbations),
             "batches": len(store.batches),
             "scale": store.scale,
+            **_target_facts(store),
             "controls": int(store.pairs[N_CELLS][store.pairs[PERTURBATION] == CONTROL].sum()),
         },
         arms=arm_views(seeds | {arm: [] for arm in comparison["arm"] if arm not in seeds}),
@@ -334,3 +335,9 @@ def _mean_evidence(evidence: pd.DataFrame) -> pd.DataFrame:
 def _notes(evidence: pd.DataFrame) -> pd.DataFrame:
     noted = evidence[evidence["note"].notna() & (evidence["note"] != "")]
     return noted[["arm", *PAIR, "note"]].drop_duplicates(ignore_index=True)
+
+
+def _target_facts(store: CellStore) -> dict[str, int]:
+    """Return how many genes are perturbed, and how many of them are among the columns."""
+    targets = {gene for name in store.perturbations for gene in name.split("+")}
+    return {"targets": len(targets), "measured_targets": len(targets & set(store.genes))}

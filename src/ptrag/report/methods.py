@@ -4,9 +4,9 @@ from typing import Any
 
 import yaml
 
+from ptrag.base.plateau import GAIN, PATIENCE, SHARE, WINDOW
 from ptrag.comparison.contrasts import BASELINES
 from ptrag.comparison.permutation import EXACT, FLIPS
-from ptrag.comparison.plateau import FEWEST, PATIENCE, TOLERANCE, WINDOW
 from ptrag.comparison.power import PROBABILITY, WIDE
 from ptrag.evaluation.bounds import REPEATS
 from ptrag.evaluation.intervals import CLASSES
@@ -35,7 +35,7 @@ def methods(results: Results) -> list[tuple[str, str]]:
         ("Embeddings and retrieval", _retrieval(results)),
         ("Training", _trainings(results)),
         ("Prediction", _prediction(s["prediction"])),
-        ("Evaluation", _evaluation(s["evaluation"])),
+        ("Evaluation", _evaluation(s["evaluation"], results.facts)),
         ("Intervals and support", _intervals(s["evaluation"])),
         ("Comparison", _comparison(s["evaluation"])),
     ]
@@ -126,6 +126,11 @@ def _training(runs: list[Training], has_expert: bool) -> str:
         if model["frozen_backbone"]
         else ""
     )
+    noise = (
+        f", perturbation vectors displaced by {model['vector_noise']} of their length at every step"
+        if model["vector_noise"]
+        else ""
+    )
     published = training.get("published", False)
     steps = sorted({run.step for run in runs})
     if has_expert:
@@ -136,16 +141,19 @@ def _training(runs: list[Training], has_expert: bool) -> str:
     elif published:
         taken = "the last weights are used, whatever their validation, as published"
     else:
-        taken = f"the checkpoint with the best validation {training['monitor']} is used"
+        taken = (
+            f"the weights, averaged along the run (decay {training['averaging']}), with the best "
+            f"validation {training['monitor']} are used"
+        )
     at = f"step {steps[0]}" if len(steps) == 1 else f"steps {steps[0]} to {steps[-1]}"
     return (
         f"{listed(dict.fromkeys(run.arm for run in runs))}: backbone of {model['layers']} "
         f"{attention} Llama blocks, hidden size {model['hidden']}, {model['heads']} heads × "
         f"{model['head_size']}, SwiGLU {model['feed_forward']}, dropout "
-        f"{model['dropout']}.{frozen} Batches of {training['sets']} sets × {training['set_size']} "
-        f"cells, Adam with learning rate {training['learning_rate']} "
-        f"({'constant' if published else training['schedule']}), gradients clipped at "
-        f"{training['gradient_clip']}, up to {training['max_steps']} steps, validated every "
+        f"{model['dropout']}{noise}.{frozen} Batches of {training['sets']} sets × "
+        f"{training['set_size']} cells, Adam at a constant learning rate of "
+        f"{training['learning_rate']}, gradients clipped at {training['gradient_clip']}, "
+        f"up to {training['max_steps']} steps, validated every "
         f"{training['validate_every']}; {taken} ({at}). Seeds: "
         f"{listed(dict.fromkeys(run.seed for run in runs))}."
     )
@@ -162,13 +170,25 @@ def _prediction(prediction: dict[str, Any]) -> str:
     )
 
 
-def _evaluation(evaluation: dict[str, Any]) -> str:
-    target = "left out of" if evaluation["exclude_target"] else "kept in"
+def _targets(evaluation: dict[str, Any], facts: dict[str, Any]) -> str:
+    """Say what happens to the perturbed genes, of which a matrix may lack some."""
+    if not evaluation["exclude_target"]:
+        return "the perturbed gene is kept in metrics of deltas"
+    measured, total = facts["measured_targets"], facts["targets"]
+    if measured == total:
+        return "the perturbed genes, all of which were measured, are left out of metrics of deltas"
+    return (
+        f"{measured} of the {total} perturbed genes were measured and are left out of metrics of "
+        "deltas; of the others there is nothing to leave out"
+    )
+
+
+def _evaluation(evaluation: dict[str, Any], facts: dict[str, Any]) -> str:
     degs = evaluation["max_degs"]
     most = "all significant genes" if degs is None else f"at most the top {degs}"
     return (
-        "Metrics are computed per pair in float64 on the log1p scale; the perturbed gene is "
-        f"{target} metrics of deltas. Observed deltas are real profiles less the mean of the "
+        "Metrics are computed per pair in float64 on the log1p scale; "
+        f"{_targets(evaluation, facts)}. Observed deltas are real profiles less the mean of the "
         "yardstick controls of the line, predicted deltas are predicted profiles less that of the "
         "given controls, so that no noise of a control mean stands on both sides. Distances are "
         f"in a PCA with {evaluation['n_pcs']} components fitted on training and control cells, "
@@ -179,7 +199,8 @@ def _evaluation(evaluation: dict[str, Any]) -> str:
         "experiment (one random half of the pair's real cells as the prediction of the other, "
         f"mean of {REPEATS} splits). It is one ratio of means over all pairs of a split. A half "
         "has half the cells: where the metric is a correlation the replicate is corrected by "
-        "Spearman and Brown, 2r / (1 + r); for other metrics it is a cautious one. A metric is "
+        "Spearman and Brown, 2r / (1 + r), and a mean squared error of means is halved; for other "
+        "metrics it is a cautious one. A metric is "
         "trusted where the interval of the difference of replicate and mean baseline excludes "
         "zero; else it has no scale, and no claim rests on it. Dynamic range: that difference "
         "over its standard deviation over perturbations."
@@ -215,12 +236,13 @@ def _comparison(evaluation: dict[str, Any]) -> str:
         f"better than every one of {listed(BASELINES)} that ran, each tested; no baseline is "
         f"picked. Claims rest on the primary metrics, named before anything ran ({primary}), as "
         "far as they are trusted; the first of these decides. Nothing is claimed about a trained "
-        f"arm whose validation loss still falls: smoothed over {WINDOW} validations, its lowest "
-        f"value in the last {100 * PATIENCE:g} % of them is below the lowest before by more than "
-        f"{100 * TOLERANCE:g} % of itself, or there are fewer than {FEWEST} validations. The "
-        "detectable difference is the smallest true one that the same rule, at the first step of "
-        f"Holm, calls with a probability of {100 * PROBABILITY:g} %; power is low where it is more "
-        f"than {100 * WIDE:g} % of the way from mean baseline to replicate, and there is none "
+        f"arm whose validation is still improving: smoothed over {WINDOW} validations, the best of "
+        f"the last {100 * SHARE:g} % of them (at least {PATIENCE}) is better than the best before "
+        f"by more than {100 * GAIN:g} % of it, or there are fewer than {WINDOW + PATIENCE} "
+        "validations. The detectable difference is the smallest true one that the same rule, at "
+        f"the first step of Holm, calls with a probability of {100 * PROBABILITY:g} %; power is "
+        f"low where it is more than {100 * WIDE:g} % of the way from mean baseline to replicate, "
+        "and there is none "
         "where the smallest p that the permutations can reach is not below the level after Holm. "
         "A split without test pairs is compared on its validation pairs."
     )

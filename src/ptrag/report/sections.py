@@ -8,7 +8,6 @@ import pandas as pd
 
 from ptrag.arms.registry import base_name
 from ptrag.base.names import N_CELLS, Pair
-from ptrag.comparison.plateau import MONITORED
 from ptrag.report import evidence, plots, scores
 from ptrag.report.arms import ArmView
 from ptrag.report.deltas import observed_delta, predicted_deltas
@@ -156,9 +155,9 @@ def heat_maps(results: Results, split: SplitView) -> list[str]:
 
 
 def training_curves(results: Results, split: SplitView) -> dict[str, str]:
-    """Draw the validation loss, the metrics that chose checkpoints, the loss and the gate."""
+    """Draw the validation metrics that chose checkpoints, the loss and the gate."""
     monitors = dict.fromkeys(run.training["monitor"] for run in split.trainings)
-    wanted = [("val", metric) for metric in dict.fromkeys([MONITORED, *monitors])]
+    wanted = [("val", metric) for metric in monitors]
     figures, history = {}, split.history
     for where, metric in [*wanted, ("train", "loss"), ("train", "gate")] if len(history) else ():
         rows = history[(history["split"] == where) & (history["metric"] == metric)]

@@ -337,7 +337,9 @@ def _about_control(claims: SplitClaims, control: AgainstControl) -> str:
     contrast, spoilt = control.contrast, f"{control.control} {control.spoilt}"
     true = {"texts": "the texts", "responses": "which responses it retrieves"}[control.spoilt]
     verb = {"texts": "matter", "responses": "matters"}[control.spoilt]
-    if contrast.barred:
+    if contrast.power == "same":
+        shown = f"{spoilt} change nothing, its scores are the same on every pair"
+    elif contrast.barred:
         shown = f"nothing is claimed ({contrast.barred})"
     elif control.standing == "better":
         shown = f"{true} {verb} to it"

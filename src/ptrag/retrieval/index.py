@@ -15,7 +15,7 @@ import pandas as pd
 
 from ptrag.base.errors import PtragError
 from ptrag.base.files import atomic, read_table, write_json, write_table
-from ptrag.base.names import CONTROL
+from ptrag.base.names import CONTROL, PERTURBATION
 from ptrag.genes.embeddings import Embedding
 from ptrag.splits.leakage import audit_index
 from ptrag.splits.protocols import Split
@@ -68,7 +68,7 @@ def build_index(embedding: Embedding, split: Split, k: int, out_dir: str | Path)
         Where nothing can be indexed, or the audit finds a leak.
     """
     out_dir = Path(out_dir)
-    in_split = set(split.table["perturbation"]) - {CONTROL}
+    in_split = set(split.table[PERTURBATION]) - {CONTROL}
     queries = sorted(in_split & set(embedding.names))
     allowed = set(split.perturbations("train")) - split.held_out_perturbations
     keys = [name for name in queries if name in allowed]
@@ -86,22 +86,20 @@ def build_index(embedding: Embedding, split: Split, k: int, out_dir: str | Path)
     index.add(unit)
     table = _neighbours(index, keys, queries, embedding, k)
 
-    handed = zip(table["perturbation"], table["neighbour"], strict=True)
+    handed = zip(table[PERTURBATION], table["neighbour"], strict=True)
     report = audit_index(split, keys, embedding, handed) | {"k": k, "without_vector": missing}
     with atomic(out_dir / "index.faiss") as part:
         faiss.write_index(index, str(part))
-    write_table(pd.DataFrame({"row": range(len(keys)), "perturbation": keys}), out_dir / "keys.tsv")
+    write_table(pd.DataFrame({"row": range(len(keys)), PERTURBATION: keys}), out_dir / "keys.tsv")
     write_table(table, out_dir / "neighbours.tsv")
     write_json(report, out_dir / "audit.json")
 
 
 def read_neighbours(out_dir: str | Path) -> Neighbours:
     """Read the neighbours that :func:`build_index` wrote."""
-    text = {"perturbation": str, "neighbour": str}
+    text = {PERTURBATION: str, "neighbour": str}
     table = read_table(Path(out_dir) / "neighbours.tsv", dtype=text)
-    return Neighbours(
-        list(table["perturbation"].drop_duplicates()), table, int(table["rank"].max())
-    )
+    return Neighbours(list(table[PERTURBATION].drop_duplicates()), table, int(table["rank"].max()))
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
@@ -120,8 +118,8 @@ def _neighbours(
     D, I = index.search(xq, len(keys))  # noqa: E741
     D = np.round(D.astype(np.float64), 6)
     rows = []
-    for query, similarity, found in zip(queries, D, I, strict=True):
-        ranked = [j for j in np.lexsort((found, -similarity)) if keys[found[j]] != query]
+    for query, similarity, nearest in zip(queries, D, I, strict=True):
+        ranked = [j for j in np.lexsort((nearest, -similarity)) if keys[nearest[j]] != query]
         for rank, j in enumerate(ranked[:k], start=1):
-            rows.append((query, rank, keys[found[j]], similarity[j]))
-    return pd.DataFrame(rows, columns=["perturbation", "rank", "neighbour", "similarity"])
+            rows.append((query, rank, keys[nearest[j]], similarity[j]))
+    return pd.DataFrame(rows, columns=[PERTURBATION, "rank", "neighbour", "similarity"])

@@ -17,6 +17,7 @@ import pandas as pd
 from ptrag.base.errors import PtragError, did_you_mean
 from ptrag.base.files import read_json
 from ptrag.base.names import CELL_LINE, PERTURBATION, TARGETS
+from ptrag.genes.names import line_key
 from ptrag.genes.symbols import Symbols
 from ptrag.splits.identity import joined_targets
 
@@ -144,12 +145,13 @@ class Candidates:
             raise PtragError(f"{self.where}: lists: no file {path}")
         lists = read_json(path)
         if self.target is not None:
-            if self.target not in lists:
+            line = next((name for name in lists if line_key(name) == line_key(self.target)), None)
+            if line is None:
                 raise PtragError(
                     f"{self.where}: {path} has no lists for line {self.target!r}; "
                     + did_you_mean(self.target, lists)
                 )
-            lists = lists[self.target]
+            lists = lists[line]
         if not set(lists) <= {"val", "test"}:
             raise PtragError(
                 f"{self.where}: {path}: expected the keys val and test; it has {sorted(lists)[:4]}"

@@ -1,10 +1,13 @@
 """What a perturbation is, whatever it is called: the set of its target genes.
 
 ``A+B`` and ``B+A`` are one perturbation, ``stat1`` and ``STAT1`` one gene, and so are a symbol and
-an alias that means this gene alone.
+an alias that means this gene alone. Words that are no gene (:mod:`ptrag.genes.words`) are nobody's
+alias, and controls inside ``A+control`` no target.
 """
 
+from ptrag.genes.names import ALIAS, EXACT, Names
 from ptrag.genes.symbols import Symbols
+from ptrag.genes.words import is_control_word, tidy
 
 
 def target_genes(perturbation: str, symbols: Symbols | None = None) -> frozenset[str]:
@@ -24,7 +27,10 @@ def target_genes(perturbation: str, symbols: Symbols | None = None) -> frozenset
     >>> target_genes("stat1+Jak2") == target_genes("JAK2+STAT1")
     True
     """
-    return frozenset(_current(part, symbols) for part in perturbation.split("+"))
+    parts = [tidy(part) for part in perturbation.split("+")]
+    known = symbols.genes if symbols else {}
+    targets = [part for part in parts if part in known or not is_control_word(part)]
+    return frozenset(_current(part, symbols) for part in targets or parts)
 
 
 def joined_targets(perturbation: str, symbols: Symbols | None = None) -> str:
@@ -33,5 +39,8 @@ def joined_targets(perturbation: str, symbols: Symbols | None = None) -> str:
 
 
 def _current(gene: str, symbols: Symbols | None) -> str:
-    current = symbols.resolve(gene)[0] if symbols else None
-    return current or gene.upper()
+    if symbols is not None:
+        named = Names(symbols).gene(gene)
+        if named.how in (EXACT, ALIAS):
+            return named.name
+    return gene.upper()

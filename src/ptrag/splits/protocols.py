@@ -44,6 +44,7 @@ from ptrag.base.names import (
     SINGLES,
     TARGETS,
 )
+from ptrag.genes.names import match_line
 from ptrag.splits.held import Candidates, Held, withheld_genes
 from ptrag.splits.identity import joined_targets, target_genes
 
@@ -191,7 +192,7 @@ def draw_split(
     _close(table, held, spec)
     table[SINGLES] = _singles(table)
     _check(table, where, limits)
-    table.attrs["dropped"] = held.dropped
+    table.attrs |= {"dropped": held.dropped, "target": target}
     return table
 
 
@@ -208,7 +209,7 @@ def write_split(table: pd.DataFrame, spec: Mapping[str, Any], out_tsv: str | Pat
     write_json(
         {
             "protocol": spec["protocol"],
-            "target": spec.get("target"),
+            "target": table.attrs.get("target"),
             **{rule: spec.get(rule, default) for rule, default in RULES.items()},
             "spec": dict(spec),
             "sha256": sha256(out_tsv),
@@ -241,6 +242,7 @@ def _protocol_and_target(
     lines: list[str], spec: Mapping[str, Any], where: str
 ) -> tuple[str, str | None]:
     protocol, target = spec.get("protocol"), spec.get("target")
+    target = target and (match_line(target, lines) or target)
     if protocol not in PROTOCOLS:
         raise PtragError(
             f"{where}: unknown protocol {protocol!r}; {did_you_mean(protocol, PROTOCOLS)}"

@@ -1,4 +1,4 @@
-"""What one training is told: an arm, a seed, its inputs, its settings, and where it writes."""
+"""What one training needs: an arm, a seed, its inputs, its settings, and where it writes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +72,11 @@ class TrainingJob:
     def checkpoint(self) -> Path:
         """``last.ckpt`` of the unfinished training."""
         return self.bundle.parent / "checkpoints" / "last.ckpt"
+
+    @property
+    def seconds(self) -> Path:
+        """``seconds.tsv`` beside the history: the wall time spent."""
+        return self.history.with_name("seconds.tsv")
 
     @property
     def sparsity(self) -> float:

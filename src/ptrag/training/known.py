@@ -53,6 +53,12 @@ class Known:
     shifts: dict[str, np.ndarray] | None = None
     responses: Responses | None = None
 
+    @property
+    def validates_unseen(self) -> bool:
+        """Whether a validation perturbation is trained on in no line."""
+        trained = {perturbation for _, perturbation in self.pairs["train"]}
+        return any(perturbation not in trained for _, perturbation in self.pairs["val"])
+
 
 def know(job: TrainingJob, store: CellStore, split: Split) -> Known:
     """Return what an arm is told.

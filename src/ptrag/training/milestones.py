@@ -1,4 +1,4 @@
-"""What happens between training steps: validation, history, checkpoints, stopping."""
+"""What happens between training steps: averaging, validation, history, checkpoints, stopping."""
 
 import logging
 import math
@@ -12,6 +12,9 @@ import pytorch_lightning as lightning
 import torch
 
 from ptrag.base.errors import PtragError
+from ptrag.base.logs import ON_TERMINAL
+from ptrag.base.plateau import PATIENCE, still_improving
+from ptrag.training.averaging import WeightAverage
 from ptrag.training.checkpoint import save_checkpoint
 from ptrag.training.job import TrainingJob
 from ptrag.training.module import TrainingModule
@@ -20,18 +23,21 @@ from ptrag.training.validation import HIGHER_IS_BETTER
 logger = logging.getLogger("ptrag")
 
 CHECK_EVERY = 50  # steps between looks at the losses: on a GPU each look waits for it
+SPEAK_SECONDS = 300  # between words on the terminal
 SAVE_SECONDS = 300  # between checkpoints where validations are further apart
 
 
 class Milestones(lightning.Callback):
-    """Validate, log, keep the best weights and write ``last.ckpt``.
+    """Average, validate, log, keep the best weights, write ``last.ckpt`` and stop at the plateau.
 
     Parameters
     ----------
     job
         What is trained.
+    average
+        The averaged weights, which are validated and kept.
     validate
-        Returns the validation metrics of the network as it is, pair by pair.
+        Returns the validation metrics of a network, pair by pair.
     groups
         Perturbation of each validation pair, for an arm with an expert: its untrained weights,
         which predict what the expert does, give way only to a gain of more than one standard
@@ -45,6 +51,9 @@ class Milestones(lightning.Callback):
     ----------
     history
         [step, split, metric, value] of all validations; a step counts updates done.
+    seconds
+        [step, seconds of training and validation up to then] of all validations, over all
+        starts of a training that was interrupted.
     best
         ``step``, ``value`` of the monitored metric, ``weights`` (what is not frozen) and
         ``start``, the metrics of every pair before training. The published training takes its
@@ -54,35 +63,45 @@ class Milestones(lightning.Callback):
     def __init__(
         self,
         job: TrainingJob,
-        validate: Callable[[], dict[str, np.ndarray]],
+        average: WeightAverage,
+        validate: Callable[[torch.nn.Module], dict[str, np.ndarray]],
         groups: Sequence[str] | None,
         fingerprint: str,
         state: dict[str, Any] | None,
     ) -> None:
         self.name, self.training = job.name, job.training
-        self.validate, self.groups = validate, groups
+        self.average, self.validate, self.groups = average, validate, groups
         self.checkpoint, self.fingerprint = job.checkpoint, fingerprint
         self.history: list[list[Any]] = state["history"] if state else []
+        self.seconds: list[list[float]] = state["seconds"] if state else []
         self.best: dict[str, Any] | None = state["best"] if state else None
         self.done = state["done"] if state else 0
-        self._clock = self._saved = time.monotonic()
-        self._counted = self.done
+        self._clock = self._saved = self._spoken = time.monotonic()
+        self._begun = self._clock - (state["spent"] if state else 0.0)
+        self._counted = self._first = self.done
 
     @property
     def finished(self) -> bool:
-        """Whether all steps are done, or ``patience`` validations brought nothing better."""
+        """Whether all steps are done, or validation is on its plateau by ``patience``."""
         if self.done >= self.training["max_steps"]:
             return True
-        if self.training["patience"] is None or self.training["published"] or self.best is None:
+        patience = self.training["patience"]
+        if patience is None or self.training["published"]:
             return False
+        return not self.still_improving(patience)
+
+    def still_improving(self, patience: int = PATIENCE) -> bool:
+        """Whether the monitored metric has not reached its plateau (:mod:`ptrag.base.plateau`)."""
         monitor = self.training["monitor"]
-        validated = [row[0] for row in self.history if row[1:3] == ["val", monitor]]
-        return sum(step > self.best["step"] for step in validated) >= self.training["patience"]
+        sign = -1 if HIGHER_IS_BETTER[monitor] else 1
+        curve = [sign * row[3] for row in self.history if row[1:3] == ["val", monitor]]
+        return still_improving(curve, patience)
 
     def on_train_start(self, trainer: lightning.Trainer, module: TrainingModule) -> None:
-        """Validate what is not yet trained."""
+        """Bring the average to the device of the network, and validate what is not yet trained."""
+        self.average.network.to(module.device)
         if self.best is None:
-            self._validate(module)
+            self._validate()
 
     def on_train_batch_end(
         self,
@@ -94,12 +113,18 @@ class Milestones(lightning.Callback):
     ) -> None:
         """Do what is due after this step."""
         self.done = module.step + 1
+        self.average.update(module.network, self.done)
         due = self.done % self.training["validate_every"] == 0
         last = self.done == self.training["max_steps"]
         if due or last or self.done % CHECK_EVERY == 0:
             self._check(module)
         if due or last:
             self._milestone(trainer, module)
+        elif (
+            self.done == self._first + CHECK_EVERY
+            or time.monotonic() - self._spoken > SPEAK_SECONDS
+        ):
+            self._speak()
         # the losses of the other processes since the last milestone are not known here
         late = trainer.world_size == 1 and time.monotonic() - self._saved > SAVE_SECONDS
         if trainer.is_global_zero and (due or last or late):
@@ -116,13 +141,26 @@ class Milestones(lightning.Callback):
         state = {
             "done": self.done,
             "network": module.network.state_dict(),
+            "average": self.average.network.state_dict(),
             "optimizer": module.optimizers(use_pl_optimizer=False).state_dict(),
             "losses": module.losses,
             "history": self.history,
+            "seconds": self.seconds,
+            "spent": time.monotonic() - self._begun,
             "best": self.best,
         }
         save_checkpoint(self.checkpoint, self.fingerprint, state)
         self._saved = time.monotonic()
+
+    def _speak(self) -> None:
+        """Say on the terminal how far the training is and how long it still takes."""
+        steps, seconds = self.done - self._counted, time.monotonic() - self._clock
+        left = seconds / steps * (self.training["max_steps"] - self.done)
+        logger.info(
+            "%s: step %d of %d, about %s left",
+            self.name, self.done, self.training["max_steps"], duration(left), extra=ON_TERMINAL,
+        )  # fmt: skip
+        self._spoken = time.monotonic()
 
     def _check(self, module: TrainingModule) -> None:
         losses = torch.stack(module.losses)[:, 0].cpu().numpy()
@@ -140,11 +178,11 @@ class Milestones(lightning.Callback):
         module.losses.clear()
         for metric, value in zip(("loss", "energy", "gate"), means, strict=True):
             self.history.append([self.done, "train", metric, value])
-        self._log(means[0], self._validate(module))
+        self._log(means[0], self._validate())
 
-    def _validate(self, module: TrainingModule) -> float:
+    def _validate(self) -> float:
         """Score, keep the weights if they are the best so far, and return the monitored value."""
-        metrics = self.validate()
+        metrics = self.validate(self.average.network)
         for metric, values in metrics.items():
             self.history.append([self.done, "val", metric, float(values.mean())])
         values = metrics[self.training["monitor"]]
@@ -155,9 +193,10 @@ class Milestones(lightning.Callback):
                 f"{self.done}; lower training.learning_rate"
             )
         if self._better(metrics):
-            weights = {k: p.detach().clone() for k, p in trainable(module.network).items()}
+            weights = {k: p.detach().clone() for k, p in trainable(self.average.network).items()}
             start = self.best["start"] if self.best else {k: v.tolist() for k, v in metrics.items()}
             self.best = {"step": self.done, "value": value, "weights": weights, "start": start}
+        self.seconds.append([self.done, time.monotonic() - self._begun])
         return value
 
     def _better(self, metrics: dict[str, np.ndarray]) -> bool:

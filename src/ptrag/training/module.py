@@ -1,6 +1,5 @@
 """The LightningModule: one training step and its optimiser."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -14,14 +13,6 @@ from ptrag.base.random import keyed_rng
 from ptrag.cells.store import CellStore
 from ptrag.training.data import Cells, Step, process
 from ptrag.training.job import TrainingJob
-
-
-def learning_rate(training: dict[str, Any], step: int) -> float:
-    """Return the rate at a step: constant (as published), or falling to 0 along half a cosine."""
-    rate = training["learning_rate"]
-    if training["schedule"] == "cosine" and not training["published"]:
-        rate *= 0.5 * (1 + math.cos(math.pi * step / training["max_steps"]))
-    return rate
 
 
 def moved(batch: Batch, shifts: Tensor) -> Batch:
@@ -107,14 +98,9 @@ class TrainingModule(lightning.LightningModule):
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return Adam over what is not frozen, without weight decay."""
+        """Return Adam over what is not frozen, without weight decay, at a constant rate."""
         trainable = [p for p in self.network.parameters() if p.requires_grad]
         optimizer = torch.optim.Adam(trainable, lr=self.job.training["learning_rate"])
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)
         return optimizer
-
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Set the rate of this step."""
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(self.job.training, self.step)

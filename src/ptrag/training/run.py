@@ -4,6 +4,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,18 +20,21 @@ from ptrag.arms.registry import load_arm
 from ptrag.base.errors import PtragError
 from ptrag.base.files import sha256, write_table
 from ptrag.base.memory import keep_freed_memory
+from ptrag.base.names import N_CELLS, ROLE
 from ptrag.base.random import keyed_rng
 from ptrag.cells.controls import GIVEN
 from ptrag.cells.sets import SetSampler
 from ptrag.cells.store import CellStore
 from ptrag.prediction.bundle import write_bundle
 from ptrag.splits.protocols import read_split
+from ptrag.training.averaging import WeightAverage, averaging
 from ptrag.training.checkpoint import digest, load_checkpoint, store_digest, training_digest
 from ptrag.training.data import Steps
 from ptrag.training.job import TrainingJob
 from ptrag.training.known import Known, know
 from ptrag.training.milestones import Milestones
 from ptrag.training.module import TrainingModule
+from ptrag.training.size import sized
 from ptrag.training.validation import validate, validation_pairs
 
 PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed"}  # Lightning's names
@@ -48,8 +52,9 @@ def train(job: TrainingJob) -> None:
     Parameters
     ----------
     job
-        What to train, on what, and where to write; the table ``history`` has columns step,
-        split, metric, value.
+        What to train, on what, and where to write. The table ``history`` has columns step,
+        split, metric, value; ``seconds`` has step and seconds. Wall time stands in a table of
+        its own since it is the one thing that differs between equal trainings.
 
     Raises
     ------
@@ -60,7 +65,11 @@ def train(job: TrainingJob) -> None:
     torch.set_num_threads(job.training["threads"])
     keep_freed_memory()
     store, split = CellStore(job.cells), read_split(job.split)
+    trained = split.table[split.table[ROLE] == "train"]
+    job = replace(job, training=sized(job.training, int(trained[N_CELLS].sum())))
     known = know(job, store, split)
+    if not known.validates_unseen:  # each vector is then asked for as it was trained on
+        job = replace(job, model=job.model | {"vector_noise": 0.0})
     hashes = _input_hashes(job, store)
     fingerprint = digest(
         job.arm, job.options, job.model, job.training, job.seed, hashes, training_digest(job.arm)
@@ -70,9 +79,13 @@ def train(job: TrainingJob) -> None:
     if state:
         logger.info("%s: going on from step %d", job.name, state["done"])
         network.load_state_dict(state["network"])
+    average = WeightAverage(network, averaging(job.training))
+    if state:
+        average.network.load_state_dict(state["average"])
     module = _module(job, network, store, known, state)
     groups = None if known.shifts is None else [p for _, p in known.pairs["val"]]
-    milestones = Milestones(job, _validation(job, module, known), groups, fingerprint, state)
+    validation = _validation(job, module, known)
+    milestones = Milestones(job, average, validation, groups, fingerprint, state)
     if not milestones.finished and not _fit(job, module, known, milestones):
         return  # another process writes
 
@@ -83,12 +96,14 @@ def train(job: TrainingJob) -> None:
     about = {
         "arm": job.arm, "seed": job.seed, "options": job.options, "model": job.model,
         "training": job.training, "step": best["step"], "validation": {monitor: best["value"]},
+        "plateau": not milestones.still_improving(),
         "trained": sorted({p for _, p in known.pairs["train"]}), "hashes": hashes,
         "split": {"protocol": split.protocol, "target": split.target},
     }  # fmt: skip
     write_bundle(job.bundle, network, store, about, job.embedding, job.index, known.responses)
     columns = ["step", "split", "metric", "value"]
     write_table(pd.DataFrame(milestones.history, columns=columns), job.history)
+    write_table(pd.DataFrame(milestones.seconds, columns=["step", "seconds"]), job.seconds)
     job.checkpoint.unlink(missing_ok=True)
 
 
@@ -127,15 +142,17 @@ def _module(
 
 def _validation(
     job: TrainingJob, module: TrainingModule, known: Known
-) -> Callable[[], dict[str, np.ndarray]]:
-    refinement = module.network.refinement
-    held = validation_pairs(
-        module.store, known.pairs["val"], known.numbers["val"], known.perturbations,
-        job.training["set_size"], refinement is not None and refinement.random_at_inference,
+) -> Callable[[Network], dict[str, np.ndarray]]:
+    refinement, set_size = module.network.refinement, job.training["set_size"]
+    noise_shape = None
+    if refinement is not None and refinement.random_at_inference:
+        noise_shape = set_size, known.perturbations.candidates.shape[1]
+    pairs = validation_pairs(
+        module.store, known.pairs["val"], known.numbers["val"], noise_shape,
         None if known.shifts is None else known.shifts["val"],
     )  # fmt: skip
-    return lambda: validate(
-        module.network, module.cells, module.features, known.perturbations, held
+    return lambda network: validate(
+        network, module.cells, module.features, known.perturbations, pairs, set_size
     )
 
 

@@ -1,34 +1,64 @@
-"""Metrics on validation pairs, by which a checkpoint is chosen."""
+"""Metrics on validation pairs, by which a checkpoint is chosen and a plateau is seen.
 
-from collections.abc import Sequence
-from typing import NamedTuple
+Nothing is drawn: what a network predicts from *all* given controls of a line is compared with all
+cells of the pair (of either :data:`ptrag.prediction.prediction.PROFILE_CELLS` at most), so that two
+validations differ by the weights alone. The yardstick controls belong to evaluation and are not
+read; so the control profile's noise stands on both sides of ``pearson_delta`` here, which is
+therefore a little too high, alike for all weights.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from ptrag.arms.neural.losses import energy_distance
-from ptrag.arms.neural.networks import Batch
+from ptrag.arms.neural.losses import mean_of_distinct, unbiased_energy
+from ptrag.arms.neural.networks import SETS, Batch
 from ptrag.arms.neural.perturbations import Perturbations
 from ptrag.base.correlation import pearson
 from ptrag.base.random import keyed_rng
 from ptrag.cells.controls import GIVEN
-from ptrag.cells.sets import Draw, validation_sets
+from ptrag.cells.sets import whole_sets
 from ptrag.cells.store import CellStore
+from ptrag.prediction.prediction import evenly
 from ptrag.training.data import Cells
 from ptrag.training.module import moved
 
 #: Metrics and whether more is better.
-HIGHER_IS_BETTER = {"energy": False, "mse": False, "pearson_delta": True}
+HIGHER_IS_BETTER = {"mse": False, "energy": False, "pearson_delta": True}
 
 
-class ValidationPair(NamedTuple):
-    """One pair, its cell set, its profiles (G,) float64, and the expert's shift if there is one."""
+@dataclass(frozen=True)
+class ValidationPair:
+    """One pair, and what its prediction is measured against.
 
-    draw: Draw
+    Attributes
+    ----------
+    number
+        Row of ``Perturbations``.
+    control
+        (n,) rows of the store: the given controls that are predicted from.
+    perturbed
+        (m,) rows of the store: the pair's cells.
+    real_spread
+        Mean distance of distinct cells of ``perturbed``.
+    profile, control_profile
+        (G,) float64: the mean of all cells of the pair, and of all given controls of its line.
+    noise
+        (sets, S, K) gate noise of an arm that draws at inference, the same at every validation;
+        None for others.
+    shift
+        (1, G) by which an expert moves the controls, or None.
+    """
+
     number: int
-    profile: np.ndarray
     control: np.ndarray
+    perturbed: np.ndarray
+    real_spread: float
+    profile: np.ndarray
+    control_profile: np.ndarray
     noise: np.ndarray | None
     shift: np.ndarray | None
 
@@ -37,69 +67,110 @@ def validation_pairs(
     store: CellStore,
     pairs: Sequence[tuple[str, str]],
     numbers: np.ndarray,
-    perturbations: Perturbations,
-    set_size: int,
-    noisy: bool,
+    noise_shape: tuple[int, int] | None,
     shifts: np.ndarray | None = None,
 ) -> list[ValidationPair]:
-    """Return one fixed set per pair, with fixed gate noise where the arm draws at inference.
+    """Return the pairs as they are validated on.
 
-    ``numbers`` (pairs,) are rows of ``perturbations``; ``shifts`` (pairs, G) those of an expert.
+    Parameters
+    ----------
+    store
+        The cells.
+    pairs, numbers
+        (line, perturbation) of each pair, and its row of ``Perturbations``.
+    noise_shape
+        (S, K) of gates that are drawn at inference; None where nothing is drawn.
+    shifts
+        (pairs, G) of an expert, or None.
     """
     result = []
-    K = perturbations.candidates.shape[1]
-    for i, draw in enumerate(validation_sets(store, pairs, set_size)):
-        line, name = pairs[i]
+    for i, (line, name) in enumerate(pairs):
+        controls, block = store.control_rows(line, GIVEN), store.rows(line, name)
+        control = controls.start + evenly(controls.stop - controls.start)
+        perturbed = block.start + evenly(block.stop - block.start)
         noise = None
-        if noisy:
+        if noise_shape is not None:
+            shape = (-(-len(control) // noise_shape[0]), *noise_shape)
             rng = keyed_rng("validation noise", line, name)
-            noise = rng.logistic(size=(1, set_size, K)).astype(np.float32)
-        profiles = store.mean(line, name), store.control_mean(line, GIVEN)
-        shift = None if shifts is None else shifts[i : i + 1]
-        result.append(ValidationPair(draw, int(numbers[i]), *profiles, noise, shift))
+            noise = rng.logistic(size=shape).astype(np.float32)
+        result.append(
+            ValidationPair(
+                int(numbers[i]), control, perturbed,
+                float(mean_of_distinct(torch.from_numpy(store.X[perturbed]))),
+                store.mean(line, name), store.control_mean(line, GIVEN), noise,
+                None if shifts is None else shifts[i : i + 1],
+            )
+        )  # fmt: skip
     return result
 
 
 def validate(
     network: nn.Module,
     cells: Cells,
-    features: torch.Tensor,
+    features: Tensor,
     perturbations: Perturbations,
     pairs: Sequence[ValidationPair],
+    set_size: int,
 ) -> dict[str, np.ndarray]:
-    """Return each metric of every validation pair, (pairs,).
+    """Return each metric of every validation pair, {metric: (pairs,)}.
 
-    ``energy`` is the training loss's distance (½ convention) of one cell set; ``mse`` and
-    ``pearson_delta`` compare the set's mean prediction with the pair's profile over all its
-    cells, deltas being taken from all controls of the line. Each pair is a batch of its own.
+    ``mse`` and ``pearson_delta`` compare the mean prediction with the pair's profile, deltas
+    being taken from the given controls; ``energy`` is the textbook distance with within-terms
+    over distinct cells, on all genes. Each pair is predicted by itself, with dropout off.
+
+    Parameters
+    ----------
+    network
+        With the weights to judge; left in training mode.
+    cells, features
+        The store's cells, and (P, E) features of all perturbations, where the network is.
+    perturbations
+        Candidates of all perturbations.
+    pairs
+        Of :func:`validation_pairs`.
+    set_size
+        S: cells go through the network in sets of this size, as in training and prediction.
     """
     network.eval()
     rows = []
     with torch.inference_mode():
         for pair in pairs:
-            distinct, query, candidates = map(
-                cells.tensor, perturbations.look_up(np.array([pair.number]))
-            )
-            control = cells.tensor(pair.draw.control)
-            batch = Batch(
-                cells.expression(control),
-                cells.batch_codes(control),
-                features[distinct],
-                query,
-                candidates,
-                None if pair.noise is None else cells.tensor(pair.noise),
-            )
-            if pair.shift is not None:
-                batch = moved(batch, cells.tensor(pair.shift))
-            predicted = network(batch).cells.float()
-            observed = cells.expression(cells.tensor(pair.draw.perturbed))
-            profile = predicted[0].mean(0, dtype=torch.float64).cpu().numpy()
-            rows.append(
-                (
-                    float(energy_distance(predicted, observed)),
-                    float(np.square(profile - pair.profile).mean()),
-                    pearson(profile - pair.control, pair.profile - pair.control),
-                )
-            )
+            inputs = _batches(cells, features, perturbations, pair, set_size)
+            predicted = torch.cat([network(batch).cells.float().flatten(0, 1) for batch in inputs])
+            rows.append(_scores(predicted[: len(pair.control)], cells, pair))
     network.train()
     return dict(zip(HIGHER_IS_BETTER, np.array(rows).T, strict=True))
+
+
+def _scores(predicted: Tensor, cells: Cells, pair: ValidationPair) -> tuple[float, float, float]:
+    """Return the metrics of (n, G) predicted cells, in the order of :data:`HIGHER_IS_BETTER`."""
+    observed = cells.expression(cells.tensor(pair.perturbed))
+    profile = predicted.mean(0, dtype=torch.float64).cpu().numpy()
+    return (
+        float(np.square(profile - pair.profile).mean()),
+        float(unbiased_energy(predicted, observed, pair.real_spread)),
+        pearson(profile - pair.control_profile, pair.profile - pair.control_profile),
+    )
+
+
+def _batches(
+    cells: Cells,
+    features: Tensor,
+    perturbations: Perturbations,
+    pair: ValidationPair,
+    set_size: int,
+) -> Iterator[Batch]:
+    """Yield the pair's controls in whole sets, as many at once as in prediction."""
+    distinct, query, candidates = map(cells.tensor, perturbations.look_up(np.array([pair.number])))
+    sets = pair.control[whole_sets(len(pair.control), set_size)]
+    for start in range(0, len(sets), SETS):
+        control = cells.tensor(sets[start : start + SETS])
+        batch = Batch(
+            cells.expression(control),
+            cells.batch_codes(control),
+            features[distinct],
+            query.expand(len(control)),
+            candidates.expand(len(control), -1),
+            None if pair.noise is None else cells.tensor(pair.noise[start : start + SETS]),
+        )
+        yield batch if pair.shift is None else moved(batch, cells.tensor(pair.shift))

@@ -1,9 +1,11 @@
-"""``ptrag_residual``: the published refinement with its inference mended.
+"""``ptrag_residual``: the published refinement with its inference and its cells mended.
 
 As ``ptrag``, but z_s is added to h_s + g_p; the logits of a cell are divided by the standard
 deviation of that cell's own K × 2 logits; and at inference a gate is its exact expectation,
 σ(a_include − a_exclude), the probability with which a hard two-way Gumbel choice is taken
 whatever τ. A prediction is then the same whatever it is batched with and whatever the seed.
+The network decodes factors of the control cell, ŷ_s = x_s · log2(1 + e^y_s), and not a cell, so
+that predicted cells vary as real ones do.
 
 Origin: this project, DESIGN §6.
 """
@@ -27,13 +29,13 @@ def build(options: dict[str, Any], model: dict[str, Any], shapes: "Shapes") -> "
         use_genept=True, published=False,
     )  # fmt: skip
     refinement = GumbelRefinement(model["hidden"], model["dropout"], published=False)
-    return Network(model, shapes, refinement, residual=True)
+    return Network(model, shapes, refinement, residual=True, head="factors")
 
 
 ARM = Arm(
     name="ptrag_residual",
     family="neural",
-    summary="Retrieval refined by a Gumbel choice per cell, added to the input, exact at inference",
+    summary="Refined retrieval added to the input, exact at inference; control cells times factors",
     origin="this project, after arXiv 2603.07233",
     build=build,
 )

@@ -27,7 +27,7 @@ def build(options: dict[str, Any], model: dict[str, Any], shapes: "Shapes") -> "
     from ptrag.arms.neural.networks import Network
 
     fixed("response_rag", options, rag=True, use_genept=True)
-    return Network(model, shapes, gated=True)
+    return Network(model, shapes, head="gated")
 
 
 ARM = Arm(

@@ -1,4 +1,4 @@
-"""The training loss: energy distance between two sets of cells.
+"""Energy distance between sets of cells: the training loss, and what validation measures.
 
 Axes: B sets, S and T cells, G genes.
 """
@@ -84,6 +84,35 @@ def energy_distance(predicted: Tensor, observed: Tensor) -> Tensor:
         with torch.no_grad():
             constant = 0.5 * (half - _within(observed, observed))
         return between - half + constant
+
+
+def unbiased_energy(predicted: Tensor, observed: Tensor, real_spread: float) -> Tensor:
+    r"""Return the textbook energy distance of two samples, within-terms over distinct cells.
+
+    .. math:: E = 2\,\overline{‖x_i−y_j‖} − \overline{‖x_i−x_{i'}‖} − \overline{‖y_j−y_{j'}‖}
+
+    the means of the within-terms over i ≠ i' and j ≠ j'. Its expectation does not depend on the
+    sizes of the samples and is 0 where both come from one distribution (Székely & Rizzo, J. Stat.
+    Plan. Inference 143 (2013), 1249-1272).
+
+    Parameters
+    ----------
+    predicted, observed
+        (n, G) and (m, G), any scale.
+    real_spread
+        :func:`mean_of_distinct` of the observed cells, which no weights change.
+    """
+    centre = observed.mean(dim=0, keepdim=True)
+    predicted, observed = (predicted - centre).unsqueeze(0), (observed - centre).unsqueeze(0)
+    between = distances(predicted, observed).mean()
+    return 2 * between - mean_of_distinct(predicted[0]) - real_spread
+
+
+def mean_of_distinct(cells: Tensor) -> Tensor:
+    """Return the mean distance of distinct cells of (n, G); 0 for one cell."""
+    n = len(cells)
+    centred = (cells - cells.mean(dim=0, keepdim=True)).unsqueeze(0)
+    return _within(centred, centred)[0] * n / max(n - 1, 1)
 
 
 def _within(x: Tensor, same: Tensor) -> Tensor:

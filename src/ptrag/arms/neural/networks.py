@@ -4,9 +4,10 @@ Symbols as in DESIGN §5. Axes: B sets, S cells, G genes, E features of a pertur
 U distinct perturbations of a batch, K candidates, H hidden.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,9 @@ from ptrag.arms.neural.backbone import INITIAL_STD, Backbone
 from ptrag.arms.neural.linear import Linear
 
 SETS = 32  #: that go through the network at once when it predicts
+
+#: What is decoded: cells as published, factors of the control cells, or an addition to a base.
+Head = Literal["cells", "factors", "gated"]
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ class Predicted(NamedTuple):
 
 
 class Network(nn.Module):
-    """u = (h + g_p | z | h + g_p + z) + batch embedding;  ŷ = ReLU(W_o (T(u) + h) + b_o).
+    """u = (h + g_p | z | h + g_p + z) + batch embedding;  y = W_o (T(u) + h) + b_o.
 
     Parameters
     ----------
@@ -98,9 +102,18 @@ class Network(nn.Module):
         Stage two, which makes z of the candidates; None: no retrieval.
     residual
         Add z to h + g_p instead of replacing it.
-    gated
-        Add to the base: ŷ = ReLU(base + γ (W_o (T(u) + h) + b_o)) with one gate γ, 0 at the
-        start, so that the untrained network predicts the base itself.
+    head
+        What becomes of y, for a control cell x:
+
+        ``cells``
+            ŷ = ReLU(y), as published. All that a predicted cell has comes through H numbers, so
+            that G > H genes cannot vary independently, as those of real cells do.
+        ``factors``
+            ŷ = x · log2(1 + e^y), gene by gene: the cell keeps its own noise and its zeros, and
+            y = 0 leaves it as it is. A gene that a control cell lacks stays absent.
+        ``gated``
+            ŷ = ReLU(base + γ y) with one gate γ, 0 at the start, so that the untrained network
+            predicts the base itself.
     """
 
     def __init__(
@@ -109,11 +122,12 @@ class Network(nn.Module):
         shapes: Shapes,
         refinement: nn.Module | None = None,
         residual: bool = False,
-        gated: bool = False,
+        head: Head = "cells",
     ) -> None:
         super().__init__()
         hidden = model["hidden"]
-        self.residual = residual
+        self.residual, self.head = residual, head
+        self.vector_noise = model["vector_noise"]
         self.encode_cell = nn.Linear(shapes.n_genes, hidden)  # W_x
         self.encode_perturbation = nn.Linear(shapes.n_features, hidden)  # W_e
         self.batch_embedding = nn.Embedding(shapes.n_batches, hidden)
@@ -124,20 +138,25 @@ class Network(nn.Module):
             model["causal"],
         )  # fmt: skip
         self.decode = Linear(hidden, shapes.n_genes)  # W_o
-        self.gate = nn.Parameter(torch.zeros(())) if gated else None  # γ
+        self.gate = nn.Parameter(torch.zeros(())) if head == "gated" else None  # γ
         if model["frozen_backbone"]:
             self.backbone.requires_grad_(False)
             self.decode.requires_grad_(False)
 
     def start_at(self, profile: Tensor) -> None:
-        """Set b_o to a profile (G,), where it is trained and what is decoded are cells.
+        """Set the output head to where training starts; a frozen one stays random, as published.
 
-        It saves the first hundreds of steps, which else find the mean cell. A frozen head keeps
-        its random bias, as published; a gated one adds to a base and starts around 0.
+        Decoded cells start at a profile (G,), b_o, which saves the first hundreds of steps, that
+        else find the mean cell. Factors start at 1: the untrained network predicts no change.
         """
-        if self.decode.bias.requires_grad and self.gate is None:
-            with torch.no_grad():
+        if not self.decode.bias.requires_grad:
+            return
+        with torch.no_grad():
+            if self.head == "cells":
                 self.decode.bias.copy_(profile)
+            elif self.head == "factors":
+                self.decode.weight.zero_()
+                self.decode.bias.zero_()
 
     def forward(self, batch: Batch) -> Predicted:
         """Predict a perturbed cell from each control cell."""
@@ -147,10 +166,16 @@ class Network(nn.Module):
             z, gates = self.refinement(h, query, candidates, batch.noise, batch.keep)
             u = u + z if self.residual else z
         u = u + self.batch_embedding(batch.batch_codes)
-        decoded = self.decode(self.backbone(u) + h)
-        if self.gate is not None:
+        return Predicted(self._cells(self.backbone(u) + h, batch), gates)
+
+    def _cells(self, mixed: Tensor, batch: Batch) -> Tensor:
+        """Return the predicted cells of T(u) + h, (..., B, S, H) to (..., B, S, G)."""
+        decoded = self.decode(mixed)
+        if self.head == "factors":
+            return batch.control * (F.softplus(decoded) / math.log(2))
+        if self.head == "gated":
             decoded = batch.base + self.gate * decoded
-        return Predicted(torch.relu(decoded), gates)
+        return torch.relu(decoded)
 
     def without_each(self, batch: Batch) -> Iterator[Tensor]:
         """Yield the cells without one candidate after the other, (B, S, G) each.
@@ -166,11 +191,24 @@ class Network(nn.Module):
             added = added + h + query.unsqueeze(1)
         for some in (z + added).split(max(1, SETS // len(h))):
             mixed = self.backbone(some.flatten(0, 1)).view_as(some)
-            yield from torch.relu(self.decode(mixed + h))
+            yield from self._cells(mixed + h, batch)
 
     def _encode(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Return h (B, S, H), g of the queries (B, H) and of their candidates (B, K, H)."""
-        g = self.encode_perturbation(batch.features)  # (U, H)
+        features = batch.features
+        if self.training and self.vector_noise:
+            features = _blurred(features, self.vector_noise)
+        g = self.encode_perturbation(features)  # (U, H)
         # a lookup by F.embedding has a gradient that adds in a fixed order; indexing has not
         query, candidates = F.embedding(batch.query, g), F.embedding(batch.candidates, g)
         return self.encode_cell(batch.control), query, candidates
+
+
+def _blurred(vectors: Tensor, noise: float) -> Tensor:
+    """Return (U, E) vectors with a normal displacement of about ``noise`` times their length.
+
+    A network that sees the few hundred vectors of its training perturbations again and again
+    learns each by heart; displaced ones make it answer alike for genes with like vectors.
+    """
+    lengths = vectors.norm(dim=1, keepdim=True)
+    return vectors + noise / vectors.shape[1] ** 0.5 * lengths * torch.randn_like(vectors)
