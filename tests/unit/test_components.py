@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ptrag.arms.expert.components import Components, spiked
+from ptrag.arms.expert.components import Components, principal, spiked
 from ptrag.cells.responses import Responses
 
 
@@ -41,6 +41,16 @@ def test_the_groups_are_projections_that_sum_to_one():
     omega = np.random.default_rng(2).normal(size=(3, 400))
     expected = its.join([o @ responses.delta for o in omega])
     np.testing.assert_allclose(its.mix(omega, responses.delta), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(30, 80), (80, 30)])
+def test_principal_components_are_singular_vectors(shape):
+    values = np.random.default_rng(0).normal(size=shape)
+    squares, directions = principal(values)
+    _, lengths, expected = np.linalg.svd(values, full_matrices=False)
+    np.testing.assert_allclose(squares, lengths**2, rtol=1e-8)
+    signs = np.sign((directions * expected).sum(axis=1))
+    np.testing.assert_allclose(directions * signs[:, None], expected, atol=1e-8)
 
 
 @pytest.mark.parametrize("n", [60, 400])

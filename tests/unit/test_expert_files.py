@@ -35,7 +35,7 @@ def test_what_is_read_predicts_the_same_bits(tmp_path, monkeypatch, facts):
     for module, name in (
         (expert, "fit_variances"), (expert, "fit_stack"), (expert, "fit_penalty"),
         (expert, "shrunken"), (variances, "minimize"), (stacking, "nnls"), (spread, "nnls"),
-        (ridge, "fit_penalty"), (components.np.linalg, "svd"), (similarity.np.linalg, "svd"),
+        (ridge, "fit_penalty"), (components, "principal"), (similarity.np.linalg, "svd"),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, refuse)
     again = read_expert(tmp_path / "expert.npz")

@@ -63,8 +63,8 @@ class Components:
             return cls.one(n_genes)
         noise = own.mean(axis=0)
         scale = np.sqrt(np.maximum(noise, LEAST_NOISE * noise.mean()))
-        _, lengths, directions = np.linalg.svd(centred / scale, full_matrices=False)
-        power = lengths**2 / n / (own / scale**2).mean()
+        squared_lengths, directions = principal(centred / scale)
+        power = squared_lengths / n / (own / scale**2).mean()
         signal = spiked(power, n_genes / n)
         rank, total = np.count_nonzero(signal), power.sum() - n_genes
         ratio = (centred**2).sum() / n / own.mean() / n_genes - 1
@@ -89,6 +89,22 @@ class Components:
     def mix(self, omega: np.ndarray, delta: np.ndarray) -> np.ndarray:
         """(G,) Σ_c Π_c Σ_i ω_ci δ_i of (C, N) and (N, G)."""
         return self.join(omega @ delta)
+
+
+def principal(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Squared singular values of (N, G), largest first, and (rank, G) right singular vectors.
+
+    By the eigenvalues of the smaller product: many times faster than singular values, and as exact
+    for components that rise above noise.
+    """
+    n, n_genes = values.shape
+    if n < n_genes:
+        squares, basis = np.linalg.eigh(values @ values.T)
+        directions = basis.T @ values / np.sqrt(np.maximum(squares, 1e-300))[:, None]
+    else:
+        squares, basis = np.linalg.eigh(values.T @ values)
+        directions = basis.T
+    return np.maximum(squares, 0.0)[::-1], directions[::-1]
 
 
 def spiked(power: np.ndarray, gamma: float) -> np.ndarray:
