@@ -25,8 +25,8 @@ EDGES = np.array([*np.linspace(0, 0.7, 15), *(1 - 0.25 * 2.0 ** (-np.arange(13) 
 """Of bins of confidence, as shares of all values; narrower where a prediction is sure."""
 
 SAMPLE = 4000  # values of a bin that its mixture is fitted to, at most
-WIDTHS = np.array([0.25, 0.5, 1.0, 2.0, 4.0, 8.0])  # τ, in units of the bin's mean error
-STILL = 10.0  # prior count of genes that do not move
+WIDTHS = np.array([1.0, 2.0, 4.0, 8.0])  # τ, in units of the bin's mean error
+STILL = 2.0  # prior count of genes that do not move
 ROUNDS = 100
 
 
