@@ -24,6 +24,7 @@ from ptrag.cells.store import CellStore
 from ptrag.config import merge
 from ptrag.genes.embeddings import Embedding
 from ptrag.genes.providers import derive_control, embed
+from ptrag.genes.symbols import GENE_TEXT, Symbols
 from ptrag.retrieval.index import Neighbours, build_index, read_neighbours
 from ptrag.simulate.screen import simulate_screen
 from ptrag.splits.protocols import Split, draw_split, read_split, write_split
@@ -132,13 +133,20 @@ def _truth(source: Path, truth_file: Path | None, store: CellStore) -> Deltas | 
     beside = source.with_suffix(".truth.npz")
     if not beside.is_file():
         return None
-    with np.load(beside) as file:
-        columns = pd.Index(file["genes"]).get_indexer(store.genes)
+    with np.load(beside) as file:  # under the symbols of its time, as the source's labels are
+        genes, names = (_current(file[key]) for key in ("genes", "perts"))
+        columns = pd.Index(genes).get_indexer(store.genes)
         return {
-            Pair(line, str(name)): delta
+            Pair(line, name): delta
             for line in store.lines
-            for name, delta in zip(file["perts"], file[line][:, columns].astype(float), strict=True)
+            for name, delta in zip(names, file[line][:, columns].astype(float), strict=True)
         }
+
+
+def _current(symbols: np.ndarray) -> list[str]:
+    """Return the current symbols of genes; one that has none stays as it is."""
+    table = Symbols.read(GENE_TEXT)
+    return [table.resolve(str(symbol))[0] or str(symbol) for symbol in symbols]
 
 
 def _drugs(path: Path, config: dict[str, Any], seed: int, work: Path) -> Iterator[Screen]:

@@ -57,6 +57,24 @@ def test_controls_that_are_known_leave_the_mean():
     np.testing.assert_allclose(Level.fitted(exact).of(1, means), means.mean(1), rtol=1e-12)
 
 
+def test_genes_that_few_controls_show_are_not_known_exactly():
+    """Most genes without a count among the controls: the noise is that of all cells."""
+    responses, levels = screen(level_sd=0.0, control_sd=0.1)
+    own = np.sqrt(responses.own_variance)
+    responses = replace(responses, delta=levels[responses.line_of] + responses.centred)
+    error = 0.1 * np.random.default_rng(9).normal(size=levels.shape)
+    rare = np.arange(400) % 3 > 0  # their controls show nothing
+    control = {
+        line: np.where(rare, 0.0, np.sqrt(3) * 0.1) for line in responses.lines
+    }  # fmt: skip
+    se = np.sqrt(own**2 + np.array([control[line] for line in responses.entries["cell_line"]]) ** 2)
+    noisy = replace(
+        responses, delta=responses.delta - error[responses.line_of], se=se, control_se=control
+    )
+    fitted, plain, _ = mean_errors(noisy, levels)
+    assert fitted < 0.2 * plain
+
+
 def test_a_line_without_entries_has_what_carries_over_from_others():
     responses, _ = screen(level_sd=0.3, control_sd=0.05)
     rest = responses.without(responses.rows("c"))

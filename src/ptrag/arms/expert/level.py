@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ptrag.arms.expert.sparse import Prior
+from ptrag.arms.expert.sparse import Prior, variance_of_a_cell
 from ptrag.arms.simple.line_means import LineMeans
 from ptrag.cells.responses import Responses
 
@@ -58,19 +58,17 @@ class Level:
         """Fit ρ and g to the means of the lines."""
         means = LineMeans.of_all(responses)
         lines = np.flatnonzero(means.counts)
-        noise = np.array([responses.control_se[line] ** 2 for line in responses.lines])
-        if not noise[lines].any():
+        controls = np.array([responses.control_se[line] ** 2 for line in responses.lines])
+        if not controls[lines].any():
             return cls.plain(responses)
-        own = np.zeros_like(noise)
-        np.add.at(own, responses.line_of, responses.own_variance)
-        noise += own / np.maximum(means.counts, 1)[:, None] ** 2
-        noise = np.maximum(noise, LEAST_NOISE * noise[lines].mean())
+        noise = _noise(responses, controls, means.counts)
         own = np.array([means.mean(line) for line in range(len(noise))])
         others = np.array([means.elsewhere(line) for line in range(len(noise))])
         power = (others[lines] ** 2).sum()
         carried = max(0.0, (own[lines] * others[lines]).sum() / power) if power > 0 else 0.0
         squares = (own - carried * others) ** 2 / noise
-        prior = Prior.fitted(squares[lines].ravel())
+        counted = variance_of_a_cell(responses) > 0
+        prior = Prior.fitted(squares[lines][:, counted | ~counted.any()].ravel())
         return cls(float(carried), prior(squares), prior.variance(squares) * noise)
 
     def of(self, line: int, means: LineMeans) -> np.ndarray:
@@ -97,3 +95,19 @@ class Level:
         by_line = others * (1 - trust) * self.carried / max(others.sum(), 1)
         by_line[line] = trust
         return keep * (by_line / np.maximum(counts, 1))[responses.line_of]
+
+
+def _noise(responses: Responses, controls: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """(L, G) squared standard errors of the lines' means.
+
+    Where a gene is rarely counted, few controls have none of it, and (L, G) ``controls`` say that
+    it is known exactly. So they are at least what the variance between all cells gives for as many
+    cells: its share in the line is that of the sums over genes.
+    """
+    a_cell = variance_of_a_cell(responses)
+    if a_cell.any():
+        controls = np.maximum(controls, np.outer(controls.sum(axis=1) / a_cell.sum(), a_cell))
+    own = np.zeros_like(controls)
+    np.add.at(own, responses.line_of, responses.own_variance)
+    noise = controls + own / np.maximum(counts, 1)[:, None] ** 2
+    return np.maximum(noise, LEAST_NOISE * noise[counts > 0].mean())

@@ -37,11 +37,11 @@ def shrunken(responses: Responses) -> Entries | None:
     The noise of a gene is its variance between the cells of a pair, pooled over pairs, over the
     entry's number of cells. That of a shrunken value is g² s².
     """
-    own = responses.own_variance
-    if not own.any():
+    a_cell = variance_of_a_cell(responses)
+    if not a_cell.any():
         return None
-    n_cells = responses.entries[N_CELLS].to_numpy(float)[:, None]
-    noise = np.maximum((own * n_cells).mean(axis=0) / n_cells, LEAST_NOISE * own.mean())
+    noise = a_cell / responses.entries[N_CELLS].to_numpy(float)[:, None]
+    noise = np.maximum(noise, LEAST_NOISE * noise.mean())
     squares = responses.centred**2 / noise
     prior = Prior.fitted(squares.ravel())
     values, left = np.empty_like(squares), np.empty(len(squares))
@@ -51,6 +51,15 @@ def shrunken(responses: Responses) -> Entries | None:
         values[block] = factor * responses.centred[block]
         left[block] = (factor**2 * noise[block]).mean(axis=1)
     return Entries.shrunken(responses, values, left)
+
+
+def variance_of_a_cell(responses: Responses) -> np.ndarray:
+    """(G,) variance of a gene between the cells of a pair, pooled over pairs.
+
+    That of one pair's few cells is often zero, where a gene is rarely counted.
+    """
+    n_cells = responses.entries[N_CELLS].to_numpy(float)[:, None]
+    return (responses.own_variance * n_cells).mean(axis=0)
 
 
 @dataclass(frozen=True)
