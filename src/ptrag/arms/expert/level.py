@@ -100,13 +100,13 @@ class Level:
 def _noise(responses: Responses, controls: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """(L, G) squared standard errors of the lines' means.
 
-    Where a gene is rarely counted, few controls have none of it, and (L, G) ``controls`` say that
-    it is known exactly. So they are at least what the variance between all cells gives for as many
-    cells: its share in the line is that of the sums over genes.
+    Where a gene is rarely counted, few controls have none of it, and (L, G) ``controls`` would say
+    that it is known exactly. So they are averaged with what the variance between all cells, of all
+    lines, gives for as many cells; both have the same sum over genes.
     """
     a_cell = variance_of_a_cell(responses)
     if a_cell.any():
-        controls = np.maximum(controls, np.outer(controls.sum(axis=1) / a_cell.sum(), a_cell))
+        controls = (controls + np.outer(controls.sum(axis=1) / a_cell.sum(), a_cell)) / 2
     own = np.zeros_like(controls)
     np.add.at(own, responses.line_of, responses.own_variance)
     noise = controls + own / np.maximum(counts, 1)[:, None] ** 2
