@@ -122,3 +122,11 @@ def test_columns_are_spelt_in_one_place(path):
             assert node.value not in ("cell_line", "perturbation", "n_cells"), (
                 f"line {node.lineno}: import it from ptrag.base.names"
             )
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(LIBRARY)))
+def test_the_library_knows_nothing_of_snakemake(path):
+    """The linter knows the name, because scripts have it; modules don't."""
+    tree = ast.parse(path.read_text())
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    assert "snakemake" not in names

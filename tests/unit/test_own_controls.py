@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from training_cases import make_home, make_job
 
+from ptrag.base.errors import PtragError
 from ptrag.cells.controls import GIVEN
 from ptrag.cells.store import CellStore
 from ptrag.cli import main
@@ -60,3 +61,13 @@ def test_the_command_predicts_what_the_workflow_scores_bit_by_bit(home, tmp_path
             np.testing.assert_array_equal(
                 mine.X[(mine.obs["perturbation"] == name).to_numpy()], expected
             )
+
+
+def test_a_store_with_other_genes_than_the_bundle_is_refused(home, tmp_path):
+    train(make_job(home, tmp_path, "ptrag", OPTIONS["ptrag"]))
+    store, split = CellStore(home / "cells.h5ad"), read_split(home / "split.tsv")
+    predictor = load_bundle(tmp_path / "bundle")
+    predictor.genes = predictor.genes[::-1]
+    files = PredictionFiles.beside(tmp_path / "predictions.h5ad")
+    with pytest.raises(PtragError, match="other genes than the bundle's"):
+        predict_with_bundle(predictor, store, split, 16, files)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ptrag.base.errors import PtragError
 from ptrag.base.names import Pair
 from ptrag.cells.store import CellStore
 from ptrag.prediction.files import PredictionFiles, written_predictions
