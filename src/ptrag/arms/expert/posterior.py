@@ -87,6 +87,7 @@ class Kernel:
         self.entries, self.responses, self.text = entries, entries.responses, text
         self.target = self.responses.lines.index(line)
         self.measured = np.unique(self.responses.line_of)  # lines with an entry
+        self._latest: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     @cached_property
     def _address(self) -> np.ndarray:
@@ -139,17 +140,30 @@ class Kernel:
 
     def cross(self, perturbation: str, variances: Variances) -> np.ndarray:
         """(N,) covariance of the pair (perturbation, target line) with every entry."""
-        names, of = self.responses.perturbations, self.responses.perturbation_of
-        here = self.responses.line_of == self.target
+        of, here = self.responses.perturbation_of, self.responses.line_of == self.target
         at = self.responses.number(perturbation)
-        response = self._similar[1][at] if at >= 0 else np.zeros(len(names))
-        text = self.text.kernel([perturbation], names)[0]
+        shared, text = self._likeness(perturbation)
+        response = self._similar[1][at] if at >= 0 else np.zeros(len(text))
         v = variances
         return (
-            v.same * shared_genes([perturbation], names)[0, of]
+            v.same * shared[of]
             + text[of] * (v.text + v.text_in_line * here)
             + response[of] * (v.response + v.response_in_line * here)
         )
+
+    def _likeness(self, perturbation: str) -> tuple[np.ndarray, np.ndarray]:
+        """(P,) S and T of one perturbation with those measured.
+
+        The latest are kept, also for copies with another target: every group of components asks
+        for the same, once for coefficients and once for their variance.
+        """
+        if perturbation not in self._latest:
+            names = self.responses.perturbations
+            self._latest.clear()
+            self._latest[perturbation] = (
+                shared_genes([perturbation], names)[0], self.text.kernel([perturbation], names)[0],
+            )  # fmt: skip
+        return self._latest[perturbation]
 
     def prior(self, perturbation: str, variances: Variances) -> float:
         """Variance of the pair (perturbation, target line) about the line's mean, noise-free."""
