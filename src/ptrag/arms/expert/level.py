@@ -61,13 +61,14 @@ class Level:
         controls = np.array([responses.control_se[line] ** 2 for line in responses.lines])
         if not controls[lines].any():
             return cls.plain(responses)
-        noise = _noise(responses, controls, means.counts)
+        a_cell = variance_of_a_cell(responses)
+        noise = _noise(responses, controls, a_cell, means.counts)
         own = np.array([means.mean(line) for line in range(len(noise))])
         others = np.array([means.elsewhere(line) for line in range(len(noise))])
         power = (others[lines] ** 2).sum()
         carried = max(0.0, (own[lines] * others[lines]).sum() / power) if power > 0 else 0.0
         squares = (own - carried * others) ** 2 / noise
-        counted = variance_of_a_cell(responses) > 0
+        counted = a_cell > 0
         prior = Prior.fitted(squares[lines][:, counted | ~counted.any()].ravel())
         return cls(float(carried), prior(squares), prior.variance(squares) * noise)
 
@@ -97,14 +98,15 @@ class Level:
         return keep * (by_line / np.maximum(counts, 1))[responses.line_of]
 
 
-def _noise(responses: Responses, controls: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def _noise(
+    responses: Responses, controls: np.ndarray, a_cell: np.ndarray, counts: np.ndarray
+) -> np.ndarray:
     """(L, G) squared standard errors of the lines' means.
 
     Where a gene is rarely counted, few controls have none of it, and (L, G) ``controls`` would say
-    that it is known exactly. So they are averaged with what the variance between all cells, of all
-    lines, gives for as many cells; both have the same sum over genes.
+    that it is known exactly. So they are averaged with what (G,) ``a_cell``, the variance between
+    all cells, of all lines, gives for as many cells; both have the same sum over genes.
     """
-    a_cell = variance_of_a_cell(responses)
     if a_cell.any():
         controls = (controls + np.outer(controls.sum(axis=1) / a_cell.sum(), a_cell)) / 2
     own = np.zeros_like(controls)

@@ -91,7 +91,7 @@ class Prior:
         """Return the posterior variance of θ, in units of s², of the shape of z²."""
         share = self._share(squares)
         mean = share @ FACTORS
-        return share @ FACTORS + squares * (share @ FACTORS**2 - mean**2)
+        return mean + squares * (share @ FACTORS**2 - mean**2)
 
     def _share(self, squares: np.ndarray) -> np.ndarray:
         """(…, K) r_k of z²."""

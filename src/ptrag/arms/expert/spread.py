@@ -59,12 +59,11 @@ class Spread:
         gene = _shrunk(excess)
         usual = float(variance.mean())
         known = variance / usual if usual > 0 else np.ones(len(variance))
-        n_genes = len(gene)
         columns = np.stack([np.outer(known, gene).ravel(), (beyond**2).ravel()], axis=1)
         (alpha, growth), _ = nnls(columns, excess.ravel())
         # all residuals within their noise: what is left unknown is not nothing
         alpha = max(alpha, LEAST)
-        return cls(alpha * gene.reshape(n_genes), float(growth), usual)
+        return cls(alpha * gene, float(growth), usual)
 
     def sd(self, beyond: np.ndarray, variance: float | np.ndarray, level: np.ndarray) -> np.ndarray:
         """(…, G) standard deviation of a pair's true delta about the prediction.
