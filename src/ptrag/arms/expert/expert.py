@@ -113,7 +113,7 @@ class Expert:
         deltas = {name: part.delta for name, part in parts.items()}
         beyond = self._beyond(shared.mean, deltas)
         delta = shared.level + beyond
-        candidates = self._candidates(perturbation, shared, parts) if parts else ()
+        candidates = self._candidates(line, perturbation, shared, parts) if parts else ()
         note = self._note(line, perturbation, keep)
         if self.spread is None:
             return Estimate(delta, candidates, note)
@@ -204,11 +204,11 @@ class Expert:
         return self.stack.slopes * beyond
 
     def _candidates(
-        self, perturbation: str, shared: "_Shared", parts: Mapping[str, Mixture]
+        self, line: str, perturbation: str, shared: "_Shared", parts: Mapping[str, Mixture]
     ) -> tuple[Candidate, ...]:
         """Return the entries of largest |ω|, and what δ̂ would be had each not been retrieved."""
-        omega, slope = shared.omega(self.level), self.stack.slopes.mean()
-        mean = shared.omega(Level.plain(self.responses))
+        omega, slope = shared.omega(), self.stack.slopes.mean()
+        mean = simple.line_mean(self.responses, line, shared.keep)
         for name, part in parts.items():
             base = 0.0 if name == DEVIATIONS else mean
             omega += slope * self.stack.weights[name] * (part.omega - base)
@@ -238,16 +238,16 @@ class _Shared:
     """What all perturbations of a line share, from the entries to keep."""
 
     def __init__(self, expert: Expert, line: int, means: LineMeans, keep: np.ndarray) -> None:
-        self._expert, self._line, self._means, self._keep = expert, line, means, keep
+        self._expert, self._line, self._means, self.keep = expert, line, means, keep
         self.mean, self.level = means.mean(line), expert.level.of(line, means)
 
-    def omega(self, level: Level) -> np.ndarray:
-        """(N,) coefficients of the entries in a level."""
-        return level.omega(self._line, self._expert.responses, self._keep)
+    def omega(self) -> np.ndarray:
+        """(N,) coefficients of the entries in the level."""
+        return self._expert.level.omega(self._line, self._expert.responses, self.keep)
 
     def without(self, entry: int) -> "_Shared":
         """Return what would be shared, had one entry not been retrieved."""
-        keep = self._keep.copy()
+        keep = self.keep.copy()
         keep[entry] = False
         return _Shared(self._expert, self._line, self._means.without([entry]), keep)
 
