@@ -7,6 +7,7 @@ the perturbation alone and are computed once per split and embedding.
 
 import logging
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import faiss
@@ -41,14 +42,18 @@ class Neighbours:
     table: pd.DataFrame
     k: int
 
+    @cached_property
+    def _number(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.names)}
+
+    def __contains__(self, perturbation: str) -> bool:
+        return perturbation in self._number
+
     def candidates(self, perturbation: str) -> tuple[list[str], np.ndarray]:
         """Return the (k,) neighbours of one perturbation and their (k,) similarities."""
-        try:
-            at = self.names.index(perturbation) * self.k
-        except ValueError:
-            raise PtragError(
-                f"neighbours: {perturbation!r} was not embedded; see coverage.tsv"
-            ) from None
+        if perturbation not in self:
+            raise PtragError(f"neighbours: {perturbation!r} was not embedded; see coverage.tsv")
+        at = self._number[perturbation] * self.k
         rows = self.table.iloc[at : at + self.k]
         return list(rows["neighbour"]), rows["similarity"].to_numpy()
 

@@ -36,13 +36,12 @@ def fit(
     from ptrag.arms.simple import coefficients as simple
 
     everything = np.ones(len(responses.entries), bool)
-    embedded = set(neighbours.names)
 
     def mean(line: str, names: list[str], similarity: np.ndarray) -> np.ndarray:
         return simple.knn(responses, line, names, similarity, everything) @ responses.delta
 
     def predict(line: str, perturbation: str) -> Estimate:
-        if perturbation not in embedded:
+        if perturbation not in neighbours:
             return Estimate(mean(line, [], np.zeros(0)), note=BACK_OFF)
         names, similarity = neighbours.candidates(perturbation)
         names, similarity = names[: options["topk_rag"]], similarity[: options["topk_rag"]]

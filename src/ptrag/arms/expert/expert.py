@@ -187,7 +187,7 @@ class Expert:
 
     def _nearest(self, line: str, perturbation: str, keep: np.ndarray) -> np.ndarray:
         names, similarity = [], np.zeros(0)
-        if perturbation in self.neighbours.names:
+        if perturbation in self.neighbours:
             names, similarity = self.neighbours.candidates(perturbation)
         near = names[: self.k], similarity[: self.k]
         return simple.knn(self.responses, line, *near, keep)
