@@ -13,7 +13,7 @@ from ptrag.arms.catalogue import (
     perturbation_mean,
     ridge,
 )
-from ptrag.arms.simple import singles
+from ptrag.arms.simple import coefficients as simple
 from ptrag.cells.responses import Responses
 
 
@@ -68,7 +68,7 @@ def test_leaving_an_entry_out_is_asking_without_it(doubles):
     responses, _ = doubles
     for gone in range(len(responses.entries)):
         keep = np.arange(len(responses.entries)) != gone
-        omega = singles.additive_singles(responses, "a", "A+B", keep)
+        omega = simple.additive_singles(responses, "a", "A+B", keep)
         assert omega[gone] == 0
         rest = responses.without([gone])
         expected = singles_of(rest)("a", "A+B").delta

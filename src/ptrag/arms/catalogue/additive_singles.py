@@ -1,8 +1,8 @@
 """``additive_singles``: two genes at once do what each does alone, added up.
 
 δ̂(A+B, t) = δ̄(A, t) + δ̄(B, t), each single as measured in line t, else its mean over other lines
-(:func:`ptrag.arms.simple.singles.additive_singles`). Where one single alone was measured, that one;
-where none was, ``line_mean``. A note says so. A perturbation of one gene is the sum of one.
+(:func:`ptrag.arms.simple.coefficients.additive_singles`). Where one single alone was measured, that
+one; where none was, ``line_mean``. A note says so. A perturbation of one gene is the sum of one.
 
 Deltas of both singles contain the shift that all perturbations of a line share, so their sum has
 it twice; this is the bar as the literature sets it.
@@ -30,12 +30,12 @@ def fit(
     import numpy as np
 
     from ptrag.arms.estimate import Estimate
-    from ptrag.arms.simple import singles
+    from ptrag.arms.simple import coefficients as simple
 
     everything = np.ones(len(responses.entries), bool)
 
     def predict(line: str, perturbation: str) -> Estimate:
-        omega = singles.additive_singles(responses, line, perturbation, everything)
+        omega = simple.additive_singles(responses, line, perturbation, everything)
         genes = perturbation.split("+")
         missing = [g for g in genes if not responses.measures(g, everything)]
         note = f"no single is measured of {' and '.join(missing)}" if missing else ""

@@ -42,7 +42,6 @@ from ptrag.arms.expert.variances import fit_variances, fitted_lines, fitted_on, 
 from ptrag.arms.simple import coefficients as simple
 from ptrag.arms.simple.line_means import LineMeans, left_out_line_means
 from ptrag.arms.simple.ridge import Regression, fit_penalty
-from ptrag.arms.simple.singles import additive_singles
 from ptrag.cells.responses import Responses
 from ptrag.genes.embeddings import Embedding
 from ptrag.retrieval.index import Neighbours
@@ -179,7 +178,7 @@ class Expert:
         coefficients = {
             "perturbation_mean": partial(simple.perturbation_mean, responses),
             "additive": partial(simple.additive, responses),
-            "additive_singles": partial(additive_singles, responses),
+            "additive_singles": partial(simple.additive_singles, responses),
             "ridge": Regression(responses, self.text, self.penalty).coefficients,
             "knn": self._nearest,
         }

@@ -73,12 +73,32 @@ def knn(
     not measured there. A neighbour without any entry does not count.
     """
     total = np.zeros(len(keep))
-    here = keep & _in_line(responses, line)
     for neighbour, weight in zip(neighbours, np.maximum(similarity, 0), strict=True):
-        of = _of(responses, neighbour)
-        entries = of & here if (of & here).any() else of & keep
-        total += weight * _equal(entries)
+        total += weight * _equal(_standing_for(responses, line, neighbour, keep))
     return total / total.sum() if total.sum() > 0 else line_mean(responses, line, keep)
+
+
+def additive_singles(
+    responses: Responses, line: str, perturbation: str, keep: np.ndarray
+) -> np.ndarray:
+    """Sum of the singles' responses; of those that are measured; else :func:`line_mean`.
+
+    δ̂(A+B, t) = δ̄(A, t) + δ̄(B, t), with δ̄(q, t) the single's delta in line t where it was measured
+    there, else its mean over other lines. A single that was measured nowhere adds nothing.
+    """
+    omega = np.zeros(len(keep))
+    for gene in perturbation.split("+"):
+        omega += _equal(_standing_for(responses, line, gene, keep))
+    return omega if omega.any() else line_mean(responses, line, keep)
+
+
+def _standing_for(
+    responses: Responses, line: str, perturbation: str, keep: np.ndarray
+) -> np.ndarray:
+    """(N,) bool, the entries of δ̄(q, t): the perturbation's own in the line, else all others."""
+    of = keep & _of(responses, perturbation)
+    here = of & _in_line(responses, line)
+    return here if here.any() else of
 
 
 def _in_line(responses: Responses, line: str) -> np.ndarray:
