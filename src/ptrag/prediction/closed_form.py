@@ -115,12 +115,19 @@ def predict_closed_forms(
     audit = audit_responses(split, responses.entries)
     logger.info("%d training responses of %d genes", *responses.delta.shape)
     for form in forms:
-        fitted = load_arm(form.arm).fit(
-            responses,
-            form.embedding and read_embedding(form.embedding),
-            form.index and read_neighbours(form.index),
-            form.options | {"truth": truth},
-        )
         uns = {"arm": form.arm, "seed": 0, "checkpoint": ""}
-        predict_split(ClosedFormPredictor(fitted), store, split, n_cells, form.files, uns)
+        # no name is kept for a fitted arm: while the next is fitted, its memory is free
+        predict_split(_fitted(form, responses, truth), store, split, n_cells, form.files, uns)
     return audit
+
+
+def _fitted(
+    form: ClosedForm, responses: Responses, truth: str | Path | None
+) -> ClosedFormPredictor:
+    fitted = load_arm(form.arm).fit(
+        responses,
+        form.embedding and read_embedding(form.embedding),
+        form.index and read_neighbours(form.index),
+        form.options | {"truth": truth},
+    )
+    return ClosedFormPredictor(fitted)

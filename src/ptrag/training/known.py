@@ -16,9 +16,9 @@ from ptrag.arms.registry import load_arm
 from ptrag.base.errors import PtragError
 from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
-from ptrag.genes.embeddings import read_embedding
+from ptrag.genes.embeddings import Embedding, read_embedding
 from ptrag.prediction.prediction import GivenControls
-from ptrag.retrieval.index import read_neighbours
+from ptrag.retrieval.index import Neighbours, read_neighbours
 from ptrag.splits.leakage import audit_responses
 from ptrag.splits.protocols import Split
 from ptrag.training.job import TrainingJob
@@ -73,48 +73,52 @@ def know(job: TrainingJob, store: CellStore, split: Split) -> Known:
         raise PtragError(f"arm {job.arm!r}: use_genept is true but there is no embedding; name one")
     if options.get("rag") and job.index is None:
         raise PtragError(f"arm {job.arm!r}: rag is true but there is no index; build one")
+    pairs = {role: _pairs(job.arm, split, role) for role in ("train", "val")}
+    embedding = job.embedding and read_embedding(job.embedding)
+    neighbours = job.index and read_neighbours(job.index)
     if load_arm(job.arm).fit is not None:
-        return _by_expert(job, store, split)
-    if not options.get("use_genept"):
-        known = Perturbations.one_hot(store.perturbations, split.perturbations("train"))
-    elif not options.get("rag"):
-        known = Perturbations.embedded(read_embedding(job.embedding))
+        return _by_expert(job, store, split, pairs, embedding, neighbours)
+    if options.get("use_genept"):
+        known = Perturbations.embedded(embedding, neighbours, options.get("topk_rag"))
     else:
-        known = Perturbations.embedded(
-            read_embedding(job.embedding), read_neighbours(job.index), options["topk_rag"]
-        )
-    pairs = {role: _kept(job.arm, split, role, known) for role in ("train", "val")}
+        known = Perturbations.one_hot(store.perturbations, split.perturbations("train"))
+    pairs = {role: _kept(job.arm, role, of_role, known) for role, of_role in pairs.items()}
     numbers = {
         role: np.array([known.number(p) for _, p in of_role]) for role, of_role in pairs.items()
     }
     return Known(known, pairs, numbers)
 
 
-def _kept(arm: str, split: Split, role: str, known: Perturbations) -> list[Pair]:
-    """Return the pairs of a role whose perturbation has a vector; say how many have none."""
+def _pairs(arm: str, split: Split, role: str) -> list[Pair]:
     pairs = split.pairs(role)
+    if not pairs:
+        raise PtragError(f"{arm}: the split has no {role} pair; change its fractions or lists")
+    return pairs
+
+
+def _kept(arm: str, role: str, pairs: list[Pair], known: Perturbations) -> list[Pair]:
+    """Return the pairs of a role whose perturbation has a vector; say how many have none."""
     kept = [pair for pair in pairs if pair[1] in known]
     if len(kept) < len(pairs):
         logger.info("%s: %d %s pairs have no vector", arm, len(pairs) - len(kept), role)
     if not kept:
         raise PtragError(
             f"{arm}: no {role} pair has a vector; check the split and the embedding's coverage.tsv"
-            if pairs
-            else f"{arm}: the split has no {role} pair; change its fractions or lists"
         )
     return kept
 
 
-def _by_expert(job: TrainingJob, store: CellStore, split: Split) -> Known:
+def _by_expert(
+    job: TrainingJob,
+    store: CellStore,
+    split: Split,
+    pairs: dict[str, list[Pair]],
+    embedding: Embedding | None,
+    neighbours: Neighbours | None,
+) -> Known:
     responses = Responses.measured(store, split)
     audit_responses(split, responses.entries)
-    expert = load_arm(job.arm).fit(
-        responses, job.embedding and read_embedding(job.embedding),
-        job.index and read_neighbours(job.index), job.options,
-    )  # fmt: skip
-    pairs = {role: split.pairs(role) for role in ("train", "val")}
-    if not pairs["val"]:
-        raise PtragError(f"{job.arm}: the split has no val pair; change its fractions or lists")
+    expert = load_arm(job.arm).fit(responses, embedding, neighbours, job.options)
     deltas = {
         "train": expert.leave_one_out(),
         "val": np.array([expert(*pair).delta for pair in pairs["val"]]),
