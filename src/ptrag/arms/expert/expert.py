@@ -180,16 +180,10 @@ class Expert:
             "additive": partial(simple.additive, responses),
             "additive_singles": partial(simple.additive_singles, responses),
             "ridge": Regression(responses, self.text, self.penalty).coefficients,
-            "knn": self._nearest,
+            # of self it holds nothing: an expert in a cycle would not be freed when it is done with
+            "knn": partial(_nearest, responses, self.neighbours, self.k),
         }
         return Simple(responses, coefficients[name])
-
-    def _nearest(self, line: str, perturbation: str, keep: np.ndarray) -> np.ndarray:
-        names, similarity = [], np.zeros(0)
-        if perturbation in self.neighbours:
-            names, similarity = self.neighbours.candidates(perturbation)
-        near = names[: self.k], similarity[: self.k]
-        return simple.knn(self.responses, line, *near, keep)
 
     def _known(self, perturbation: str, keep: np.ndarray) -> bool:
         genes = {perturbation, *perturbation.split("+")}
@@ -231,6 +225,20 @@ class Expert:
         if not keep[self.responses.rows(line)].any():
             return NO_ENTRY
         return "" if self.stack.weights else NO_GAIN
+
+
+def _nearest(
+    responses: Responses,
+    neighbours: Neighbours,
+    k: int,
+    line: str,
+    perturbation: str,
+    keep: np.ndarray,
+) -> np.ndarray:
+    names, similarity = [], np.zeros(0)
+    if perturbation in neighbours:
+        names, similarity = neighbours.candidates(perturbation)
+    return simple.knn(responses, line, names[:k], similarity[:k], keep)
 
 
 class _Shared:
