@@ -88,9 +88,7 @@ class TrainingModule(lightning.LightningModule):
         if self.shifts is not None:
             batch = moved(batch, self.shifts[step.pair])
         predicted = self.network(batch)
-        with torch.autocast(self.device.type, enabled=False):  # distances want float32
-            observed = self.cells.expression(step.perturbed)
-            energy = energy_distance(predicted.cells.float(), observed).mean()
+        energy = energy_distance(predicted.cells, self.cells.expression(step.perturbed)).mean()
         gate = energy.new_zeros(()) if predicted.gates is None else predicted.gates.float().mean()
         loss = energy + self.job.sparsity * gate
         self.losses.append(torch.stack([loss, energy, gate]).detach())
