@@ -154,11 +154,9 @@ class Milestones(lightning.Callback):
 
     def _speak(self) -> None:
         """Say on the terminal how far the training is and how long it still takes."""
-        steps, seconds = self.done - self._counted, time.monotonic() - self._clock
-        left = seconds / steps * (self.training["max_steps"] - self.done)
         logger.info(
-            "%s: step %d of %d, about %s left",
-            self.name, self.done, self.training["max_steps"], duration(left), extra=ON_TERMINAL,
+            "%s: step %d of %d, about %s left", self.name, self.done, self.training["max_steps"],
+            self._left(self._pace()), extra=ON_TERMINAL,
         )  # fmt: skip
         self._spoken = time.monotonic()
 
@@ -217,15 +215,21 @@ class Milestones(lightning.Callback):
         )
 
     def _log(self, loss: float, value: float) -> None:
-        steps, seconds = self.done - self._counted, time.monotonic() - self._clock
-        cells = steps * self.training["sets"] * self.training["set_size"]
-        left = seconds / steps * (self.training["max_steps"] - self.done)
+        pace = self._pace()
+        cells = self.training["sets"] * self.training["set_size"] / pace
         logger.info(
             "%s: step %d of %d, loss %.4g, val %s %.4g%s, %.0f cells/s, %s left",
             self.name, self.done, self.training["max_steps"], loss, self.training["monitor"], value,
-            " (best)" if self.best["step"] == self.done else "", cells / seconds, duration(left),
+            " (best)" if self.best["step"] == self.done else "", cells, self._left(pace),
         )  # fmt: skip
         self._clock, self._counted = time.monotonic(), self.done
+
+    def _pace(self) -> float:
+        """Return the seconds that a step takes, since the last milestone."""
+        return (time.monotonic() - self._clock) / (self.done - self._counted)
+
+    def _left(self, pace: float) -> str:
+        return duration(pace * (self.training["max_steps"] - self.done))
 
 
 def clear(gain: np.ndarray, groups: Sequence[str]) -> bool:
