@@ -97,6 +97,12 @@ class NetworkPredictor:
         refinement = network.refinement
         self._noisy = refinement is not None and refinement.random_at_inference
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What predictions say of who made them: ``arm``, ``seed`` and ``checkpoint``."""
+        about = self.about
+        return {k: about[k] for k in ("arm", "seed")} | {"checkpoint": about["hashes"]["weights"]}
+
     def use_threads(self) -> None:
         """Let torch use as many threads as in training."""
         torch.set_num_threads(self.about["training"]["threads"])

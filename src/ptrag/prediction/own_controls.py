@@ -74,11 +74,7 @@ def predict_file(
     files = PredictionFiles(
         out.with_suffix(".profiles.h5ad"), out, out.with_suffix(".evidence.tsv")
     )
-    about = predictor.about
-    facts = {
-        "arm": about["arm"], "seed": about["seed"], "checkpoint": about["hashes"]["weights"],
-        "scale": about["scale"], "simulated": about["simulated"],
-    }  # fmt: skip
+    facts = predictor.facts | {key: predictor.about[key] for key in ("scale", "simulated")}
     pairs = [Pair(line, name) for name in perturbations]
     predict_pairs(predictor, pairs, {line: given}, n_cells, predictor.genes, files, facts)
     return files

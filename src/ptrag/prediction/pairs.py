@@ -85,11 +85,9 @@ def predict_with_bundle(
     """
     if store.genes != predictor.genes:
         raise PtragError(f"{store.path}: other genes than the bundle's; train on this store again")
-    about = predictor.about
     predictor.use_threads()
-    uns = {"arm": about["arm"], "seed": about["seed"], "checkpoint": about["hashes"]["weights"]}
     n_cells = predicted_cells(cells_per_pair, predictor.set_size)
-    predict_split(predictor, store, split, n_cells, files, uns)
+    predict_split(predictor, store, split, n_cells, files, predictor.facts)
 
 
 def predict_pairs(
