@@ -1,5 +1,6 @@
 """What a closed-form arm says of a pair."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -58,3 +59,7 @@ class Estimate(NamedTuple):
     note: str = ""
     sd: "np.ndarray | None" = None
     wrong_sign: "np.ndarray | None" = None
+
+
+Fitted = Callable[[str, str], Estimate]
+"""A fitted arm: (line, perturbation) → estimate."""

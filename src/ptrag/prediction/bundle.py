@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ptrag import __version__
+from ptrag.arms.estimate import Fitted
 from ptrag.arms.neural.networks import Network, Shapes
 from ptrag.arms.neural.perturbations import Perturbations
 from ptrag.arms.registry import load_arm
@@ -27,7 +28,7 @@ from ptrag.base.files import read_json, sha256, share_as_others, write_json
 from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
 from ptrag.genes.embeddings import read_embedding
-from ptrag.prediction.network import Expert, NetworkPredictor
+from ptrag.prediction.network import NetworkPredictor
 from ptrag.retrieval.index import read_neighbours
 
 FORMAT = 1
@@ -137,7 +138,7 @@ def load_bundle(folder: str | Path, device: str | None = None) -> NetworkPredict
     return NetworkPredictor(network, known, about, torch.device(device), expert)
 
 
-def _known(folder: Path, about: dict[str, Any]) -> tuple[Perturbations | None, Expert | None]:
+def _known(folder: Path, about: dict[str, Any]) -> tuple[Perturbations | None, Fitted | None]:
     """Return what the network knows: of perturbations, or of pairs through its expert."""
     hashes, options = about["hashes"], about["options"]
     embedding = neighbours = None

@@ -1,13 +1,13 @@
 """Arms that need no training loop: fitted in one go, they predict a delta."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ptrag.arms.estimate import Estimate
+from ptrag.arms.estimate import Fitted
 from ptrag.arms.registry import load_arm
 from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
@@ -21,9 +21,6 @@ from ptrag.splits.leakage import audit_responses
 from ptrag.splits.protocols import Split
 
 logger = logging.getLogger("ptrag")
-
-Fitted = Callable[[str, str], Estimate]
-"""What ``Arm.fit`` returns: (line, perturbation) → estimate."""
 
 
 class ClosedFormPredictor(NamedTuple):

@@ -3,7 +3,7 @@
 Axes: n cells, B sets, S cells of a set, G genes, K candidates.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from ptrag.arms.estimate import Estimate
+from ptrag.arms.estimate import Estimate, Fitted
 from ptrag.arms.neural.networks import SETS, Batch, Network
 from ptrag.arms.neural.perturbations import Perturbations
 from ptrag.base.errors import PtragError, did_you_mean
@@ -24,10 +24,6 @@ from ptrag.prediction.prediction import GivenControls, Prediction, evidence_tabl
 
 #: A value of log1p(counts per 10,000) cannot be larger than log1p(10,000) = 9.2.
 LARGEST = 15.0
-
-
-#: What an expert expects of (line, perturbation).
-Expert = Callable[[str, str], Estimate]
 
 
 class _Query(NamedTuple):
@@ -79,7 +75,7 @@ class NetworkPredictor:
         perturbations: Perturbations | None,
         about: dict[str, Any],
         device: torch.device,
-        expert: Expert | None = None,
+        expert: Fitted | None = None,
     ) -> None:
         keep_freed_memory()
         self.about, self.device = about, device
