@@ -24,7 +24,7 @@ import pandas as pd
 import yaml
 from screens import Screen, screens
 
-from ptrag.arms.registry import base_name, embedding_control, load_arm
+from ptrag.arms.registry import NEGATIVE_CONTROLS, base_name, embedding_control, load_arm
 from ptrag.base.correlation import pearson
 from ptrag.base.files import write_table
 from ptrag.base.names import PAIR
@@ -34,7 +34,7 @@ from ptrag.metrics.discrimination import discrimination
 from ptrag.metrics.means import mse
 
 OURS = "response_expert"
-CONTROLS = tuple(f"{OURS}@{kind}" for kind in ("shuffled", "random", "permuted"))
+CONTROLS = tuple(f"{OURS}@{kind}" for kind in NEGATIVE_CONTROLS)
 METRICS = {
     "pearson": True, "mse": False, "pds_cosine": True, "pearson_truth": True, "mse_truth": False,
 }  # fmt: skip

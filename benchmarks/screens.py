@@ -16,6 +16,7 @@ import pandas as pd
 from anndata import read_h5ad
 from scipy.stats import norm
 
+from ptrag.arms.registry import EMBEDDING_CONTROLS
 from ptrag.base.names import N_CELLS, PAIR, PERTURBATION, REASON, ROLE, Pair
 from ptrag.cells.controls import YARDSTICK
 from ptrag.cells.preprocess import build_cells
@@ -183,7 +184,7 @@ def _drugs(path: Path, config: dict[str, Any], seed: int, work: Path) -> Iterato
 
 
 def _with_controls(embedding: Embedding, seed: int) -> dict[str | None, Embedding]:
-    controls = {kind: derive_control(embedding, kind, seed) for kind in ("shuffled", "random")}
+    controls = {kind: derive_control(embedding, kind, seed) for kind in EMBEDDING_CONTROLS}
     return {None: embedding} | controls
 
 

@@ -23,7 +23,7 @@ from ptrag.config import (
 )
 from ptrag.base.errors import PtragError
 from ptrag.base.files import ZARR_ROOTS, zarr_root
-from ptrag.arms.registry import load_arm
+from ptrag.arms.registry import EMBEDDING_CONTROLS, NEGATIVE_CONTROLS, load_arm
 from ptrag.provenance.code import code_digest
 from ptrag.schema import read_schema
 
@@ -57,7 +57,7 @@ CLOSED_FORMS = [
 wildcard_constraints:
     dataset=SETTINGS["dataset"],
     split="[a-z0-9_]+",
-    arm=r"[a-z0-9_]+(@(random|shuffled|permuted))?",
+    arm=rf"[a-z0-9_]+(@({'|'.join(NEGATIVE_CONTROLS)}))?",
     seed=r"\d+",
     embedding=r"[a-z]+",
 

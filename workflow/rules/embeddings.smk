@@ -64,7 +64,7 @@ rule derive_control_embedding:
     benchmark:
         "results/{dataset}/embeddings/benchmarks/derive_control_embedding.{embedding}@{control}.tsv"
     wildcard_constraints:
-        control="random|shuffled",
+        control="|".join(EMBEDDING_CONTROLS),
     conda:
         "../../envs/cpu.yaml"
     resources:

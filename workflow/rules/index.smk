@@ -20,7 +20,7 @@ rule build_index:
     benchmark:
         "results/{dataset}/{split}/benchmarks/build_index.{embedding}.tsv"
     wildcard_constraints:
-        embedding=r"[a-z]+(@(random|shuffled))?",
+        embedding=rf"[a-z]+(@({'|'.join(EMBEDDING_CONTROLS)}))?",
     conda:
         "../../envs/cpu.yaml"
     resources:

@@ -35,14 +35,20 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from ptrag.arms.registry import base_name, load_arm
+from ptrag.arms.registry import (
+    EMBEDDING_CONTROLS,
+    PERMUTED,
+    base_name,
+    load_arm,
+    negative_control,
+)
 from ptrag.comparison.contrasts import Contrast, kind_of
 from ptrag.metrics.registry import METRICS
 
 Outcome = Literal["model", "baseline", "open", "undecidable", "untrusted", "none"]
 Standing = Literal["better", "worse", "undecided"]
 
-SPOILT = {"shuffled": "texts", "random": "texts", "permuted": "responses"}
+SPOILT = dict.fromkeys(EMBEDDING_CONTROLS, "texts") | {PERMUTED: "responses"}
 """What each negative control spoils: the texts of genes, or the measured responses."""
 
 
@@ -94,7 +100,7 @@ class AgainstControl:
     contrast
         The arm against its negative control.
     control
-        ``shuffled``, ``random`` or ``permuted``.
+        One of :data:`ptrag.arms.registry.NEGATIVE_CONTROLS`.
     spoilt
         ``texts`` or ``responses``.
     standing
@@ -243,7 +249,7 @@ class SplitClaims:
         return [
             AgainstControl(c, control, SPOILT[control], words[c.better])
             for c in self._tested(self.metric)
-            if (control := c.against.partition("@")[2]) in SPOILT and base_name(c.against) == c.arm
+            if (control := negative_control(c.against)) and base_name(c.against) == c.arm
         ]
 
     @property

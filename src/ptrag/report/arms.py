@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ptrag.arms.registry import base_name, load_arm
+from ptrag.arms.registry import base_name, load_arm, negative_control
 from ptrag.comparison.claims import SPOILT
 from ptrag.comparison.contrasts import kind_of
 from ptrag.report.figure import COLOURS, INK, NEUTRALS, Look
@@ -64,7 +64,7 @@ def arm_views(seeds: dict[str, Iterable[int]]) -> dict[str, ArmView]:
     """Return the views of ``{arm: seeds}``, in the given order."""
     views, spare = {}, 0
     for name, of_arm in seeds.items():
-        base, control = base_name(name), name.partition("@")[2]
+        base, control = base_name(name), negative_control(name)
         arm = load_arm(name)
         look = LOOKS.get(base)
         if look is None:
