@@ -6,23 +6,23 @@ baselines an arm is better, and the difference from its negative controls, as ``
 """
 
 import argparse
+import re
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
+from ptrag.arms.registry import negative_control
 from ptrag.base.files import read_table
 from ptrag.comparison.contrasts import BASELINES, kind_of
 from ptrag.metrics.registry import METRICS
+from ptrag.report import numbers
 
 PRIMARY = ("pearson_delta", "mse", "pds_cosine", "energy")
 
 
-def number(value: float, places: int) -> str:
-    """Return a number without the zero before the point; a dash for none."""
-    if not np.isfinite(value):
-        return "–"
-    return f"{value:.{places}f}".replace("0.", ".", 1).replace("-", "−")
+def number(value: float, places: int, sign: bool = False) -> str:
+    """Return a number as the report has it, without a zero before the point."""
+    return re.sub(r"^([+−]?)0\.", r"\1.", numbers.number(value, places, sign))
 
 
 def places(metric: str) -> int:
@@ -70,9 +70,9 @@ def _over_controls(contrasts: pd.DataFrame) -> str:
     parts = []
     for row in contrasts[contrasts["metric"] == PRIMARY[0]].itertuples():
         if kind_of(row.against) == "negative control":
-            signed = ("+" if row.difference >= 0 else "") + number(row.difference, 3)
             interval = f"[{number(row.low, 3)}, {number(row.high, 3)}]"
-            parts.append(f"{row.against.partition('@')[2]} {signed} {interval}")
+            signed = number(row.difference, 3, sign=True)
+            parts.append(f"{negative_control(row.against)} {signed} {interval}")
     return ", ".join(parts)
 
 
