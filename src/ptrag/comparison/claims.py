@@ -42,11 +42,14 @@ from ptrag.arms.registry import (
     load_arm,
     negative_control,
 )
-from ptrag.comparison.contrasts import Contrast, kind_of
+from ptrag.comparison.contrasts import Better, Contrast, kind_of
 from ptrag.metrics.registry import METRICS
 
 Outcome = Literal["model", "baseline", "open", "undecidable", "untrusted", "none"]
 Standing = Literal["better", "worse", "undecided"]
+
+STANDINGS: dict[Better, Standing] = {"arm": "better", "against": "worse", "neither": "undecided"}
+"""Standing of ``arm`` in a contrast, by its column ``better``."""
 
 SPOILT = dict.fromkeys(EMBEDDING_CONTROLS, "texts") | {PERMUTED: "responses"}
 """What each negative control spoils: the texts of genes, or the measured responses."""
@@ -245,9 +248,8 @@ class SplitClaims:
     @property
     def controls(self) -> list[AgainstControl]:
         """Every arm against its own negative controls, on the deciding metric."""
-        words: dict[str, Standing] = {"arm": "better", "against": "worse", "neither": "undecided"}
         return [
-            AgainstControl(c, control, SPOILT[control], words[c.better])
+            AgainstControl(c, control, SPOILT[control], STANDINGS[c.better])
             for c in self._tested(self.metric)
             if (control := negative_control(c.against)) and base_name(c.against) == c.arm
         ]

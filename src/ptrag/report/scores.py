@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ptrag.base.names import N_CELLS, PAIR, Pair
-from ptrag.comparison.claims import AgainstBaselines
+from ptrag.comparison.claims import STANDINGS, AgainstBaselines
 from ptrag.comparison.contrasts import Contrast
 from ptrag.report.gather import Results, SplitView
 from ptrag.report.numbers import decimals, difference_places, interval, number, p_value, rough
@@ -21,7 +21,7 @@ from ptrag.report.tables import (
     share,
     text_cell,
 )
-from ptrag.report.verdict import OUTCOME, relation
+from ptrag.report.verdict import relation
 from ptrag.report.words import words
 
 CONTESTANTS = ("baseline", "model")
@@ -145,7 +145,7 @@ def _difference(contrast: Contrast) -> Cell:
         number(contrast.difference, places, True),
         interval(contrast.low, contrast.high, places, True),
         value=contrast.difference,
-        mark=OUTCOME[contrast.better],
+        mark=STANDINGS[contrast.better],
     )
 
 
@@ -170,7 +170,7 @@ def contrasts(results: Results, split: SplitView, metrics: Sequence[str]) -> Tab
 
 
 def _contrast_row(contrast: Contrast) -> list[Cell]:
-    metric, standing = words(contrast.metric), OUTCOME[contrast.better]
+    metric, standing = words(contrast.metric), STANDINGS[contrast.better]
     powers = {"low": "low power", "none": "cannot be decided", "same": "same scores"}
     return [
         Cell(metric.head, value=metric.label),

@@ -28,9 +28,6 @@ from ptrag.report.numbers import (
 )
 from ptrag.report.words import BESIDE, Words, words
 
-OUTCOME = {"arm": "better", "against": "worse", "neither": "undecided"}
-"""Standing of ``arm`` in a contrast, by its column ``better``."""
-
 HEADLINES: dict[Outcome, str] = {
     "baseline": "A simple baseline wins on {}: it is better than every model.",
     "undecidable": "Nothing can be decided on {}: too few perturbations for so many contrasts.",
