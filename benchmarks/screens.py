@@ -18,7 +18,6 @@ from scipy.stats import norm
 
 from ptrag.arms.registry import EMBEDDING_CONTROLS
 from ptrag.base.names import N_CELLS, PAIR, PERTURBATION, REASON, ROLE, Pair
-from ptrag.cells.controls import YARDSTICK
 from ptrag.cells.preprocess import build_cells
 from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
@@ -26,6 +25,7 @@ from ptrag.config import merge
 from ptrag.genes.embeddings import Embedding
 from ptrag.genes.providers import derive_control, embed
 from ptrag.genes.symbols import GENE_TEXT, Symbols
+from ptrag.report.deltas import observed_delta
 from ptrag.retrieval.index import Neighbours, build_index, read_neighbours
 from ptrag.simulate.screen import simulate_screen
 from ptrag.splits.protocols import Split, draw_split, read_split, write_split
@@ -119,7 +119,7 @@ def _of_cells(
         yield Screen(
             case, split_name, seed, Responses.measured(store, split), embeddings,
             _neighbours(embeddings, split, settings, work), pairs,
-            np.array([store.mean(*p) - store.control_mean(p.cell_line, YARDSTICK) for p in pairs]),
+            np.array([observed_delta(store, pair) for pair in pairs]),
             np.array([truth[p] for p in pairs]) if truth else None, truth_file,
         )  # fmt: skip
 

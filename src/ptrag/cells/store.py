@@ -171,12 +171,20 @@ class CellStore:
         return self.X[self.control_rows(line, part)]
 
     def control_mean(self, line: str, part: Part) -> np.ndarray:
-        """Return the mean expression of a line's controls, (n_genes,) float64."""
-        return np.asarray(self.controls(line, part)).mean(axis=0, dtype=np.float64)
+        """Return the mean expression of a line's controls, (n_genes,) float64, computed once."""
+        key = line, part
+        if key not in self._control_means:
+            self._control_means[key] = _mean(self.controls(line, part))
+            self._control_means[key].flags.writeable = False  # it is handed out again
+        return self._control_means[key]
 
     def mean(self, line: str, perturbation: str) -> np.ndarray:
         """Return the mean expression of a pair, (n_genes,) float64."""
-        return np.asarray(self.cells(line, perturbation)).mean(axis=0, dtype=np.float64)
+        return _mean(self.cells(line, perturbation))
+
+    @cached_property
+    def _control_means(self) -> dict[tuple[str, Part], np.ndarray]:
+        return {}
 
     @cached_property
     def _blocks(self) -> dict[tuple[str, str], slice]:
@@ -197,3 +205,7 @@ class CellStore:
     def _read(self, key: str) -> Any:
         with h5py.File(self.path) as file:
             return read_elem(file[key])
+
+
+def _mean(cells: np.ndarray) -> np.ndarray:
+    return np.asarray(cells).mean(axis=0, dtype=np.float64)

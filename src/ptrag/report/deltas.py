@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -10,7 +11,10 @@ from anndata.io import read_elem
 from ptrag.base.names import PAIR, Pair, Run
 from ptrag.cells.controls import GIVEN, YARDSTICK
 from ptrag.cells.store import CellStore
-from ptrag.report.gather import Results, present
+from ptrag.report.files import present
+
+if TYPE_CHECKING:
+    from ptrag.report.gather import Results
 
 
 def observed_delta(store: CellStore, pair: Pair) -> np.ndarray:
@@ -19,7 +23,7 @@ def observed_delta(store: CellStore, pair: Pair) -> np.ndarray:
 
 
 def predicted_deltas(
-    results: Results, split: str, pairs: Sequence[Pair], arms: Iterable[str]
+    results: "Results", split: str, pairs: Sequence[Pair], arms: Iterable[str]
 ) -> dict[str, dict[Pair, np.ndarray]]:
     """Return {arm: {pair: (G,) predicted delta}}: predicted profile less the given controls' mean.
 

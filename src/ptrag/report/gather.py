@@ -12,15 +12,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ptrag.base.errors import PtragError
 from ptrag.base.files import read_json, read_table
-from ptrag.base.names import CELL_LINE, CONTROL, METRIC, N_CELLS, PAIR, PERTURBATION, ROLE, Run
-from ptrag.cells.controls import YARDSTICK
+from ptrag.base.names import (
+    CELL_LINE,
+    CONTROL,
+    METRIC,
+    N_CELLS,
+    PAIR,
+    PERTURBATION,
+    ROLE,
+    Pair,
+    Run,
+)
 from ptrag.cells.store import CellStore
 from ptrag.comparison.claims import SplitClaims
 from ptrag.comparison.scores import SplitScores, read_scores
 from ptrag.config import arm_embedding, arm_options
 from ptrag.report.arms import ArmView, arm_views
+from ptrag.report.deltas import observed_delta
+from ptrag.report.files import present
 
 TEXT = dict.fromkeys(
     (*PAIR, "candidate", "neighbour", METRIC, "arm", "against", "barred", "note"), str
@@ -196,13 +206,6 @@ def _indices(settings: dict[str, Any], arms: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(name for name in names if name))
 
 
-def present(path: Path) -> Path:
-    """Return a path, or say that the file is missing."""
-    if not path.is_file():
-        raise PtragError(f"{path}: no such file; the report needs it, run the workflow first")
-    return path
-
-
 @dataclass(frozen=True)
 class _Reader:
     """Reads the splits of one data set; ``indices`` are the embeddings with an index."""
@@ -282,10 +285,7 @@ class _Reader:
     def _pair_facts(self, folder: Path, index: pd.MultiIndex) -> pd.DataFrame:
         n_cells = self.store.pairs.set_index(PAIR)[N_CELLS]
         nearest = self._nearest(folder)
-        deltas = (
-            self.store.mean(line, name) - self.store.control_mean(line, YARDSTICK)
-            for line, name in index
-        )
+        deltas = (observed_delta(self.store, Pair(*key)) for key in index)
         return pd.DataFrame(
             {
                 N_CELLS: [int(n_cells.loc[key]) for key in index],
