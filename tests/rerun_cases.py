@@ -76,7 +76,7 @@ CASES = (
     module("base/correlation.py", "the correlation", {"build_reference"} | TRAIN, BOTH),
     module("genes/providers.py", "the embeddings", {"embed_perturbations"} | INDEX, ("ptrag",)),
     module("cells/opening.py", "how a source is read", set(PIPELINE) - {"simulate_screen"}, BOTH),
-    module("splits/leakage.py", "the leak audit", INDEX, BOTH),
+    module("splits/leakage.py", "the leak audit", {"build_reference"} | INDEX, BOTH),
     module("retrieval/index.py", "the index", INDEX, BOTH),
     module("simulate/screen.py", "the simulated screen", set(PIPELINE), BOTH),
     module("arms/expert/posterior.py", "the expert", {"fit_closed_forms"} | SCORE),

@@ -1,5 +1,7 @@
 """Predictions and references that do not belong together, or are broken."""
 
+from dataclasses import replace
+
 import anndata
 import h5py
 import numpy as np
@@ -8,6 +10,7 @@ from scoring_cases import SETTINGS, make_split, scored_screen, shifted, write_pr
 
 from ptrag.base.errors import PtragError
 from ptrag.evaluation.evaluate import evaluate
+from ptrag.evaluation.reference import build_reference
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +106,14 @@ def test_one_predicted_cell_is_refused(screen):
     written = write_predictions(folder / "single", store, split, lambda line, p, x: x, n_cells=1)
     with pytest.raises(PtragError, match="one predicted cell"):
         evaluate(store, split, folder / "reference.h5", *written, SETTINGS, folder / "x.tsv")
+
+
+def test_a_reference_learns_nothing_from_what_is_held_out(screen, tmp_path):
+    _, store, split, _ = screen
+    table = split.table.copy()
+    table.loc[(table["role"] == "test").idxmax(), "role"] = "train"  # test in the other line
+    with pytest.raises(PtragError, match="leak audit: not so that no held-out perturbation"):
+        build_reference(
+            store, replace(split, table=table), SETTINGS, tmp_path / "r.h5", floor_cells=None
+        )
+    assert not (tmp_path / "r.h5").exists()

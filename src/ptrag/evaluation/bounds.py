@@ -13,15 +13,13 @@ ceiling
     W2) are too large, correlations too small.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 import numpy as np
 
-from ptrag.base.names import Pair
 from ptrag.base.random import keyed_rng
-from ptrag.cells.controls import GIVEN
-from ptrag.cells.store import CellStore
+from ptrag.cells.responses import Responses
 from ptrag.evaluation.scoring import Case, Reference, score_all
 from ptrag.prediction.emission import move_cells
 from ptrag.prediction.prediction import GivenControls
@@ -31,20 +29,29 @@ FEWEST = 4  # real cells, and yardstick controls, that can be halved
 
 
 def floor(
-    reference: Reference, train: Sequence[Pair], n_cells: int, threads: int = 1
+    reference: Reference, deltas: Mapping[str, np.ndarray], n_cells: int, threads: int = 1
 ) -> np.ndarray:
     """Score the mean baseline, ``n_cells`` of each pair; NaN everywhere without training pairs.
+
+    Parameters
+    ----------
+    reference
+        What to score with.
+    deltas
+        What :func:`mean_deltas` returned.
+    n_cells
+        Cells of each pair.
+    threads
+        Pairs scored at once.
 
     Returns
     -------
     values
         (pairs, metrics).
     """
-    if not train:
+    if not deltas:
         return np.full((len(reference.pairs), len(reference.metrics)), np.nan)
-    store = reference.store
-    deltas = mean_deltas(store, train, list(reference.lines))
-    given = {name: GivenControls.of_store(store, name) for name in deltas}
+    given = {name: GivenControls.of_store(reference.store, name) for name in deltas}
 
     def case(number: int) -> Case:
         pair, origin = reference.keys[number], reference.line(number).given
@@ -89,13 +96,15 @@ def _halves(reference: Reference, repeat: int, threads: int) -> np.ndarray:
     return score_all(reference, case, threads)
 
 
-def mean_deltas(
-    store: CellStore, train: Sequence[Pair], lines: Sequence[str]
-) -> dict[str, np.ndarray]:
-    """Return the (G,) mean training delta of each line; that of all pairs where it has none."""
-    control = {line: store.control_mean(line, GIVEN) for line in {line for line, _ in train}}
-    deltas: dict[str, list[np.ndarray]] = {}
-    for line, name in train:
-        deltas.setdefault(line, []).append(store.mean(line, name) - control[line])
-    every = np.mean([delta for of_line in deltas.values() for delta in of_line], axis=0)
-    return {line: np.mean(deltas[line], axis=0) if line in deltas else every for line in lines}
+def mean_deltas(responses: Responses, lines: Iterable[str]) -> dict[str, np.ndarray]:
+    """Return the (G,) mean training delta of each line; that of all pairs where it has none.
+
+    Empty where nothing is trained on.
+    """
+    if responses.entries.empty:
+        return {}
+    rows = {line: responses.rows(line) for line in lines}
+    return {
+        line: responses.delta[own if len(own) else slice(None)].mean(axis=0)
+        for line, own in rows.items()
+    }

@@ -9,7 +9,7 @@ predicts the other. The attribute ``fitted`` says in JSON what was fitted on whi
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,13 @@ from ptrag.cells.controls import GIVEN, YARDSTICK, Part
 from ptrag.cells.noise import Precision
 from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
-from ptrag.evaluation.bounds import ceiling, floor
+from ptrag.evaluation.bounds import ceiling, floor, mean_deltas
 from ptrag.evaluation.lines import Controls, Line
 from ptrag.evaluation.scoring import Reference
 from ptrag.metrics.distribution import median_distance
 from ptrag.metrics.pca import PCA, fit_pca
 from ptrag.metrics.registry import metric_names
+from ptrag.splits.leakage import audit_responses
 from ptrag.splits.protocols import Split
 
 FORMAT = 3
@@ -75,7 +76,8 @@ def build_reference(
     Raises
     ------
     PtragError
-        If the split scores no pair, or a line has fewer than two given or yardstick controls.
+        If the split scores no pair, a line has fewer than two given or yardstick controls, or a
+        training response leaks.
     """
     pairs = split.table[split.table[ROLE].isin(SCORED_ROLES)].reset_index(drop=True)
     if pairs.empty:
@@ -84,7 +86,7 @@ def build_reference(
     train = split.pairs("train")
     pca = _fit(store, train, evaluation["n_pcs"])
     lines = {name: _line(store, name, train, pca) for name in sorted(set(pairs[CELL_LINE]))}
-    precision = Precision.of(Responses.measured(store, split))
+    precision, deltas = _from_training(store, split, lines)
     reference = Reference(store, dict(evaluation), pca, lines, pairs, [], precision, {})
     for pair in reference.keys:
         cells, yardstick = store.cells(*pair), lines[pair.cell_line].yardstick
@@ -93,10 +95,19 @@ def build_reference(
     nothing = np.full((len(pairs), len(reference.metrics)), np.nan)
     logger.info("scoring the mean baseline and split halves of %d pairs", len(pairs))
     reference.bounds["floor"] = (
-        nothing if floor_cells is None else floor(reference, train, floor_cells, threads)
+        nothing if floor_cells is None else floor(reference, deltas, floor_cells, threads)
     )
     reference.bounds["ceiling"] = ceiling(reference, threads) if ceilings else nothing
     _write(reference, split.sha256, out)
+
+
+def _from_training(
+    store: CellStore, split: Split, lines: Iterable[str]
+) -> tuple[Precision, dict[str, np.ndarray]]:
+    """Return what the training responses say of noise and signal, and their mean in each line."""
+    responses = Responses.measured(store, split)
+    audit_responses(split, responses.entries)
+    return Precision.of(responses), mean_deltas(responses, lines)
 
 
 def _fit(store: CellStore, train: Sequence[tuple[str, str]], n_pcs: int) -> PCA:
