@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
-from scipy.stats import spearmanr
 
+from ptrag.base.correlation import spearman
 from ptrag.base.names import PAIR, PERTURBATION
 from ptrag.comparison.statistics import bootstrap_mean_interval
 from ptrag.report import plots
@@ -67,7 +67,7 @@ def _rank_correlation(x: pd.Series, y: pd.Series) -> float:
     both = pd.concat([x, y], axis=1).dropna()
     if len(both) < 3 or (both.nunique() < 2).any():
         return np.nan
-    return float(spearmanr(both.iloc[:, 0], both.iloc[:, 1]).statistic)
+    return spearman(both.iloc[:, 0].to_numpy(), both.iloc[:, 1].to_numpy())
 
 
 def coverage_plot(results: Results, split: SplitView) -> Markup | None:

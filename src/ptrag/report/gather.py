@@ -324,10 +324,9 @@ def _training(run: Run, bundle: Path) -> Training | None:
 
 
 def _mean_evidence(evidence: pd.DataFrame) -> pd.DataFrame:
-    keys = ["arm", *PAIR, "candidate"]
-    values = [c for c in ("rank", "similarity", "gate", "effect") if c in evidence]
+    keys, values = ["arm", *PAIR, "candidate"], ["rank", "similarity", "gate", "effect"]
     if evidence.empty:
-        return pd.DataFrame(columns=[*keys, "rank", "similarity", "gate", "effect"])
+        return pd.DataFrame(columns=[*keys, *values])
     mean = evidence.groupby(keys, as_index=False)[values].mean()
     return mean.sort_values(["arm", *PAIR, "rank", "candidate"], ignore_index=True)
 

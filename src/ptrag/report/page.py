@@ -67,7 +67,7 @@ def write_report(
     PtragError
         Where a result file is missing.
     """
-    results = gather(Path(home), [tuple(run) for run in runs], settings)
+    results = gather(Path(home), runs, settings)
     with style():
         html = _environment().get_template("report.html.j2").render(_content(results))
     with atomic(out_html) as part:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from ptrag.base.correlation import pearson
 from ptrag.base.names import CELL_LINE
 from ptrag.report.arms import ArmView
 from ptrag.report.figure import GRID, INK, MUTED, PAPER, TOP, panel, text_width, to_svg
@@ -262,21 +263,14 @@ def delta_scatter(
         )  # fmt: skip
     axes.set(xlim=limits, ylim=limits, xlabel="observed delta", ylabel="predicted delta")
     _few_ticks(axes)
-    r = correlation(observed, predicted)
+    r = pearson(predicted, observed)
     _title(axes, arm.name)
-    if np.isfinite(r):
+    if np.isfinite(r) and np.ptp(predicted):
         axes.text(
             0.98, 0.03, f"r = {r:.2f}", transform=axes.transAxes, ha="right", va="bottom",
             fontsize=8, color=MUTED,
         )  # fmt: skip
     return to_svg(figure, f"Predicted against observed delta per gene, {arm.name}", name)
-
-
-def correlation(x: np.ndarray, y: np.ndarray) -> float:
-    """Pearson correlation; NaN where one side is constant."""
-    if np.ptp(x) == 0 or np.ptp(y) == 0:
-        return float("nan")
-    return float(np.corrcoef(x, y)[0, 1])
 
 
 def training_curves(

@@ -10,6 +10,7 @@ import pandas as pd
 from ptrag.report.gather import Results
 from ptrag.report.numbers import decimals, number
 from ptrag.report.words import FAMILIES, PUBLISHED, PUBLISHED_ARMS, Words, words
+from ptrag.splits.protocols import ROLES
 
 
 @dataclass(frozen=True)
@@ -91,17 +92,16 @@ def places_of(values: pd.Series, metric: str) -> int:
 
 def counts(results: Results) -> Table:
     """Pairs of each role per split and line."""
-    roles = ["train", "val", "test", "control", "excluded"]
     table = Table(
         caption="Pairs of each role (a line's controls count as one)",
-        columns=[("Split", ""), ("Protocol", ""), ("Cell line", ""), *((r, "") for r in roles)],
+        columns=[("Split", ""), ("Protocol", ""), ("Cell line", ""), *((r, "") for r in ROLES)],
     )
     for split in results.splits.values():
         for line, row in split.counts.iterrows():
             name = f"{line} (target)" if line == split.target else str(line)
             table.rows.append(
                 [Cell(split.name), Cell(split.protocol.replace("_", " ")), Cell(name)]
-                + [Cell(str(int(n)), value=int(n)) for n in (row.get(r, 0) for r in roles)]
+                + [Cell(str(int(n)), value=int(n)) for n in (row.get(r, 0) for r in ROLES)]
             )
     return table
 

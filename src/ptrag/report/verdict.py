@@ -26,6 +26,7 @@ from ptrag.report.numbers import (
     p_value,
     rough,
 )
+from ptrag.report.tables import metrics_of
 from ptrag.report.words import BESIDE, Words, words
 
 HEADLINES: dict[Outcome, str] = {
@@ -97,7 +98,7 @@ class Verdict:
 
 def shown_metrics(results: Results) -> list[str]:
     """Return the metrics of the open tables: the primary ones, then those beside them."""
-    measured = list(dict.fromkeys(results.comparison["metric"]))
+    measured = metrics_of(results)
     wanted = [*results.settings["evaluation"]["primary"], *BESIDE]
     return [metric for metric in dict.fromkeys(wanted) if metric in measured] or measured[:1]
 
