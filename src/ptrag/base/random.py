@@ -20,3 +20,11 @@ def choose(rng: np.random.Generator, n: int, size: int) -> np.ndarray:
     if n >= size:
         return rng.choice(n, size, replace=False)
     return np.concatenate([rng.permutation(n) for _ in range(-(-size // n))])[:size]
+
+
+def one_cycle(rng: np.random.Generator, items: np.ndarray) -> np.ndarray:
+    """Return (n,) distinct ``items`` dealt anew in one cycle, so that none of several stays."""
+    order = rng.permutation(len(items))
+    dealt = np.empty_like(items)
+    dealt[order] = items[np.roll(order, 1)]
+    return dealt

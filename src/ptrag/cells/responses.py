@@ -17,7 +17,7 @@ from ptrag.base.errors import PtragError
 from ptrag.base.files import atomic
 from ptrag.base.moments import moments
 from ptrag.base.names import CELL_LINE, N_CELLS, PAIR, PERTURBATION, Pair
-from ptrag.base.random import keyed_rng
+from ptrag.base.random import keyed_rng, one_cycle
 from ptrag.cells.controls import GIVEN
 
 if TYPE_CHECKING:
@@ -85,16 +85,8 @@ class Responses:
     def without(self, rows: Sequence[int] | np.ndarray) -> "Responses":
         """Return the responses without some entries: what one would have had without them."""
         keep = np.setdiff1d(np.arange(len(self.entries)), rows)
-        return Responses(
-            self.genes,
-            self.entries.iloc[keep].reset_index(drop=True),
-            self.delta[keep],
-            self.se[keep],
-            self.control_mean,
-            self.control_se,
-            self.protocol,
-            self.target,
-        )
+        entries = self.entries.iloc[keep].reset_index(drop=True)
+        return replace(self, entries=entries, delta=self.delta[keep], se=self.se[keep])
 
     def permuted(self, seed: int) -> "Responses":
         """Return the responses dealt anew to the perturbations of each line.
@@ -109,8 +101,7 @@ class Responses:
         for line in self.lines:
             rows = self.rows(line)
             rows = rows[np.argsort(self.perturbation_of[rows])]
-            order = keyed_rng("permuted responses", seed, line).permutation(rows)
-            giver[order] = np.roll(order, 1)
+            giver[rows] = one_cycle(keyed_rng("permuted responses", seed, line), rows)
         n_cells = self.entries[N_CELLS].to_numpy()[giver]
         entries = self.entries.assign(**{N_CELLS: n_cells})
         return replace(self, entries=entries, delta=self.delta[giver], se=self.se[giver])

@@ -22,7 +22,7 @@ from ptrag.cells.controls import ALL
 from ptrag.cells.noise import Precision
 from ptrag.cells.store import CellStore
 from ptrag.evaluation.lines import Controls, Line
-from ptrag.metrics.compat import discrimination_score
+from ptrag.metrics.compat import discrimination_score, effect
 from ptrag.metrics.degs import welch, wilcoxon
 from ptrag.metrics.discrimination import DISTANCES, discrimination
 from ptrag.metrics.pair import Compat, ScoredPair, Side
@@ -212,7 +212,7 @@ class _Vectors:
     def put(self, number: int, side: Side) -> None:
         self.profile[number], self.delta[number] = side.profile, side.delta
         if side.compat is not None:
-            self.effect[number] = side.moments.mean - side.compat.control
+            self.effect[number] = effect(side)
 
 
 def score_all(

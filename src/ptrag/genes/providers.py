@@ -12,6 +12,7 @@ import pandas as pd
 
 from ptrag.base.errors import PtragError, did_you_mean
 from ptrag.base.names import PERTURBATION
+from ptrag.base.random import one_cycle
 from ptrag.genes.coverage import cover
 from ptrag.genes.embeddings import Embedding
 from ptrag.genes.genept import load_genept
@@ -103,9 +104,7 @@ def derive_control(embedding: Embedding, kind: str, seed: int = 0) -> Embedding:
         vectors *= norms / np.linalg.norm(vectors, axis=1, keepdims=True)
         details = dict.fromkeys(embedding.names, "random direction")
     elif kind == "shuffled":
-        order = rng.permutation(len(embedding.names))
-        giver = np.empty_like(order)
-        giver[order] = np.roll(order, 1)
+        giver = one_cycle(rng, np.arange(len(embedding.names)))
         vectors = embedding.vectors[giver]
         details = {
             name: f"vector of {embedding.names[i]}"

@@ -49,10 +49,11 @@ def on_means(score: Score, pair: ScoredPair) -> float:
 
 def on_effects(score: Score, pair: ScoredPair) -> float:
     """``score`` of these means minus the mean of all controls, the perturbed gene among them."""
-    return score(_effect(pair.predicted), _effect(pair.real))
+    return score(effect(pair.predicted), effect(pair.real))
 
 
-def _effect(side: Side) -> np.ndarray:
+def effect(side: Side) -> np.ndarray:
+    """Mean of the cells minus that of all controls of the line, (G,)."""
     return side.moments.mean - side.compat.control
 
 

@@ -1,11 +1,12 @@
 """What a simulated screen is made of: ``datasets.*.simulate`` of the configuration."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from ptrag.base.errors import PtragError, did_you_mean
 
-KINDS = ("programmes", "network")
+Kind = Literal["programmes", "network"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 """Where responses come from: programmes that lines switch, or steady states of a network."""
 
 
@@ -48,7 +49,7 @@ class Knobs:
     systematic_shift: float
     gene_text: str
     seed: int
-    kind: Literal["programmes", "network"] = "programmes"
+    kind: Kind = "programmes"
     n_doubles: int = 0
 
     def __post_init__(self) -> None:

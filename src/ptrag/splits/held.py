@@ -17,7 +17,7 @@ import pandas as pd
 from ptrag.base.errors import PtragError, did_you_mean
 from ptrag.base.files import read_json
 from ptrag.base.names import CELL_LINE, PERTURBATION, TARGETS
-from ptrag.genes.names import line_key
+from ptrag.genes.names import match_line
 from ptrag.genes.symbols import Symbols
 from ptrag.splits.identity import joined_targets
 
@@ -145,7 +145,7 @@ class Candidates:
             raise PtragError(f"{self.where}: lists: no file {path}")
         lists = read_json(path)
         if self.target is not None:
-            line = next((name for name in lists if line_key(name) == line_key(self.target)), None)
+            line = match_line(self.target, lists)
             if line is None:
                 raise PtragError(
                     f"{self.where}: {path} has no lists for line {self.target!r}; "
