@@ -122,12 +122,11 @@ def _deepest(error: Any) -> Any:
 
 def _read_number(config: dict[str, Any], error: Any) -> bool:
     """Turn ``1e-3`` into a number where one is wanted; return whether it was that."""
-    wanted = error.validator_value
-    kinds = (
-        {wanted} if isinstance(wanted, str) else set(wanted) if error.validator == "type" else ()
-    )
-    text = error.instance
-    if error.validator != "type" or not {"number", "integer"} & set(kinds):
+    if error.validator != "type":
+        return False
+    wanted, text = error.validator_value, error.instance
+    kinds = {wanted} if isinstance(wanted, str) else set(wanted)
+    if not {"number", "integer"} & kinds:
         return False
     if not isinstance(text, str) or not _FLOAT.fullmatch(text):
         return False

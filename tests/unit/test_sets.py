@@ -9,8 +9,8 @@ from ptrag.cells.controls import GIVEN
 from ptrag.cells.sets import (
     SetSampler,
     choose,
+    drawn_controls,
     keyed_rng,
-    prediction_controls,
     whole_sets,
 )  # fmt: skip
 
@@ -174,12 +174,13 @@ def test_a_pair_that_was_not_measured_is_named(store):
 
 
 def test_prediction_starts_from_controls_of_the_line_whatever_else_is_predicted(store):
-    rows = prediction_controls(store, "k562", "A", 20)
-    assert len(set(rows)) == 20
-    assert inside(rows, store.control_rows("k562", GIVEN))
-    assert np.array_equal(rows, prediction_controls(store, "k562", "A", 20))
-    assert not np.array_equal(rows, prediction_controls(store, "k562", "B", 20))
-    many = prediction_controls(store, "k562", "A", 120)
+    given = len(store.controls("k562", GIVEN))
+    numbers = drawn_controls("k562", "A", given, 20)
+    assert len(set(numbers)) == 20
+    assert inside(numbers, slice(0, given))
+    assert np.array_equal(numbers, drawn_controls("k562", "A", given, 20))
+    assert not np.array_equal(numbers, drawn_controls("k562", "B", given, 20))
+    many = drawn_controls("k562", "A", given, 120)
     counts = np.bincount(many - many.min())
     assert set(counts.tolist()) == {2, 3}
 

@@ -10,7 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from ptrag.base.errors import PtragError
-from ptrag.base.names import BATCH, CELL_LINE, CONTROL, PERTURBATION
+from ptrag.base.names import BATCH, CELL_LINE, CONTROL, PAIR, PERTURBATION
 from ptrag.cells.labels import ONE_LINE, read_labels
 from ptrag.cells.matrix import Matrix, Rows
 from ptrag.cells.opening import SYMBOLS_10X, OpenFile, open_cells
@@ -50,7 +50,7 @@ class Log1pFile:
     def pairs(self) -> pd.DataFrame:
         """Pairs of perturbed cells, sorted, with their number of cells."""
         treated = self.labels.iloc[self.treated]
-        return treated.value_counts([CELL_LINE, PERTURBATION]).sort_index().reset_index()
+        return treated.value_counts(PAIR).sort_index().reset_index()
 
     def speak_as(self, other: "Log1pFile", names: Names) -> None:
         """Take the spelling of another file for the lines and perturbations that both have."""
@@ -139,7 +139,7 @@ def _labels(
 ) -> tuple[pd.DataFrame, np.ndarray]:
     if PERTURBATION in columns:
         read = read_labels(file.path, file.obs, {"columns": columns}, names, _as_option)
-        return read.obs[[CELL_LINE, PERTURBATION]], read.rows
+        return read.obs[PAIR], read.rows
     labels = pd.DataFrame({CELL_LINE: ONE_LINE, PERTURBATION: CONTROL}, index=file.obs.index)
     if BATCH in file.obs:
         labels[BATCH] = file.obs[BATCH].astype(str)

@@ -181,7 +181,7 @@ class Csc(_Compressed):
     def __init__(self, path: Path, key: str, node: Group, scratch: Path) -> None:
         super().__init__(path, key, node)
         self._scratch = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115 - closed with self
-        self._ends = self._starts = self._count()
+        self._starts = self._count()
         self._sort()
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ptrag.base.names import CELL_LINE, N_CELLS, PAIR, PERTURBATION
+from ptrag.base.names import CELL_LINE, N_CELLS, PAIR
 from ptrag.cells.responses import Responses
 
 
@@ -40,7 +40,7 @@ class Precision:
         entries, own = responses.entries, responses.own_variance
         if entries.empty:
             nothing = np.zeros(len(responses.genes))
-            none = entries.reindex(columns=[CELL_LINE, PERTURBATION, "reliability"])
+            none = entries.reindex(columns=[*PAIR, "reliability"])
             return cls(nothing, nothing, none)
         n = entries[N_CELLS].to_numpy()
         noise = (own * n[:, None]).mean(axis=0)

@@ -321,12 +321,11 @@ def _compound(node: h5py.Dataset, root: Group) -> pd.DataFrame:
 def _strings(node: Node) -> np.ndarray:
     """Return the strings of a node, whatever anndata, HDF5 or zarr keeps them in."""
     values = node[()] if isinstance(node, h5py.Dataset) else read_elem(node)
-    values = np.atleast_1d(np.asarray(values)).astype(object)
-    return np.array([v.decode() if isinstance(v, bytes) else str(v) for v in values], dtype=object)
+    return _decoded(np.atleast_1d(np.asarray(values)).astype(object))
 
 
 def _decoded(values: np.ndarray) -> np.ndarray:
-    """Return a column of a compound array, bytes as strings."""
+    """Return values, those of bytes and of objects as strings."""
     if values.dtype.kind not in "SO":
         return values
     return np.array([v.decode() if isinstance(v, bytes) else str(v) for v in values], dtype=object)

@@ -49,7 +49,7 @@ class ScaleCheck:
     genes
         Names of the columns.
     controls
-        (cells,) whether a cell is a control; None: none is looked at.
+        (cells,) whether a cell is a control.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class ScaleCheck:
         key: str,
         lines: Sequence[str],
         genes: Sequence[str],
-        controls: np.ndarray | None = None,
+        controls: np.ndarray,
     ) -> None:
         self.path, self.key, self.genes = path, key, list(genes)
         self.lines, self._codes = np.unique(np.asarray(lines, dtype=object), return_inverse=True)
-        self._controls = np.zeros(len(self._codes), bool) if controls is None else controls
+        self._controls = controls
         shape = (len(self.lines), len(self.genes))
         self.detected = np.zeros(shape, np.int64)
         self.cells = np.zeros(len(self.lines), np.int64)

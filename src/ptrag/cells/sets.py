@@ -44,12 +44,6 @@ def drawn_controls(line: str, perturbation: str, n_controls: int, n: int) -> np.
     return choose(keyed_rng("prediction", line, perturbation), n_controls, n)
 
 
-def prediction_controls(store: "CellStore", line: str, perturbation: str, n: int) -> np.ndarray:
-    """Return the rows in the store of the (n,) given controls that a pair is predicted from."""
-    block = store.control_rows(line, GIVEN)
-    return block.start + drawn_controls(line, perturbation, block.stop - block.start, n)
-
-
 def whole_sets(n: int, set_size: int) -> np.ndarray:
     """Return n cells as sets, (sets, S) numbers from 0; the first cells fill up the last set."""
     return (np.arange(-(-n // set_size) * set_size) % n).reshape(-1, set_size)

@@ -17,13 +17,13 @@ from anndata.io import write_elem
 
 from ptrag.base.errors import PtragError, briefly
 from ptrag.base.files import atomic
-from ptrag.base.names import BATCH, CELL_LINE, N_CELLS, PERTURBATION
+from ptrag.base.names import BATCH, CELL_LINE, N_CELLS, PAIR, PERTURBATION
 from ptrag.cells.controls import CONTROL_PART, GIVEN, YARDSTICK, YARDSTICK_SHARE, deal_controls
 from ptrag.cells.store import FORMAT, N_GIVEN
 
 SINGLE_BATCH = "batch0"
 """Batch of all cells where the source names no batches."""
-_LABELS = (CELL_LINE, PERTURBATION, BATCH)
+_LABELS = (*PAIR, BATCH)
 _PAGE = 4096
 
 
@@ -196,7 +196,7 @@ def _labelled(obs: pd.DataFrame) -> pd.DataFrame:
 
 def _pairs(obs: pd.DataFrame) -> pd.DataFrame:
     """Offsets of the blocks of sorted cells."""
-    codes = obs[[CELL_LINE, PERTURBATION]].apply(lambda labels: labels.cat.codes).to_numpy()
+    codes = obs[PAIR].apply(lambda labels: labels.cat.codes).to_numpy()
     starts = np.flatnonzero(np.r_[True, np.any(codes[1:] != codes[:-1], axis=1)][: len(codes)])
     stops = np.r_[starts[1:], len(codes)].astype(np.int64)[: len(starts)]
     first = obs.iloc[starts]

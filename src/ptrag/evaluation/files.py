@@ -146,8 +146,8 @@ def _check(real: Log1pFile, predicted: Log1pFile) -> None:
             f"{predicted.path}: {len(lacking)} genes of {real.path} are missing, such as "
             f"{lacking[0]!r}; predict all, or leave them out of the real file"
         )
-    measured = set(real.pairs()[[CELL_LINE, PERTURBATION]].itertuples(index=False, name=None))
-    asked = predicted.pairs()[[CELL_LINE, PERTURBATION]].itertuples(index=False, name=None)
+    measured = set(real.pairs()[PAIR].itertuples(index=False, name=None))
+    asked = predicted.pairs()[PAIR].itertuples(index=False, name=None)
     for line, name in asked:
         if (line, name) not in measured:
             near = did_you_mean(name, sorted({p for of, p in measured if of == line}))

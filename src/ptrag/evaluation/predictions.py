@@ -15,7 +15,7 @@ import pandas as pd
 from anndata.io import read_elem
 
 from ptrag.base.errors import PtragError
-from ptrag.base.names import CELL_LINE, PERTURBATION, Pair
+from ptrag.base.names import CELL_LINE, PAIR, PERTURBATION, Pair
 from ptrag.cells.store import CellStore
 
 
@@ -67,7 +67,7 @@ class Predictions:
         """
         self.path, self._profiles = Path(path), profiles
         obs = _checked_obs(path, store)
-        keys = [obs[column].astype(str).to_numpy(object) for column in (CELL_LINE, PERTURBATION)]
+        keys = [obs[column].astype(str).to_numpy(object) for column in PAIR]
         rows = obs.reset_index(drop=True).groupby(keys, sort=False).indices
         self.rows = {Pair(*pair): np.sort(numbers) for pair, numbers in rows.items()}
         if profiles is not None and (odd := sorted(profiles.keys() ^ self.rows.keys())):
