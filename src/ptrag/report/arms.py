@@ -13,6 +13,7 @@ LOOKS = {
     "perturbation_mean": Look(NEUTRALS[1], "D", dashes="--"),
     "line_mean": Look(NEUTRALS[2], "^", dashes="-."),
     "additive": Look(COLOURS[11], "v", dashes="--"),
+    "additive_singles": Look(NEUTRALS[3], "v", dashes="-."),
     "ridge": Look(COLOURS[8], "P", dashes="--"),
     "knn": Look(COLOURS[4], "X", dashes="--"),
     "state": Look(COLOURS[5]),
