@@ -1,6 +1,5 @@
 """What a closed-form arm says of a pair."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -59,7 +58,3 @@ class Estimate(NamedTuple):
     note: str = ""
     sd: "np.ndarray | None" = None
     wrong_sign: "np.ndarray | None" = None
-
-
-Fitted = Callable[[str, str], Estimate]
-"""A fitted arm: (line, perturbation) → estimate."""

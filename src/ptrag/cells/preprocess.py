@@ -26,14 +26,12 @@ from ptrag.base.files import sha256, write_table
 from ptrag.base.names import CELL_LINE, CONTROL, PERTURBATION
 from ptrag.cells.controls import CONTROL_PART, GIVEN, deal_controls
 from ptrag.cells.matrix import Block
+from ptrag.cells.recognise import TARGET
 from ptrag.cells.scale import HIGHEST_LOG1P, ScaleCheck, silent_controls
 from ptrag.cells.source import Source, open_source
 from ptrag.cells.store_writer import new_store, writing
 from ptrag.genes.names import Names
 from ptrag.genes.symbols import GENE_TEXT, Symbols
-
-TARGET = 1e4
-"""Counts of a cell after normalisation, before log1p."""
 
 CONTROLS_LOOKED_AT = 10_000
 """Control cells on which genes are chosen, at most; an equal share of each line."""
