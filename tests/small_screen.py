@@ -94,7 +94,7 @@ def make_bundle(folder, arm, seed=0):
     lines = Lines.of(Responses.measured(store, make_split()), store)
     about = facts_of(store, arm, options, {"cells": "0" * 64}) | {
         "seed": 3, "model": MODEL, "trained": TRAINED, "batches": store.batches,
-        "perturbations": store.perturbations, "features": known.features.shape[1],
+        "features": known.features.shape[1],
         "training": {"set_size": SET, "threads": 1},
     }  # fmt: skip
     write_bundle(folder / "bundle", about, lines, network_files(network), embedding, None, index)

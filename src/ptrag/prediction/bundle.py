@@ -84,7 +84,7 @@ class Bundle:
     @cached_property
     def known_perturbations(self) -> list[str]:
         """Perturbations of the screen that it was made with, held-out ones too, sorted."""
-        return sorted({*self.lines.perturbations, *self._row, *self.about.get("perturbations", ())})
+        return sorted({*self._row, *self.about["perturbations"]})
 
     def informed(self, perturbation: str) -> bool:
         """Whether there is more to say of a perturbation than the mean of the line."""
@@ -162,7 +162,8 @@ def facts_of(
     """Return what ``bundle.json`` says of any arm that was made from a store."""
     facts = {
         "arm": arm, "seed": 0, "options": dict(options), "genes": store.genes,
-        "scale": store.scale, "simulated": store.simulated, "hashes": dict(hashes),
+        "perturbations": store.perturbations, "scale": store.scale,
+        "simulated": store.simulated, "hashes": dict(hashes),
     }  # fmt: skip
     if options.get("rag"):
         facts["candidates"] = options["topk_rag"]

@@ -104,7 +104,6 @@ def train(job: TrainingJob) -> None:
         "step": best["step"], "validation": {monitor: best["value"]},
         "plateau": not milestones.still_improving(),
         "trained": sorted({p for _, p in known.pairs["train"]}), "batches": store.batches,
-        "perturbations": store.perturbations,
         "features": network.encode_perturbation.in_features,
         "split": {"protocol": split.protocol, "target": split.target},
     }  # fmt: skip
