@@ -74,7 +74,9 @@ def test_workflow_command_and_python_give_the_same_bits(home, tmp_path, arm, cap
         given.copy(), names, cell_line=LINE, cells=N_CELLS, allow_fallback=True
     )
     fell_back = set(python.summary["perturbation"][python.summary["level"] == "fallback"])
-    assert bool(fell_back) == (arm in ("state", "additive", "additive_singles", "perturbation_mean"))
+    assert bool(fell_back) == (
+        arm in ("state", "additive", "additive_singles", "perturbation_mean")
+    )
     for own, in_memory, scored in (
         (out.cells, python.cells, workflow.cells),
         (out.profiles, python.profiles, workflow.profiles),

@@ -29,7 +29,10 @@ def lab(tmp_path_factory):
     """The screen without a line and ten perturbations, that line's controls, and the truth."""
     folder = tmp_path_factory.mktemp("lab")
     simulate_screen(KNOBS, folder / "whole.h5ad", folder / "truth.h5ad")
-    whole, truth = anndata.read_h5ad(folder / "whole.h5ad"), anndata.read_h5ad(folder / "truth.h5ad")
+    whole, truth = (
+        anndata.read_h5ad(folder / "whole.h5ad"),
+        anndata.read_h5ad(folder / "truth.h5ad"),
+    )
     names = sorted(set(whole.obs["perturbation"]) - {"control"})
     never, elsewhere = names[::6][:10], names[1::6][:10]
     kept = (whole.obs["cell_line"] != NEW_LINE) & ~whole.obs["perturbation"].isin(never)

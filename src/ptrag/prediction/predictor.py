@@ -124,14 +124,16 @@ class Predictor:
         >>> import ptrag
         >>> from ptrag.simulate.example import example_screen
         >>> screen = example_screen()
-        >>> bundle = ptrag.fit(screen, cell_line="cell_line", arm="additive", n_genes=None)
-        >>> controls = screen[screen.obs["perturbation"] == "control"]
-        >>> predicted = bundle.predict(controls, ["TP53", "MYC"], cell_line="a549", cells=5,
-        ...                            allow_fallback=True)
+        >>> bundle = ptrag.fit(screen, cell_line="cell_line", arm="line_mean", n_genes=None)
+        >>> obs = screen.obs
+        >>> own = screen[(obs["perturbation"] == "control") & (obs["cell_line"] == "k562")]
+        >>> predicted = bundle.predict(own, ["TP53", "p53", "MYC"], cell_line="a549", cells=5)
         >>> predicted.profiles.shape, predicted.cells.shape
         ((2, 40), (10, 40))
         >>> list(predicted.summary["level"])
-        ['fallback', 'fallback']
+        ['never perturbed', 'never perturbed']
+        >>> predicted.place.known, next(iter(predicted.place.correlation))
+        (False, 'k562')
         """
         if isinstance(perturbations, str):
             perturbations = [perturbations]

@@ -16,8 +16,9 @@ def example_screen(n_perturbations: int = 12, n_genes: int = 40) -> anndata.AnnD
 
     Examples
     --------
-    >>> example_screen().shape
-    (580, 40)
+    >>> screen = example_screen()
+    >>> screen.n_vars, sorted(set(screen.obs["cell_line"]))
+    (40, ['k562', 'rpe1'])
     """
     knobs = {
         "kind": "programmes", "seed": 1, "lines": ["k562", "rpe1"], "n_genes": n_genes,
