@@ -158,7 +158,8 @@ def provider_file(*arms):
     """The file that the vectors of arms come from, as a list of no or one file: a bundle has it,
     so that it can embed any gene."""
     names = {arm_embedding(SETTINGS, arm) for arm in arms} - {None}
-    return PROVIDER_FILES[SETTINGS["embedding"]] if names else []
+    file = PROVIDER_FILES[SETTINGS["embedding"]]
+    return [file] if names and file else []
 
 
 def index_files(split, arm):
