@@ -318,6 +318,8 @@ def _training(run: Run, bundle: Path) -> Training | None:
     if not bundle.is_file():
         return None
     about = read_json(bundle)
+    if "training" not in about:
+        return None
     return Training(
         run.arm, run.seed, about["model"], about["training"], about["step"], about["validation"]
     )
