@@ -4,20 +4,18 @@ import anndata
 import numpy as np
 import pytest
 from response_cases import draw_embedding
+from simulated_screen import simulated_store
 
 from ptrag.arms.registry import load_arm
 from ptrag.base.errors import PtragError
 from ptrag.base.files import read_table
 from ptrag.cells.controls import GIVEN
-from ptrag.cells.preprocess import build_cells
 from ptrag.cells.responses import Responses
-from ptrag.cells.store import CellStore
 from ptrag.genes.embeddings import Embedding, read_embedding, write_embedding
 from ptrag.prediction.closed_form import ClosedForm, predict_closed_forms
 from ptrag.prediction.files import PredictionFiles
 from ptrag.prediction.prediction import EVIDENCE
 from ptrag.retrieval.index import build_index, read_neighbours
-from ptrag.simulate.screen import simulate_screen
 from ptrag.splits.protocols import Split, draw_split
 
 KNOBS = {
@@ -36,15 +34,7 @@ ARMS = {
 def screen(tmp_path_factory):
     """A store, a split, and an embedding in which the last perturbation has no vector."""
     folder = tmp_path_factory.mktemp("screen")
-    simulate_screen(KNOBS, folder / "source.h5ad", folder / "truth.h5ad")
-    spec = {
-        "columns": {"perturbation": "perturbation", "cell_line": "cell_line"},
-        "control": "control", "scale": "counts", "simulated": True,
-    }  # fmt: skip
-    build_cells(
-        folder / "source.h5ad", spec, {"genes": "all", "yardstick": 0.5}, folder / "cells.h5ad"
-    )
-    store = CellStore(folder / "cells.h5ad")
+    store = simulated_store(folder, KNOBS)
     names = [name for name in store.perturbations if name != "control"]
     drawn = draw_embedding(len(names) - 1)
     coverage = drawn.coverage.assign(perturbation=names[:-1])
