@@ -18,7 +18,8 @@ from ptrag.arms.catalogue import (
 )
 from ptrag.arms.expert.components import Components
 from ptrag.arms.expert.entries import Entries
-from ptrag.arms.expert.expert import NO_ENTRY, NO_GAIN, UNKNOWN, Expert, fit_expert
+from ptrag.arms.expert.expert import NO_ENTRY, NO_GAIN, UNKNOWN, Expert
+from ptrag.arms.expert.fitting import fit_expert
 from ptrag.arms.expert.level import Level
 from ptrag.arms.expert.posterior import Kernel, Posterior, Variances, shared_genes
 from ptrag.arms.expert.precision import Precision

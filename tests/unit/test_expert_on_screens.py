@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from response_cases import draw_embedding, draw_responses, nearest
 
-from ptrag.arms.expert.expert import fit_expert
+from ptrag.arms.expert.fitting import fit_expert
 from ptrag.base.correlation import pearson
 from ptrag.cells.preprocess import build_cells
 from ptrag.cells.responses import Responses
