@@ -12,7 +12,8 @@ from response_cases import draw_embedding, draw_responses, nearest
 from ptrag.arms.catalogue import line_mean
 from ptrag.arms.expert.components import Components
 from ptrag.arms.expert.entries import Entries
-from ptrag.arms.expert.expert import NO_ENTRY, UNKNOWN, fit_expert
+from ptrag.arms.expert.expert import NO_ENTRY, UNKNOWN
+from ptrag.arms.expert.fitting import fit_expert
 from ptrag.arms.expert.level import Level
 from ptrag.arms.expert.posterior import Kernel, Posterior
 from ptrag.arms.expert.stacking import Stack

@@ -17,7 +17,8 @@ from ptrag.arms.catalogue import (
     response_expert,
 )
 from ptrag.arms.expert.entries import Entries
-from ptrag.arms.expert.expert import NO_GAIN, fit_expert
+from ptrag.arms.expert.expert import NO_GAIN
+from ptrag.arms.expert.fitting import fit_expert
 from ptrag.arms.expert.posterior import Kernel
 from ptrag.arms.expert.variances import _Case, _start
 from ptrag.cells.responses import Responses

@@ -7,7 +7,7 @@ import pytest
 from response_cases import draw_embedding, draw_responses, nearest
 from simulated_screen import simulated_store
 
-from ptrag.arms.expert.expert import fit_expert
+from ptrag.arms.expert.fitting import fit_expert
 from ptrag.base.correlation import pearson
 from ptrag.cells.responses import Responses
 from ptrag.comparison.statistics import paired_comparison

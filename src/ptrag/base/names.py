@@ -22,6 +22,9 @@ TARGETS = "targets"
 SINGLES = "singles"
 """Of how many genes of a double the single is trained on; missing for one gene."""
 
+DELTA = "delta"
+"""Layer of ``profiles.h5ad``: predicted deltas."""
+
 METRIC = "metric"
 VALUE = "value"
 FLOOR = "floor"

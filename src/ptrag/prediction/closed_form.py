@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ptrag.arms.estimate import Fitted
+from ptrag.arms.estimate import Fitted, start
 from ptrag.arms.registry import load_arm
 from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
@@ -41,19 +41,25 @@ class ClosedFormPredictor(NamedTuple):
     def predict(
         self, controls: GivenControls, perturbation: str, n_cells: int | None = None
     ) -> Prediction:
-        """Predict one pair: profile max(0, mean of the given controls + δ̂), and moved controls."""
-        estimate = self.fitted(controls.line, perturbation)
+        """Predict one pair: profile max(0, origin + δ̂), and given controls moved to it."""
+        estimate, given = self.fitted(controls.line, perturbation), controls.mean
+        origin = start(estimate.origin, given)
         rows = controls.drawn(perturbation, n_cells)
-        cells = move_cells(controls.cells[rows], controls.mover.shift(estimate.delta))
-        profile = np.maximum(controls.mean + estimate.delta, 0.0)
+        shift = controls.mover.shift(origin - given + estimate.delta)
+        profile = np.maximum(origin + estimate.delta, 0.0)
         changes: list[tuple[Any, ...]] = [
             (
                 candidate.name, candidate.similarity, candidate.weight,
-                np.linalg.norm(np.maximum(controls.mean + candidate.without, 0.0) - profile),
+                np.linalg.norm(
+                    np.maximum(start(candidate.origin, given) + candidate.without, 0.0) - profile
+                ),
             )
             for candidate in estimate.candidates
         ]  # fmt: skip
-        return Prediction(profile, cells, rows, evidence_table(changes, estimate.note))
+        return Prediction(
+            profile, profile - origin, move_cells(controls.cells[rows], shift), rows,
+            evidence_table(changes, estimate.note),
+        )  # fmt: skip
 
 
 class ClosedForm(NamedTuple):

@@ -97,6 +97,9 @@ class Prediction(NamedTuple):
     ----------
     profile
         (G,) float64, the predicted mean on the log1p scale.
+    delta
+        (G,) float64, the profile less the line's control profile as the arm knows it: the mean of
+        the given controls, or that mean freed of its noise (``Estimate.control``).
     cells
         (n, G) float32, predicted cells.
     rows
@@ -108,6 +111,7 @@ class Prediction(NamedTuple):
     """
 
     profile: np.ndarray
+    delta: np.ndarray
     cells: np.ndarray
     rows: np.ndarray
     evidence: pd.DataFrame
