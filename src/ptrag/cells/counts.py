@@ -1,32 +1,31 @@
 """Counts from log1p values, exactly: a cell's values are whole multiples of one unit.
 
-A value x = log1p(c k / N) of a cell with N counts in all, k of them of the gene, is
-k = expm1(x) / u with the cell's unit u = c / N. The unit is known from the cell's total; without
-it, u is the smallest positive value by a small whole number, the one that makes all of the cell's
-values whole multiples. A cell that has no such unit (values that were corrected or imputed) has
-pseudo-counts: multiples of its smallest positive value, rounded.
+In a cell with N counts in all, k counts of a gene are the value x = log1p(u k) with the unit
+u = c / N, whatever c cells were normalised to. The unit is the smallest positive expm1(x) over the
+smallest whole number that makes all values of the cell whole multiples, so that no total has to be
+kept. (Counts of a cell that all have a common divisor come back divided by it.) A cell that has no
+such unit, because its values were corrected or imputed, has pseudo-counts: its values in multiples
+of the smallest, rounded.
 """
 
 import numpy as np
 
 from ptrag.base.names import TARGET_TOTAL
 
-MOST_IN_SMALLEST = 5
+MOST_IN_SMALLEST = 64
 """So many counts may be behind the smallest positive value of a cell."""
 
-_WHOLE = 0.02  # from a whole number, of values that are multiples; float32 keeps them closer
+_WHOLE = 0.01  # from a whole number, of multiples of a unit; float32 keeps them closer
+_SAME = 1e-6  # relative difference of units that float32 cannot tell apart
 
 
-def count_units(cells: np.ndarray, totals: np.ndarray | None = None) -> np.ndarray:
+def count_units(cells: np.ndarray) -> np.ndarray:
     """Return what one count of each cell is worth before the logarithm.
 
     Parameters
     ----------
     cells
         (n, G) nonnegative values on the log1p scale.
-    totals
-        (n,) counts of each cell over all genes of its source, where they are known: the unit is
-        :data:`ptrag.base.names.TARGET_TOTAL` / total then.
 
     Returns
     -------
@@ -34,17 +33,14 @@ def count_units(cells: np.ndarray, totals: np.ndarray | None = None) -> np.ndarr
         (n,) float64, positive. A cell without any count has the median unit of the others (1 where
         there is no other).
     """
-    if totals is not None and (np.asarray(totals) > 0).all():
-        return TARGET_TOTAL / np.asarray(totals, np.float64)
     units = np.array([_unit(np.expm1(row[row > 0].astype(np.float64))) for row in cells])
     known = units[np.isfinite(units)]
     return np.where(np.isfinite(units), units, np.median(known) if len(known) else 1.0)
 
 
 def to_counts(cells: np.ndarray, units: np.ndarray) -> np.ndarray:
-    """Return the (n, G) int64 counts of log1p cells, of a positive value at least one."""
-    counts = np.rint(np.expm1(cells, dtype=np.float64) / units[:, None]).astype(np.int64)
-    return np.maximum(counts, np.asarray(cells) > 0)
+    """Return the (n, G) int64 counts of cells of these (n,) units, the nearest whole numbers."""
+    return np.rint(np.expm1(cells, dtype=np.float64) / units[:, None]).astype(np.int64)
 
 
 def to_log1p(counts: np.ndarray, units: np.ndarray) -> np.ndarray:
@@ -62,7 +58,7 @@ def _unit(values: np.ndarray) -> float:
         whole = np.rint(counts)
         if np.abs(counts - whole).max() < _WHOLE:
             unit = (values @ whole) / (whole @ whole)
-            total = TARGET_TOTAL / unit
-            near = np.abs(total - np.rint(total)) < _WHOLE
-            return TARGET_TOTAL / np.rint(total) if near and total > 0.5 else unit
+            total = max(np.rint(TARGET_TOTAL / unit), 1.0)  # a whole number, if this is the target
+            exact = TARGET_TOTAL / total
+            return exact if abs(unit / exact - 1) < _SAME else unit
     return smallest

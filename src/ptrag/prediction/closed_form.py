@@ -12,7 +12,6 @@ from ptrag.arms.registry import load_arm
 from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
 from ptrag.genes.embeddings import read_embedding
-from ptrag.prediction.emission import move_cells
 from ptrag.prediction.files import PredictionFiles
 from ptrag.prediction.pairs import predict_split
 from ptrag.prediction.prediction import GivenControls, Prediction, evidence_table
@@ -41,10 +40,10 @@ class ClosedFormPredictor(NamedTuple):
     def predict(
         self, controls: GivenControls, perturbation: str, n_cells: int | None = None
     ) -> Prediction:
-        """Predict one pair: profile max(0, mean of the given controls + δ̂), and moved controls."""
+        """Predict one pair: profile max(0, mean of the given controls + δ̂), and cells of it."""
         estimate = self.fitted(controls.line, perturbation)
         rows = controls.drawn(perturbation, n_cells)
-        cells = move_cells(controls.cells[rows], controls.mover.shift(estimate.delta))
+        cells = controls.emitted(estimate.delta, perturbation, rows)
         profile = np.maximum(controls.mean + estimate.delta, 0.0)
         changes: list[tuple[Any, ...]] = [
             (

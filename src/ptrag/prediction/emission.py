@@ -10,7 +10,7 @@ then the line's. docs/emission.md has how near the cells come to real ones.
 import numpy as np
 
 from ptrag.base.random import keyed_rng
-from ptrag.cells.counts import count_units, to_counts
+from ptrag.cells.counts import count_units, to_counts, to_log1p
 from ptrag.prediction.count_model import CountModel
 from ptrag.prediction.response_table import ResponseTable
 
@@ -24,8 +24,6 @@ class Emitter:
         (n, G) control cells on the log1p scale.
     sample
         Rows on which expression, dispersion and expectations rest.
-    totals
-        (n,) counts of each cell over all genes of its source; None where unknown.
 
     Attributes
     ----------
@@ -33,11 +31,9 @@ class Emitter:
         (n,) what one count of each cell is worth before the logarithm.
     """
 
-    def __init__(
-        self, cells: np.ndarray, sample: np.ndarray, totals: np.ndarray | None = None
-    ) -> None:
+    def __init__(self, cells: np.ndarray, sample: np.ndarray) -> None:
         self._cells = cells
-        self.units = count_units(cells, totals)
+        self.units = count_units(cells)
         units = self.units[sample]
         counts = to_counts(cells[sample], units)
         self._model = CountModel.of(counts, units)
@@ -66,5 +62,4 @@ class Emitter:
         new = self._model.changed(counts, units, self._table.factor(delta / share), rng)
         if share < 1:
             new = np.where(rng.random((len(rows), 1)) < share, new, counts)
-        one = np.where(counts > 0, np.expm1(cells) / np.maximum(counts, 1), units[:, None])
-        return np.where(new == counts, cells, np.log1p(new * one)).astype(np.float32)
+        return np.where(new == counts, cells, to_log1p(new, units))

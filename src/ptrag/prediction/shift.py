@@ -1,4 +1,7 @@
-"""From a predicted delta to predicted cells: the one mover of cells of the project."""
+"""Control cells shifted on the log1p scale: what a network on top of an expert starts from.
+
+Predicted cells of profiles come from :mod:`ptrag.prediction.emission`.
+"""
 
 import numpy as np
 
