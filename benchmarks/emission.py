@@ -1,7 +1,7 @@
 """How near emitted cells come to real ones, and what that does to the scores of arms.
 
-    python benchmarks/emission.py given demo semireal_dev papalexi datlinger --data-dir ../shared/data
-    python benchmarks/emission.py arms demo semireal_dev --data-dir ../shared/data
+    python benchmarks/emission.py given papalexi datlinger demo semireal_dev --data-dir DIR
+    python benchmarks/emission.py arms demo semireal_dev --data-dir DIR
 
 ``given``: cells of held-out measured pairs, against one half of their real cells. Each emission
 gets the true profile: the noise-free one where it is known (``truth``) and the mean of the same
@@ -12,7 +12,9 @@ of the genes' shares of zeros, ``correlation`` the root mean square difference o
 correlations over genes that a tenth of the cells have, ``effect_left`` the energy less that of the
 other real half, relative to that of the controls.
 
-``arms``: closed-form arms on test pairs with both emissions; profiles are the same.
+``arms``: closed-form arms on val and test pairs with both emissions; profiles are the same. Scores
+are means over several draws of the control cells that a pair starts from: one draw's noise is the
+same for all arms and looks like a difference of emissions.
 """
 
 import argparse
@@ -34,9 +36,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ptrag.arms.estimate import Estimate
-from ptrag.base.names import Pair
-from ptrag.base.random import keyed_rng
-from ptrag.cells.controls import GIVEN, YARDSTICK
+from ptrag.base.random import choose, keyed_rng
 from ptrag.evaluation.reference import build_reference, read_reference
 from ptrag.evaluation.scoring import Case, Reference, score_all
 from ptrag.metrics.distribution import Distances, energy, median_distance, mmd
@@ -46,6 +46,7 @@ from ptrag.prediction.shift import move_cells
 
 SPLITS = {"demo": ["hepg2", "genes"], "semireal_dev": ["hepg2", "genes"]}  # others: all of them
 FEWEST, MOST = 24, 200  # cells of a half
+DRAWS = 4
 SHOWN = [
     "energy", "mmd", "w2", "deg_overlap", "deg_precision", "deg_recall", "deg_direction",
     "deg_pr_auc", "deg_count_error",
@@ -105,8 +106,8 @@ def judged(screen: Screen, most: int) -> Iterator[dict]:
             yield measured(profile, "log-shifted", shifted, half, pca, width)
             emitted = controls.emitted(delta, pair.perturbation, rows)
             yield measured(profile, "counts", emitted, half, pca, width)
-            emitted = controls.emitter.emit(delta, rows, *pair, share=0.7)
-            yield measured(profile, "counts, 70 % respond", emitted, half, pca, width)
+        emitted = controls.emitter.emit(deltas["cells"], rows, *pair, share=0.7)
+        yield measured("cells", "counts, 70 % respond", emitted, half, pca, width)
 
 
 def measured(profile: str, emission: str, cells, half, pca, width: float) -> dict:
@@ -127,9 +128,7 @@ def told_apart(cells: np.ndarray, half: np.ndarray) -> tuple[float, float]:
     X, y = np.concatenate([cells, half]), np.repeat([0, 1], [len(cells), len(half)])
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
     parts = min(30, len(cells) // 4)
-    linear = make_pipeline(
-        PCA(parts, random_state=0), StandardScaler(), LogisticRegression(C=0.1)
-    )
+    linear = make_pipeline(PCA(parts, random_state=0), StandardScaler(), LogisticRegression(C=0.1))
     forest = RandomForestClassifier(100, min_samples_leaf=2, random_state=0)
     scores = [
         cross_val_predict(model, X, y, cv=folds, method="predict_proba")[:, 1]
@@ -167,12 +166,21 @@ def scored(screen: Screen, config: dict) -> pd.DataFrame:
 
 
 def scores_of(reference: Reference, given, estimates: Sequence[Estimate], emit, n_cells: int):
-    """Return (pairs, metrics) of one arm with one emission."""
+    """Return (pairs, metrics) of one arm with one emission, means over draws."""
+    draws = [one_draw(reference, given, estimates, emit, n_cells, i) for i in range(DRAWS)]
+    return np.mean(draws, axis=0)
+
+
+def one_draw(
+    reference: Reference, given, estimates: Sequence[Estimate], emit, n_cells: int, draw: int
+):  # fmt: skip
+    """Return (pairs, metrics) of one draw of control cells."""
 
     def case(number: int) -> Case:
         pair, estimate = reference.keys[number], estimates[number]
         controls, real = given[pair.cell_line], reference.real(number)
-        cells = emit(controls, estimate, pair, controls.drawn(pair.perturbation, n_cells))
+        rows = choose(keyed_rng("rows", draw, *pair), len(controls.cells), n_cells)
+        cells = emit(controls, estimate, (draw, *pair), rows)
         profile = np.maximum(controls.mean + estimate.delta, 0)
         origin = reference.line(number).given
         return Case(reference.side(number, cells, origin, profile, real.moments.n), real)
@@ -180,17 +188,17 @@ def scores_of(reference: Reference, given, estimates: Sequence[Estimate], emit, 
     return score_all(reference, case)
 
 
-def _shifted(controls: GivenControls, estimate: Estimate, pair: Pair, rows: np.ndarray):
+def _shifted(controls: GivenControls, estimate: Estimate, key: tuple, rows: np.ndarray):
     return move_cells(controls.cells[rows], controls.mover.shift(estimate.delta))
 
 
-def _emitted(controls: GivenControls, estimate: Estimate, pair: Pair, rows: np.ndarray):
-    return controls.emitted(estimate.delta, pair.perturbation, rows)
+def _emitted(controls: GivenControls, estimate: Estimate, key: tuple, rows: np.ndarray):
+    return controls.emitter.emit(estimate.delta, rows, *key)
 
 
-def _drawn(controls: GivenControls, estimate: Estimate, pair: Pair, rows: np.ndarray):
-    noise = keyed_rng("posterior", *pair).standard_normal(len(estimate.delta))
-    return controls.emitted(estimate.delta + estimate.sd * noise, pair.perturbation, rows)
+def _drawn(controls: GivenControls, estimate: Estimate, key: tuple, rows: np.ndarray):
+    noise = keyed_rng("posterior", *key).standard_normal(len(estimate.delta))
+    return controls.emitter.emit(estimate.delta + estimate.sd * noise, rows, *key)
 
 
 EMISSIONS = {"log-shifted": _shifted, "counts": _emitted, "drawn": _drawn}

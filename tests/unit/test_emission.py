@@ -101,7 +101,7 @@ def make_emitter(n=120, seed=0):
     counts, units = draw_controls(n, seed)
     counts[:, 1] = np.maximum(counts[:, 1], 1)  # every cell shows its unit
     cells = to_log1p(counts, units)
-    return Emitter(cells, np.arange(n)), cells
+    return Emitter(cells, count_units(cells), np.arange(n)), cells
 
 
 def test_the_mean_over_many_draws_is_the_profile():
@@ -142,7 +142,7 @@ def test_zeros_and_spread_are_those_of_cells_of_that_mean():
     rate = rng.gamma(2.5, 0.4 * MEANS * factor * totals[:, None] / 2000)
     real = to_log1p(rng.poisson(rate), units)
     cells = to_log1p(counts, units)
-    emitter = Emitter(cells, np.arange(1000))
+    emitter = Emitter(cells, count_units(cells), np.arange(1000))
     delta = real.mean(axis=0, dtype=np.float64) - cells.mean(axis=0, dtype=np.float64)
     made = emitter.emit(delta, np.arange(n), "x")
     np.testing.assert_allclose((made == 0).mean(axis=0), (real == 0).mean(axis=0), atol=0.03)
@@ -184,7 +184,7 @@ def test_cells_depend_on_line_and_perturbation_and_not_on_what_came_before():
 def test_cells_without_units_are_moved_by_pseudo_counts():
     rng = np.random.default_rng(0)
     cells = np.where(rng.random((60, 5)) < 0.4, 0, rng.gamma(2, 0.7, (60, 5))).astype(np.float32)
-    emitter = Emitter(cells, np.arange(60))
+    emitter = Emitter(cells, count_units(cells), np.arange(60))
     rows = np.tile(np.arange(60), 200)
     delta = np.array([0.3, -0.3, 0.0, 0.1, -0.1])
     made = emitter.emit(delta, rows, "x").mean(axis=0, dtype=np.float64)

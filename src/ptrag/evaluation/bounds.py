@@ -3,8 +3,8 @@
 floor
     The mean baseline: the profile is the given mean of the line plus the mean delta of its
     training perturbations (of all training pairs where the line has none), the cells are given
-    controls changed by one factor per gene. As many cells as the arms predict: some metrics (W1, W2,
-    DEGs) depend on how many there are.
+    controls changed by one factor per gene. As many cells as the arms predict: some metrics (W1,
+    W2, DEGs) depend on how many there are.
 ceiling
     Split halves: one random half of the pair's real cells as the prediction of the other, mean
     of :data:`REPEATS` splits. Each half is measured from its own half of the line's yardstick

@@ -10,7 +10,7 @@ then the line's. docs/emission.md has how near the cells come to real ones.
 import numpy as np
 
 from ptrag.base.random import keyed_rng
-from ptrag.cells.counts import count_units, to_counts, to_log1p
+from ptrag.cells.counts import to_counts, to_log1p
 from ptrag.prediction.count_model import CountModel
 from ptrag.prediction.response_table import ResponseTable
 
@@ -22,19 +22,15 @@ class Emitter:
     ----------
     cells
         (n, G) control cells on the log1p scale.
+    units
+        (n,) what one count of each cell is worth, of :func:`ptrag.cells.counts.count_units`.
     sample
         Rows on which expression, dispersion and expectations rest.
-
-    Attributes
-    ----------
-    units
-        (n,) what one count of each cell is worth before the logarithm.
     """
 
-    def __init__(self, cells: np.ndarray, sample: np.ndarray) -> None:
-        self._cells = cells
-        self.units = count_units(cells)
-        units = self.units[sample]
+    def __init__(self, cells: np.ndarray, units: np.ndarray, sample: np.ndarray) -> None:
+        self._cells, self._units = cells, units
+        units = units[sample]
         counts = to_counts(cells[sample], units)
         self._model = CountModel.of(counts, units)
         self._table = ResponseTable(counts, units, self._model)
@@ -57,7 +53,7 @@ class Emitter:
             by delta / share.
         """
         rng = keyed_rng("emission", *key)
-        cells, units = np.asarray(self._cells[rows]), self.units[rows]
+        cells, units = np.asarray(self._cells[rows]), self._units[rows]
         counts = to_counts(cells, units)
         new = self._model.changed(counts, units, self._table.factor(delta / share), rng)
         if share < 1:

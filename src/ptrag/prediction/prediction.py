@@ -15,6 +15,7 @@ import pandas as pd
 
 from ptrag.base.names import CELL_LINE, PERTURBATION
 from ptrag.cells.controls import GIVEN
+from ptrag.cells.counts import count_units
 from ptrag.cells.sets import drawn_controls
 from ptrag.cells.store import CellStore
 from ptrag.prediction.emission import Emitter
@@ -76,9 +77,14 @@ class GivenControls:
         return evenly(len(self.cells))
 
     @cached_property
+    def units(self) -> np.ndarray:
+        """(n,) what one count of each cell is worth before the logarithm."""
+        return count_units(self.cells)
+
+    @cached_property
     def emitter(self) -> Emitter:
         """What makes cells of a predicted delta from these."""
-        return Emitter(self.cells, self.sample)
+        return Emitter(self.cells, self.units, self.sample)
 
     def emitted(self, delta: np.ndarray, perturbation: str, rows: np.ndarray) -> np.ndarray:
         """Return the (len(rows), G) cells of a pair whose predicted delta is (G,) ``delta``."""

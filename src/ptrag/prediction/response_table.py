@@ -1,8 +1,8 @@
 """By which factor a gene's counts must change so that its mean log1p value is the predicted one.
 
 The mean over cells and counts of ln(1 + u k') needs no draw: with Frullani's integral
-ln(1 + x) = ∫₀^∞ (1 − e^{−xt}) e^{−t} dt/t it needs the generating functions of the count model alone
-(:mod:`ptrag.prediction.count_model`), at z = e^{−ut}:
+ln(1 + x) = ∫₀^∞ (1 − e^{−xt}) e^{−t} dt/t it needs the generating functions of the count model
+alone (:mod:`ptrag.prediction.count_model`), at z = e^{−ut}:
 
     r ≤ 1:  E[z^k' | k] = (1 − r (1 − z))^k
     r > 1:  E[z^k' | k] = z^k (1 + θ (r − 1)(1 − z))^{−(a + k)}
