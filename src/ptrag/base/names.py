@@ -25,6 +25,9 @@ SINGLES = "singles"
 DELTA = "delta"
 """Layer of ``profiles.h5ad``: predicted deltas."""
 
+TARGET_TOTAL = 1e4
+"""Counts of a cell after normalisation, before log1p."""
+
 METRIC = "metric"
 VALUE = "value"
 FLOOR = "floor"

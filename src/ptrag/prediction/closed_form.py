@@ -12,7 +12,6 @@ from ptrag.arms.registry import load_arm
 from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
 from ptrag.genes.embeddings import read_embedding
-from ptrag.prediction.emission import move_cells
 from ptrag.prediction.files import PredictionFiles
 from ptrag.prediction.pairs import predict_split
 from ptrag.prediction.prediction import GivenControls, Prediction, evidence_table
@@ -41,11 +40,11 @@ class ClosedFormPredictor(NamedTuple):
     def predict(
         self, controls: GivenControls, perturbation: str, n_cells: int | None = None
     ) -> Prediction:
-        """Predict one pair: profile max(0, origin + δ̂), and given controls moved to it."""
+        """Predict one pair: profile max(0, origin + δ̂), and cells of it."""
         estimate, given = self.fitted(controls.line, perturbation), controls.mean
         origin = start(estimate.origin, given)
         rows = controls.drawn(perturbation, n_cells)
-        shift = controls.mover.shift(origin - given + estimate.delta)
+        cells = controls.emitted(origin - given + estimate.delta, perturbation, rows)
         profile = np.maximum(origin + estimate.delta, 0.0)
         changes: list[tuple[Any, ...]] = [
             (
@@ -57,9 +56,8 @@ class ClosedFormPredictor(NamedTuple):
             for candidate in estimate.candidates
         ]  # fmt: skip
         return Prediction(
-            profile, profile - origin, move_cells(controls.cells[rows], shift), rows,
-            evidence_table(changes, estimate.note),
-        )  # fmt: skip
+            profile, profile - origin, cells, rows, evidence_table(changes, estimate.note)
+        )
 
 
 class ClosedForm(NamedTuple):

@@ -19,8 +19,8 @@ from ptrag.base.memory import keep_freed_memory
 from ptrag.base.names import CONTROL
 from ptrag.base.random import keyed_rng
 from ptrag.cells.sets import whole_sets
-from ptrag.prediction.emission import move_cells
 from ptrag.prediction.prediction import GivenControls, Prediction, evidence_table
+from ptrag.prediction.shift import move_cells
 
 #: A value of log1p(counts per 10,000) cannot be larger than log1p(10,000) = 9.2.
 LARGEST = 15.0
