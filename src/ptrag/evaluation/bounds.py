@@ -20,6 +20,7 @@ import numpy as np
 
 from ptrag.base.random import keyed_rng
 from ptrag.cells.responses import Responses
+from ptrag.evaluation.predictions import PredictedMean
 from ptrag.evaluation.scoring import Case, Reference, score_all
 from ptrag.prediction.emission import move_cells
 from ptrag.prediction.prediction import GivenControls
@@ -59,8 +60,9 @@ def floor(
         start = controls.cells[controls.drawn(pair.perturbation, n_cells)]
         cells = move_cells(start, controls.mover.shift(delta))
         profile = np.maximum(origin.moments.mean + delta, 0.0)
+        mean = PredictedMean(profile, profile - origin.moments.mean)
         real = reference.real(number)
-        return Case(reference.side(number, cells, origin, profile, real.moments.n), real)
+        return Case(reference.side(number, cells, origin, mean, real.moments.n), real)
 
     return score_all(reference, case, threads)
 
