@@ -20,6 +20,7 @@ import numpy as np
 
 from ptrag.base.random import keyed_rng
 from ptrag.cells.responses import Responses
+from ptrag.evaluation.predictions import PredictedMean
 from ptrag.evaluation.scoring import Case, Reference, score_all
 from ptrag.prediction.prediction import GivenControls
 
@@ -58,8 +59,9 @@ def floor(
         rows = controls.drawn(pair.perturbation, n_cells)
         cells = controls.emitted(delta, pair.perturbation, rows)
         profile = np.maximum(origin.moments.mean + delta, 0.0)
+        mean = PredictedMean(profile, profile - origin.moments.mean)
         real = reference.real(number)
-        return Case(reference.side(number, cells, origin, profile, real.moments.n), real)
+        return Case(reference.side(number, cells, origin, mean, real.moments.n), real)
 
     return score_all(reference, case, threads)
 

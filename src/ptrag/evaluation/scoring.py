@@ -119,7 +119,8 @@ class Reference:
             are more, so that a model that predicts more cells gets no power from that.
         """
         sample = moments(cells)
-        mean = mean or PredictedMean(sample.mean, sample.mean - origin.moments.mean)
+        if mean is None:
+            mean = PredictedMean(sample.mean, sample.mean - origin.moments.mean)
         p = self.tested(cells, sample, origin, size)
         return self._side(number, cells, sample, p, mean.profile, mean.control)
 

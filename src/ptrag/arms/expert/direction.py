@@ -8,13 +8,13 @@ of it, since a cautious prediction of a weak perturbation points at the stronges
 
 with x what the members say beyond the level. κ is the one of :data:`SHARES` that is best for
 
-    r̄(κ) + 2 min(D(κ), D*) − 1
+    r̄(κ) + w min(D(κ), D*)
 
 over the entries left out, with r̄ the mean correlation with the measured deltas, D the mean
-discrimination by cosine (:mod:`ptrag.base.discrimination`; 2 D − 1 is 0 by chance and 1 at best, as
-r̄ is) and D* that of the simple member that has most of it, and one standard error more: where no
-simple member tells perturbations apart better, nothing is given up, and κ = 1. The predicted
-profile has the whole level, whatever κ is: the rest, (1 − κ) θ̂, counts with the line's controls.
+discrimination by cosine (:mod:`ptrag.base.discrimination`) and D* that of the simple member that
+has most of it, and one standard error more: where no simple member tells perturbations apart
+better, nothing is given up, and κ = 1. The predicted profile has the whole level, whatever κ is:
+the rest, (1 − κ) θ̂, counts with the line's controls.
 
 A left-out level differs from entry to entry, against the entry that is left out, so that it would
 tell them apart by what they are not; one for all of a line, the mean of these, stands for it here.
@@ -27,7 +27,8 @@ import numpy as np
 from ptrag.base.correlation import pearson
 from ptrag.base.discrimination import discrimination
 
-SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
+SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
+WEIGHT = 3.0  # of discrimination: what 0.01 of it may cost of the mean correlation, in hundredths
 
 
 def fit_share(
@@ -68,7 +69,7 @@ def fit_share(
     def value(share: float) -> float:
         delta = share * level + beyond
         alike = np.mean([pearson(*pair) for pair in zip(delta, measured, strict=True)])
-        return float(alike + 2 * min(told_apart(delta).mean(), most))
+        return float(alike + WEIGHT * min(told_apart(delta).mean(), most))
 
     return max(SHARES, key=value)
 
