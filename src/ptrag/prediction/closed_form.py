@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 
 from ptrag.arms.arm import ClosedForm
-from ptrag.arms.estimate import Estimate
+from ptrag.arms.estimate import Estimate, start
 from ptrag.genes.embeddings import Embedding
-from ptrag.prediction.emission import move_cells
 from ptrag.prediction.prediction import GivenControls, Prediction, evidence_table
 
 
@@ -65,7 +64,7 @@ class ClosedFormPredictor:
     def predict(
         self, controls: GivenControls, perturbation: str, n_cells: int | None = None
     ) -> Prediction:
-        """Predict one pair: profile max(0, mean of the given controls + δ̂), and moved controls."""
+        """Predict one pair: profile max(0, origin + δ̂), and cells of it."""
         estimate = self.fitted_for(controls.line, perturbation)(controls.line, perturbation)
         return prediction_of(estimate, controls, perturbation, n_cells)
 
@@ -74,15 +73,23 @@ def prediction_of(
     estimate: Estimate, controls: GivenControls, perturbation: str, n_cells: int | None
 ) -> Prediction:
     """Return the profile, cells and evidence of an estimated delta."""
+    given = controls.mean
+    origin = start(estimate.origin, given)
     rows = controls.drawn(perturbation, n_cells)
-    cells = move_cells(controls.cells[rows], controls.mover.shift(estimate.delta))
-    profile = np.maximum(controls.mean + estimate.delta, 0.0)
+    cells = controls.cells[:0]
+    if len(rows):
+        cells = controls.emitted(origin - given + estimate.delta, perturbation, rows)
+    profile = np.maximum(origin + estimate.delta, 0.0)
     changes: list[tuple[Any, ...]] = [
         (
             candidate.name, candidate.similarity, candidate.weight,
-            np.linalg.norm(np.maximum(controls.mean + candidate.without, 0.0) - profile),
+            np.linalg.norm(
+                np.maximum(start(candidate.origin, given) + candidate.without, 0.0) - profile
+            ),
         )
         for candidate in estimate.candidates
     ]  # fmt: skip
     evidence = evidence_table(changes, estimate.note)
-    return Prediction(profile, cells, rows, evidence, estimate.sd, estimate.wrong_sign)
+    return Prediction(
+        profile, profile - origin, cells, rows, evidence, estimate.sd, estimate.wrong_sign
+    )

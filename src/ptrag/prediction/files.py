@@ -2,10 +2,11 @@
 
 ``profiles.h5ad``
     One row per pair. obs: cell_line, perturbation and the rest of the summary; X: (pairs, G)
-    float64, the predicted mean; layers (float32, NaN where an arm does not know them): ``delta``,
-    profile less the mean of the given controls; ``lower`` and ``upper``, the central
-    :data:`INTERVAL` of the true delta; ``p_moves``, probability that the gene moves to the side of
-    ``direction``, -1, 0 or 1.
+    float64, the predicted mean; layer ``delta``, float64: the same less the line's control profile
+    as the arm knows it (:class:`ptrag.prediction.prediction.Prediction`). Layers in float32, NaN
+    where an arm does not know them: ``lower`` and ``upper``, the central :data:`INTERVAL` of the
+    true delta; ``p_moves``, probability that the gene moves to the side of ``direction``, -1, 0 or
+    1.
 ``predictions.h5ad`` (the workflow's) or ``cells.h5ad`` (the command's)
     One row per predicted cell, each pair one block. obs: cell_line, perturbation, control_cell
     (the name of the control cell it starts from); X: (n, G) float32, contiguous.
@@ -31,7 +32,7 @@ from anndata.io import write_elem
 
 from ptrag.base.errors import PtragError
 from ptrag.base.files import TABLE, atomic, write_table
-from ptrag.base.names import CELL_LINE, PAIR, PERTURBATION, Pair
+from ptrag.base.names import CELL_LINE, DELTA, PAIR, PERTURBATION, Pair
 from ptrag.cells.store_writer import check_space, write_h5ad_around, writing
 from ptrag.prediction.prediction import EVIDENCE, GivenControls, Prediction
 from ptrag.prediction.summary import SUMMARY, summary_row
@@ -44,7 +45,6 @@ INTERVAL = 0.9
 
 Z = 1.6448536269514722  # normal quantile of (1 + INTERVAL) / 2
 
-LAYERS = ("delta", "lower", "upper", "p_moves", "direction")
 FLUSHED = 64  # pairs whose evidence is written at a time
 
 
@@ -76,7 +76,7 @@ class PredictionWriter:
 
     Parameters
     ----------
-    pairs, controls, genes
+    pairs, genes
         As of :func:`written_predictions`.
     profiles
         The open file.
@@ -89,13 +89,12 @@ class PredictionWriter:
     def __init__(
         self,
         pairs: Sequence[Pair],
-        controls: Mapping[str, GivenControls],
         genes: Sequence[str],
         profiles: h5py.File,
         evidence: IO[str],
         write_cells: Callable[[np.ndarray], None] | None,
     ) -> None:
-        self._pairs, self._controls, self._genes = pairs, controls, list(genes)
+        self._pairs, self._genes = pairs, list(genes)
         self._profiles, self._evidence_file, self._write_cells = profiles, evidence, write_cells
         self._rows: list[dict[str, object]] = []
         self._evidence: list[pd.DataFrame] = []
@@ -109,11 +108,10 @@ class PredictionWriter:
         pair = self._pairs[number]
         if self._write_cells is not None:
             self._write_cells(prediction.cells)
-        delta = prediction.profile - self._controls[pair.cell_line].mean
         self._profiles["X"][number] = prediction.profile
-        for name, values in self._layers(pair, prediction, delta).items():
+        for name, values in self._layers(prediction).items():
             self._layer(name)[number] = values
-        self._rows.append(summary_row(pair, prediction, delta, level, nearest, self._genes))
+        self._rows.append(summary_row(pair, prediction, level, nearest, self._genes))
         self._evidence.append(prediction.evidence.assign(**dict(zip(PAIR, pair, strict=True))))
         if len(self._evidence) >= FLUSHED:
             self.flush()
@@ -129,12 +127,11 @@ class PredictionWriter:
             pd.concat(tables)[EVIDENCE].to_csv(self._evidence_file, header=False, **TABLE)
         self._evidence = []
 
-    def _layers(
-        self, pair: Pair, prediction: Prediction, delta: np.ndarray
-    ) -> dict[str, np.ndarray]:
-        layers = {"delta": delta, "direction": np.sign(delta)}
+    def _layers(self, prediction: Prediction) -> dict[str, np.ndarray]:
+        delta = prediction.delta
+        layers = {DELTA: delta, "direction": np.sign(delta)}
         if prediction.sd is not None:
-            least = -self._controls[pair.cell_line].mean  # expression is not negative
+            least = delta - prediction.profile  # expression is not negative
             layers["lower"] = np.maximum(delta - Z * prediction.sd, least)
             layers["upper"] = np.maximum(delta + Z * prediction.sd, least)
         if prediction.wrong_sign is not None:
@@ -145,8 +142,10 @@ class PredictionWriter:
         """Return a layer; it is made when an arm first knows it."""
         key = f"layers/{name}"
         if key not in self._profiles:
-            kind = {"dtype": "i1"} if name == "direction" else {"dtype": "<f4", "fillvalue": np.nan}
-            self._profiles.create_dataset(key, self._profiles["X"].shape, **kind)
+            kind = {"direction": "i1", DELTA: "<f8"}.get(name, "<f4")
+            fill = 0 if name == "direction" else np.nan
+            shape = self._profiles["X"].shape
+            self._profiles.create_dataset(key, shape, dtype=kind, fillvalue=fill)
         return self._profiles[key]
 
 
@@ -193,7 +192,7 @@ def written_predictions(
         table = stack.enter_context(atomic(files.evidence))
         with h5py.File(part, "w") as profiles, open(table, "w", newline="") as evidence:
             pd.DataFrame(columns=EVIDENCE).to_csv(evidence, **TABLE)
-            write = PredictionWriter(pairs, controls, genes, profiles, evidence, write_cells)
+            write = PredictionWriter(pairs, genes, profiles, evidence, write_cells)
             yield write
             write.flush()
             _finish(profiles, write.summary(), genes, uns)

@@ -42,7 +42,8 @@ NEIGHBOURS = 8
 TEXTS = {"rag": False, "use_genept": True}
 RETRIEVES = {"rag": True, "use_genept": True, "topk_rag": NEIGHBOURS}
 OPTIONS: dict[str, dict[str, Any]] = {
-    "ridge": TEXTS, "knn": RETRIEVES, "response_expert": RETRIEVES,
+    "ridge": TEXTS, "knn": RETRIEVES, "evidence_mean": RETRIEVES, "atlas_fusion": RETRIEVES,
+    "response_expert": RETRIEVES,
 }  # fmt: skip
 """What arms read, where they read texts."""
 

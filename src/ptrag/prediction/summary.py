@@ -39,7 +39,6 @@ TOP = 10
 def summary_row(
     pair: Pair,
     prediction: Prediction,
-    delta: np.ndarray,
     level: str,
     nearest: tuple[str | None, float | None],
     genes: Sequence[str],
@@ -50,8 +49,6 @@ def summary_row(
     ----------
     pair, prediction
         What was predicted of whom.
-    delta
-        (G,) predicted profile less the mean of the given controls.
     level
         What it rests on.
     nearest
@@ -59,6 +56,7 @@ def summary_row(
     genes
         G symbols.
     """
+    delta = prediction.delta
     strength = float(np.linalg.norm(delta))
     moving = confidence = None
     if prediction.wrong_sign is not None:

@@ -39,8 +39,7 @@ def estimate(fitted: "Fitted", line: str, perturbation: str) -> "Estimate":
 
     if not knows(fitted, perturbation):
         return Estimate(mean([], np.zeros(0)), note=BACK_OFF)
-    names, similarity = fitted.neighbours.candidates(perturbation)
-    names, similarity = names[: fitted.k], similarity[: fitted.k]
+    names, similarity = fitted.neighbours.nearest(perturbation, fitted.k)
     positive = np.maximum(similarity, 0.0)
     candidates = tuple(
         Candidate(
