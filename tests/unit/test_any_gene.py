@@ -6,7 +6,7 @@ import pytest
 from response_cases import draw_embedding, draw_responses, nearest
 
 from ptrag.arms.catalogue import knn, ridge
-from ptrag.arms.expert.expert import fit_expert
+from ptrag.arms.expert.fitting import fit_expert
 from ptrag.base.errors import PtragError
 from ptrag.genes.any_gene import AnyGene
 from ptrag.genes.embeddings import Embedding
