@@ -214,6 +214,14 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
         help="cells of each perturbation (default: one for each control)",
     )  # fmt: skip
     cells.add_argument("--no-cells", action="store_true", help="profiles alone")
+    predict.add_argument(
+        "--counts", action="store_true", help="also whole counts, as a layer of cells.h5ad"
+    )
+    predict.add_argument(
+        "--format", choices=("h5ad", "vcc2026"), default="h5ad",
+        help="vcc2026: also vcc2026.h5ad, 400 cells of whole counts for each perturbation in the "
+        "layout of the 2026 Virtual Cell Challenge",
+    )  # fmt: skip
     _add_gene_symbol(predict)
     _add_scale(predict)
 

@@ -72,10 +72,13 @@ def _predict(options: argparse.Namespace) -> int:
     if fault := refuse_overwriting(options.out, options.controls, options.bundle):
         raise PtragError(fault)
     logging.getLogger("ptrag").setLevel(logging.INFO)
+    from ptrag.prediction.counts_file import VCC_CELLS
     from ptrag.prediction.files import PredictionFiles
     from ptrag.prediction.loading import load_bundle
     from ptrag.prediction.predict import listed_perturbations, predict_own
 
+    if options.no_cells and (options.counts or options.format == "vcc2026"):
+        raise PtragError("--no-cells: there are no cells to count; leave it away")
     bundle = load_bundle(options.bundle)
     perturbations = None if options.all else options.perturbations
     if options.listed:
@@ -86,10 +89,12 @@ def _predict(options: argparse.Namespace) -> int:
         perturbations,
         PredictionFiles.into(options.out, None if options.no_cells else "cells.h5ad"),
         line=options.cell_line,
-        n_cells=options.cells,
+        n_cells=VCC_CELLS if options.format == "vcc2026" else options.cells,
         gene_symbol=options.gene_symbol,
         scale=options.scale,
         allow_fallback=options.allow_fallback,
+        counts=options.counts,
+        vcc2026=options.out / "vcc2026.h5ad" if options.format == "vcc2026" else None,
     )
     print("\n".join(report.lines()))
     return 0
