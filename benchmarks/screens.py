@@ -64,8 +64,6 @@ class Screen:
         {None: true ones, ``shuffled``, ``random``: their negative controls}.
     pairs
         The n test pairs.
-    store, trained
-        The cells and the training pairs; None of profiles without cells.
     profiles
         (n, G) the means of the test pairs' cells.
     observed
@@ -85,8 +83,6 @@ class Screen:
     embeddings: Mapping[str | None, Embedding]
     neighbours: Mapping[str | None, Neighbours]
     pairs: Sequence[Pair]
-    store: CellStore | None
-    trained: Sequence[Pair]
     profiles: np.ndarray
     observed: np.ndarray
     truth: np.ndarray | None
@@ -130,8 +126,7 @@ def _of_cells(
         profiles = np.array([store.mean(*pair) for pair in pairs])
         yield Screen(
             case, split_name, seed, Responses.measured(store, split), embeddings,
-            _neighbours(embeddings, split, settings, work), pairs, store,
-            [Pair(*pair) for pair in split.pairs("train")], profiles,
+            _neighbours(embeddings, split, settings, work), pairs, profiles,
             np.array([observed_delta(store, pair) for pair in pairs]),
             np.array([truth[p] for p in pairs]) if truth else None, truth_file, store, split,
         )  # fmt: skip
@@ -193,7 +188,7 @@ def _drugs(path: Path, config: dict[str, Any], seed: int, work: Path) -> Iterato
             "op3_drugs_ranks", target, seed, responses, embeddings,
             _neighbours(embeddings, split, config, work),
             [pair for pair, out in zip(pairs, test, strict=True) if out],
-            None, (), scores[test], scores[test], None,
+            scores[test], scores[test], None,
         )  # fmt: skip
 
 
