@@ -44,6 +44,13 @@ SEMIREAL = {
     | {"genes": {"protocol": "unseen_perturbation", "fractions": HELD}},
     "settings": {"cells": {"genes": "given"}},
 }  # fmt: skip
+PROTOCOLS = {
+    "norman_mcfaline": {
+        "a172_line": {"protocol": "unseen_line", "target": "A172", "fractions": {"val": 0.0}},
+        "u87_line": {"protocol": "unseen_line", "target": "U87MG", "fractions": {"val": 0.0}},
+        "doubles": {"protocol": "unseen_double", "fractions": {"val": 0.0, "test": 0.5}},
+    }
+}  # splits of a data set beside those of the configuration
 DRUG_GENES = 1000  # drawn anew for each seed
 DRUGS_HELD = 45
 
@@ -118,7 +125,7 @@ def _of_cells(
     store = CellStore(work / "cells.h5ad")
     truth = _truth(source, truth_file, store)
     embeddings = _with_controls(embed("text", store.perturbations, settings["embeddings"]), seed)
-    for split_name, spec in entry["splits"].items():
+    for split_name, spec in (entry["splits"] | PROTOCOLS.get(name, {})).items():
         table = draw_split(store, spec | {"seed": seed}, settings["cells"], split_name)
         write_split(table, spec, work / "split.tsv")
         split = read_split(work / "split.tsv")
