@@ -27,6 +27,7 @@ import pandas as pd
 import yaml
 from contest import fit_arms
 from screens import Screen, screens
+from sklearn import decomposition
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
