@@ -140,7 +140,6 @@ def test_the_oracle_is_refused_where_there_is_no_truth(screen, tmp_path):
         predict_closed_forms(store, split, [form], 8)
 
 
-
 def _controls(store, names):
     row = {name: i for i, name in enumerate(store.obs.index.astype(str))}
     return np.asarray(store.X[[row[str(name)] for name in names]], np.float64)
