@@ -79,8 +79,8 @@ class Screen:
         (n, G) their noise-free deltas; None where they are not known.
     truth_file
         The truth of a simulated screen.
-    store, drawn
-        The cells and the roles of their pairs; None where there are profiles alone.
+    drawn
+        The roles of the pairs; None of profiles without cells.
     """
 
     case: str
@@ -94,7 +94,6 @@ class Screen:
     observed: np.ndarray
     truth: np.ndarray | None
     truth_file: Path | None = None
-    store: CellStore | None = None
     drawn: Split | None = None
 
 
@@ -135,7 +134,7 @@ def _of_cells(
             case, split_name, seed, Responses.measured(store, split), embeddings,
             _neighbours(embeddings, split, settings, work), pairs, profiles,
             np.array([observed_delta(store, pair) for pair in pairs]),
-            np.array([truth[p] for p in pairs]) if truth else None, truth_file, store, split,
+            np.array([truth[p] for p in pairs]) if truth else None, truth_file, split,
         )  # fmt: skip
 
 
