@@ -17,8 +17,7 @@ and how often the sign that it predicts is wrong, at nominal false-sign rates.
 """
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,9 +31,8 @@ from ptrag.arms.registry import NEGATIVE_CONTROLS, base_name, embedding_control,
 from ptrag.base.correlation import pearson
 from ptrag.base.discrimination import discrimination
 from ptrag.base.files import write_table
-from ptrag.base.names import PAIR, Pair
+from ptrag.base.names import PAIR
 from ptrag.cells.controls import GIVEN
-from ptrag.cells.store import CellStore
 from ptrag.comparison.contrasts import BASELINES
 from ptrag.comparison.statistics import paired_comparison
 from ptrag.metrics.distribution import Distances, energy
@@ -115,7 +113,7 @@ class Predicted(NamedTuple):
     energy: np.ndarray
 
 
-def predictions(screen: Screen, fitted: Callable, n_pcs: int) -> Predicted:
+def predictions(screen: Screen, fitted: Callable, pca: PCA | None) -> Predicted:
     """Predict the test pairs of a screen."""
     if screen.store is None:  # scores, which may be negative, and no expression
         delta = np.array([fitted(*pair).delta for pair in screen.pairs])
@@ -123,7 +121,6 @@ def predictions(screen: Screen, fitted: Callable, n_pcs: int) -> Predicted:
         origins = [start(fitted(*p).origin, g) for p, g in zip(screen.pairs, given, strict=True)]
         return Predicted(delta, delta + origins, np.full(len(delta), np.nan))
     store, predictor = screen.store, ClosedFormPredictor(fitted)
-    pca = components(store, tuple(screen.trained), n_pcs)
     given = {line: GivenControls.of_store(store, line) for line in store.lines}
     rows = []
     for pair in screen.pairs:
@@ -134,10 +131,12 @@ def predictions(screen: Screen, fitted: Callable, n_pcs: int) -> Predicted:
     return Predicted(*map(np.array, zip(*rows, strict=True)))
 
 
-@lru_cache(maxsize=1)
-def components(store: CellStore, trained: Sequence[Pair], n_pcs: int) -> PCA:
-    """Return the PCA of training cells and given controls."""
-    cells = [store.cells(*pair) for pair in trained]
+def components(screen: Screen, n_pcs: int) -> PCA | None:
+    """Return the PCA of training cells and given controls; None without cells."""
+    store = screen.store
+    if store is None:
+        return None
+    cells = [store.cells(*pair) for pair in screen.drawn.pairs("train")]
     cells += [store.controls(line, GIVEN) for line in store.lines]
     return fit_pca(np.concatenate(cells), n_pcs)
 
@@ -148,8 +147,9 @@ def score(screen: Screen, predictors: dict[str, Callable], n_pcs: int) -> pd.Dat
     targets = [responses.columns(pair.perturbation) for pair in screen.pairs]
     panel = np.setdiff1d(np.arange(len(responses.genes)), np.concatenate(targets))
     lines = np.array([pair.cell_line for pair in screen.pairs])
+    pca = components(screen, n_pcs)
     for arm, fitted in predictors.items():
-        predicted = predictions(screen, fitted, n_pcs)
+        predicted = predictions(screen, fitted, pca)
         pds = np.empty(len(lines))
         for line in np.unique(lines):
             here = np.flatnonzero(lines == line)

@@ -44,6 +44,13 @@ SEMIREAL = {
     | {"genes": {"protocol": "unseen_perturbation", "fractions": HELD}},
     "settings": {"cells": {"genes": "given"}},
 }  # fmt: skip
+PROTOCOLS = {
+    "norman_mcfaline": {
+        "a172_line": {"protocol": "unseen_line", "target": "A172", "fractions": {"val": 0.0}},
+        "u87_line": {"protocol": "unseen_line", "target": "U87MG", "fractions": {"val": 0.0}},
+        "doubles": {"protocol": "unseen_double", "fractions": {"val": 0.0, "test": 0.5}},
+    }
+}  # splits of a data set beside those of the configuration
 DRUG_GENES = 1000  # drawn anew for each seed
 DRUGS_HELD = 45
 
@@ -64,8 +71,6 @@ class Screen:
         {None: true ones, ``shuffled``, ``random``: their negative controls}.
     pairs
         The n test pairs.
-    store, trained
-        The cells and the training pairs; None of profiles without cells.
     profiles
         (n, G) the means of the test pairs' cells.
     observed
@@ -74,8 +79,8 @@ class Screen:
         (n, G) their noise-free deltas; None where they are not known.
     truth_file
         The truth of a simulated screen.
-    store, drawn
-        The cells and the roles of their pairs; None where there are profiles alone.
+    drawn
+        The roles of the pairs; None of profiles without cells.
     """
 
     case: str
@@ -85,13 +90,10 @@ class Screen:
     embeddings: Mapping[str | None, Embedding]
     neighbours: Mapping[str | None, Neighbours]
     pairs: Sequence[Pair]
-    store: CellStore | None
-    trained: Sequence[Pair]
     profiles: np.ndarray
     observed: np.ndarray
     truth: np.ndarray | None
     truth_file: Path | None = None
-    store: CellStore | None = None
     drawn: Split | None = None
 
 
@@ -122,7 +124,7 @@ def _of_cells(
     store = CellStore(work / "cells.h5ad")
     truth = _truth(source, truth_file, store)
     embeddings = _with_controls(embed("text", store.perturbations, settings["embeddings"]), seed)
-    for split_name, spec in entry["splits"].items():
+    for split_name, spec in (entry["splits"] | PROTOCOLS.get(name, {})).items():
         table = draw_split(store, spec | {"seed": seed}, settings["cells"], split_name)
         write_split(table, spec, work / "split.tsv")
         split = read_split(work / "split.tsv")
@@ -130,10 +132,9 @@ def _of_cells(
         profiles = np.array([store.mean(*pair) for pair in pairs])
         yield Screen(
             case, split_name, seed, Responses.measured(store, split), embeddings,
-            _neighbours(embeddings, split, settings, work), pairs, store,
-            [Pair(*pair) for pair in split.pairs("train")], profiles,
+            _neighbours(embeddings, split, settings, work), pairs, profiles,
             np.array([observed_delta(store, pair) for pair in pairs]),
-            np.array([truth[p] for p in pairs]) if truth else None, truth_file, store, split,
+            np.array([truth[p] for p in pairs]) if truth else None, truth_file, split,
         )  # fmt: skip
 
 
@@ -193,7 +194,7 @@ def _drugs(path: Path, config: dict[str, Any], seed: int, work: Path) -> Iterato
             "op3_drugs_ranks", target, seed, responses, embeddings,
             _neighbours(embeddings, split, config, work),
             [pair for pair, out in zip(pairs, test, strict=True) if out],
-            None, (), scores[test], scores[test], None,
+            scores[test], scores[test], None,
         )  # fmt: skip
 
 
