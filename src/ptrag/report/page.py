@@ -5,19 +5,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from ptrag.base.files import atomic
 from ptrag.report import calibration, evidence, scores, sections, tables
 from ptrag.report.figure import style
 from ptrag.report.gather import Results, SplitView, gather
+from ptrag.report.html import page
 from ptrag.report.methods import methods, settings_text
-from ptrag.report.numbers import counted, listed, number
 from ptrag.report.verdict import headline, place, shown_metrics, verdict
 from ptrag.report.words import words
 
-HERE = Path(__file__).parent
 SECTIONS = {
     "verdict": "Verdict",
     "run": "What was run",
@@ -69,22 +65,10 @@ def write_report(
     """
     results = gather(Path(home), runs, settings)
     with style():
-        html = _environment().get_template("report.html.j2").render(_content(results))
+        html = page("report.html.j2", _content(results))
     with atomic(out_html) as part:
         part.write_text(html, encoding="utf-8")
     logger.info("report: %s, %.2f MB", out_html, len(html.encode()) / 1e6)
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(HERE / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(number=number, counted=counted, listed=listed)
-    return environment
 
 
 def _content(results: Results) -> dict[str, Any]:
@@ -92,8 +76,6 @@ def _content(results: Results) -> dict[str, Any]:
     verdicts = [verdict(split) for split in results.splits.values()]
     outcome, line = headline(results, verdicts)
     return {
-        "css": Markup((HERE / "report.css").read_text(encoding="utf-8")),
-        "js": Markup((HERE / "report.js").read_text(encoding="utf-8")),
         "sections": SECTIONS,
         "dataset": results.settings["dataset"],
         "simulated": results.simulated,
