@@ -1,7 +1,7 @@
 """Fit the expert to exact leave-one-out: variances, weights, slopes, share, spread and signs.
 
-What is left out is what the protocol holds out (:mod:`ptrag.arms.expert.variances`). Nothing is
-random.
+What is left out is what the protocol holds out (:mod:`ptrag.arms.expert.variances`). What is drawn
+is drawn from one seed: the same entries give the same expert.
 """
 
 from typing import Any
@@ -86,11 +86,13 @@ def fit_mixture(expert: Expert) -> None:
     expert.spread = Spread.fitted(beyond, left.missing, own, variance)
     level = expert.level.left_out(responses, groups)
     expert.share = _share(expert, left, beyond, mean, level, rows)
-    known = expert.level.variance[lines]
-    uncertain = known + ((1 - expert.share) * level) ** 2
+    uncertain = expert.level.variance[lines] + ((1 - expert.share) * level) ** 2
+    # the truth of new pairs is about θ̂ as a draw from its posterior is, one for all of a line
+    errors = np.random.default_rng(0).standard_normal(expert.level.variance.shape)
+    errors *= np.sqrt(expert.level.variance)
     expert.signs = Signs.fitted(
         expert.share * level + beyond, expert.spread.sd(beyond, variance[:, None], uncertain),
-        level + left.missing, np.sqrt(own + known), left.perturbation,
+        level + errors[lines] + left.missing, np.sqrt(own), left.perturbation,
     )  # fmt: skip
 
 
