@@ -26,7 +26,6 @@ import pandas as pd
 from ptrag.base.errors import PtragError, did_you_mean
 from ptrag.base.files import write_table
 from ptrag.base.names import CELL_LINE, CONTROL, N_CELLS, PAIR, PERTURBATION, REASON, ROLE
-from ptrag.cells.controls import ALL
 from ptrag.cells.log1p_file import Log1pFile, open_log1p
 from ptrag.cells.store import CellStore
 from ptrag.cells.store_writer import new_store
@@ -195,7 +194,7 @@ def _origins(
     origins = {}
     for name, line in reference.lines.items():
         if name not in own:
-            origins[name] = Controls(line.every_control, reference.store.controls(name, ALL))
+            origins[name] = line.every_control
         elif len(own[name]) < FEWEST_CONTROLS:
             raise PtragError(
                 f"{predicted}: one control cell in {name!r}; give at least {FEWEST_CONTROLS}, or "

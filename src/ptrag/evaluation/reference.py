@@ -19,10 +19,10 @@ import pandas as pd
 
 from ptrag.base.errors import PtragError
 from ptrag.base.files import atomic
-from ptrag.base.moments import Moments, moments
+from ptrag.base.moments import Moments, moments, pooled
 from ptrag.base.names import CELL_LINE, PAIR, PERTURBATION, ROLE
 from ptrag.base.random import keyed_rng
-from ptrag.cells.controls import GIVEN, YARDSTICK, Part
+from ptrag.cells.controls import ALL, GIVEN, YARDSTICK, Part
 from ptrag.cells.noise import Precision
 from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
@@ -133,13 +133,19 @@ def _line(store: CellStore, name: str, train: Sequence[tuple[str, str]], pca: PC
     if len(rows) > BANDWIDTH_CELLS:
         rows = keyed_rng("bandwidth", name).choice(rows, BANDWIDTH_CELLS, replace=False)
     profiles = np.array([store.mean(*pair) for pair in pairs])
+    given, yardstick = (_controls(store, name, part) for part in (GIVEN, YARDSTICK))
     return Line(
-        given=_controls(store, name, GIVEN),
-        yardstick=_controls(store, name, YARDSTICK),
+        given=given,
+        yardstick=yardstick,
+        every_control=_together(store, name, given.moments, yardstick.moments),
         trained=[perturbation for _, perturbation in pairs],
         profiles=profiles.reshape(len(pairs), store.n_genes),
         bandwidth=median_distance(pca.project(store.X[np.sort(rows)])),
     )
+
+
+def _together(store: CellStore, line: str, given: Moments, yardstick: Moments) -> Controls:
+    return Controls(pooled(given, yardstick), store.controls(line, ALL))
 
 
 def _controls(store: CellStore, line: str, part: Part) -> Controls:
@@ -284,6 +290,7 @@ def _read_lines(at: Mapping[str, np.ndarray], store: CellStore) -> dict[str, Lin
         name: Line(
             Controls(given, store.controls(name, GIVEN)),
             Controls(yardstick, store.controls(name, YARDSTICK)),
+            _together(store, name, given, yardstick),
             trained.tolist(),
             profiles,
             float(bandwidth),

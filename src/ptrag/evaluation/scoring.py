@@ -19,7 +19,6 @@ from ptrag.base.discrimination import DISTANCES, discrimination
 from ptrag.base.moments import Moments, moments
 from ptrag.base.names import CELL_LINE, PERTURBATION, ROLE, Pair
 from ptrag.base.random import keyed_rng
-from ptrag.cells.controls import ALL
 from ptrag.cells.noise import Precision
 from ptrag.cells.store import CellStore
 from ptrag.evaluation.lines import Controls, Line
@@ -145,13 +144,12 @@ class Reference:
         size = None if size is None else min(size, sample.n)
         if self.settings["deg_test"] == "welch":
             return welch(sample, origin.moments, size)
-        return wilcoxon(cells, origin.cells, size)
+        return wilcoxon(np.asarray(cells), origin.ranked, size)
 
     def _against_all_controls(self, number: int, cells: np.ndarray, sample: Moments) -> Compat:
         every = self.line(number).every_control
-        controls = self.store.controls(self.keys[number].cell_line, ALL)
-        rank_p = wilcoxon(np.asarray(cells), np.asarray(controls))
-        return Compat(every.mean, welch(sample, every), rank_p)
+        rank_p = wilcoxon(np.asarray(cells), every.ranked)
+        return Compat(every.moments.mean, welch(sample, every.moments), rank_p)
 
     def scored(self, number: int, predicted: Side, real: Side) -> ScoredPair:
         """Return pair ``number`` with ``predicted`` set against ``real``."""
