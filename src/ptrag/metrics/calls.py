@@ -25,6 +25,21 @@ def per_million(counts: np.ndarray) -> np.ndarray:
     return counts * 1e6 / np.where(totals > 0, totals, 1.0)[:, None]
 
 
+class Calls(NamedTuple):
+    """What predictions are compared with.
+
+    Attributes
+    ----------
+    fold
+        (K,) log2 fold changes.
+    called
+        (K,) bool, adjusted p below :data:`ALPHA`.
+    """
+
+    fold: np.ndarray
+    called: np.ndarray
+
+
 class Tested(NamedTuple):
     """What a test of a group of cells against controls says of the K tested genes.
 
@@ -44,6 +59,11 @@ class Tested(NamedTuple):
     def called(self) -> np.ndarray:
         """(K,) bool, adjusted p below :data:`ALPHA`."""
         return self.q < ALPHA
+
+    @property
+    def calls(self) -> Calls:
+        """What of it others are compared with."""
+        return Calls(self.fold, self.called)
 
     def without(self, targets: np.ndarray) -> "Tested":
         """Return the same without some of the genes, (K,) bool."""
@@ -83,7 +103,7 @@ class Pool(NamedTuple):
         return Tested(fold, p, benjamini_hochberg(p))
 
 
-def direction_yield(predicted: Tested, real: Tested) -> float:
+def direction_yield(predicted: Tested, real: Calls) -> float:
     """k / max(n_pred, n_real): k of the predicted calls go the right way; ½ by chance, 1 at best.
 
     n_pred counts the predicted calls of genes that have a real direction, n_real the real calls.
@@ -95,7 +115,7 @@ def direction_yield(predicted: Tested, real: Tested) -> float:
     return float(right.sum() / most) if most else float("nan")
 
 
-def direction_reach(predicted: Tested, real: Tested, order: np.ndarray) -> float:
+def direction_reach(predicted: Tested, real: Calls, order: np.ndarray) -> float:
     """How deep into the real calls the predicted directions stay right: k* / n_real, at best 1.
 
     The real calls are ordered by the prediction's confidence: its own calls first, then smaller
@@ -120,19 +140,30 @@ def direction_reach(predicted: Tested, real: Tested, order: np.ndarray) -> float
     return float(depth[deep[-1]] / len(genes)) if len(deep) else 0.0
 
 
-def sig_jaccard(predicted: Tested, real: Tested) -> float:
+def sig_jaccard(predicted: Tested, real: Calls) -> float:
     """|R ∩ R̂| / |R ∪ R̂| of the called genes; 1 where both are empty."""
     both, either = predicted.called & real.called, predicted.called | real.called
     return float(both.sum() / either.sum()) if either.any() else 1.0
 
 
-def fold_error(predicted: np.ndarray, real: np.ndarray, called: np.ndarray) -> float:
+def fold_error(
+    predicted: np.ndarray, real: np.ndarray, called: np.ndarray, sizes: np.ndarray | None = None
+) -> float:
     """Σ_S |l̂ − l| / Σ_S |l| over the real calls S: 1 for no change, 0 at best.
 
     NaN with fewer than :data:`FEWEST_CALLS`. A predicted fold change that is not finite is 0.
+
+    Parameters
+    ----------
+    predicted, real
+        (K,) fold changes.
+    called
+        (K,) bool.
+    sizes
+        Fold changes that the denominator takes instead of the real ones.
     """
     if called.sum() < FEWEST_CALLS:
         return float("nan")
     guess = np.where(np.isfinite(predicted), predicted, 0.0)[called]
-    total = np.abs(real[called]).sum()
+    total = np.abs((real if sizes is None else sizes)[called]).sum()
     return float(np.abs(guess - real[called]).sum() / total) if total > 0 else float("nan")

@@ -91,20 +91,16 @@ class Panel(NamedTuple):
         return cls(*(np.array([getattr(group, key) for group in groups]) for key in cls._fields))
 
 
-def pds_cosine(
-    predicted: np.ndarray, real: np.ndarray, control: np.ndarray, targets: np.ndarray
-) -> np.ndarray:
+def pds_cosine(predicted: np.ndarray, real: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Discrimination of each prediction among the real responses, by cosine distance.
 
-    :func:`ptrag.metrics.discrimination.discrimination` of b̂_p − b_ctrl among all b_q − b_ctrl,
-    without the genes that any perturbation of the panel targets.
+    :func:`ptrag.metrics.discrimination.discrimination` without the genes that any perturbation of
+    the panel targets.
 
     Parameters
     ----------
     predicted, real
-        (P, G) levels.
-    control
-        (G,) level of the real controls, the origin of both sides.
+        (P, G) levels minus that of the controls.
     targets
         (P, G) bool, the genes that each perturbation targets.
 
@@ -114,8 +110,7 @@ def pds_cosine(
         (P,), ½ for a prediction that knows nothing, 1 where each is nearest to its own.
     """
     kept = ~targets.any(axis=0)
-    x, y = (predicted - control)[:, kept], (real - control)[:, kept]
-    return discrimination(x, y, np.arange(len(y)), "cosine")
+    return discrimination(predicted[:, kept], real[:, kept], np.arange(len(real)), "cosine")
 
 
 class Errors(NamedTuple):
@@ -133,11 +128,13 @@ class Errors(NamedTuple):
     distance: np.ndarray
 
     @property
-    def ratio(self) -> float:
-        """Σ_p N_p / Σ_p D_p: 0 for the truth, about 1 for no change; NaN without a response."""
-        defined = np.isfinite(self.error) & np.isfinite(self.distance)
-        total = self.distance[defined].sum()
-        return float(self.error[defined].sum() / total) if total > 0 else float("nan")
+    def shares(self) -> np.ndarray:
+        """(P,) N_p / mean(D): the mean is Σ N / Σ D, 0 for the truth, about 1 for no change.
+
+        NaN everywhere where the real cells show no response, Σ D ≤ 0.
+        """
+        mean = self.distance.mean()
+        return self.error / mean if mean > 0 else np.full(len(self.error), np.nan)
 
 
 def errors(predicted: Panel, real: Panel, control: Pseudobulk, targets: np.ndarray) -> Errors:
