@@ -120,14 +120,14 @@ def compare(
 ) -> list[Row]:
     """Score one prediction by both; ``own`` are its controls, None where it has none."""
     names = list(screen.cells)
-    groups = [cells[one] for one in names]
+    every, groups = [*screen.cells.values()], [cells[one] for one in names]
     if own is None:
-        real = Measured.of(screen.controls, screen.cells.values())
-        predicted = Measured.against(real.control, real.pool, groups)
+        real = Measured.of(screen.controls, every.__getitem__, len(every))
+        predicted = Measured.against(real.control, real.pool, groups.__getitem__, len(groups))
     else:  # the gate is that of all controls
         gate = Pool.of(np.concatenate([screen.controls, own])).genes
-        real = Measured.of(screen.controls, screen.cells.values(), gate)
-        predicted = Measured.of(own, groups, gate)
+        real = Measured.of(screen.controls, every.__getitem__, len(every), gate)
+        predicted = Measured.of(own, groups.__getitem__, len(groups), gate)
     ours = Context(real, screen.targets, screen.genes).score(predicted)
     theirs = _theirs(screen, cells, own).reindex(names)
     return [

@@ -91,81 +91,60 @@ class Panel(NamedTuple):
         return cls(*(np.array([getattr(group, key) for group in groups]) for key in cls._fields))
 
 
-def pds_cosine(predicted: np.ndarray, real: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def pds_cosine(
+    predicted: np.ndarray, real: np.ndarray, targets: np.ndarray, own: np.ndarray
+) -> np.ndarray:
     """Discrimination of each prediction among the real responses, by cosine distance.
 
     :func:`ptrag.metrics.discrimination.discrimination` without the genes that any perturbation of
-    the panel targets.
+    the panel targets: ½ for a prediction that knows nothing, 1 where each is nearest to its own.
 
     Parameters
     ----------
     predicted, real
-        (P, G) levels minus that of the controls.
+        (N, G) and (P, G) levels minus that of the controls.
     targets
         (P, G) bool, the genes that each perturbation targets.
-
-    Returns
-    -------
-    score
-        (P,), ½ for a prediction that knows nothing, 1 where each is nearest to its own.
+    own
+        (N,) row of ``real`` that is each prediction's own.
     """
     kept = ~targets.any(axis=0)
-    return discrimination(predicted[:, kept], real[:, kept], np.arange(len(real)), "cosine")
+    return discrimination(predicted[:, kept], real[:, kept], own, "cosine")
 
 
-class Errors(NamedTuple):
-    """Noise-corrected squared distances of each perturbation, (P,), means over its genes.
+def errors(predicted: Panel, real: Panel, targets: np.ndarray) -> np.ndarray:
+    """Return N_p = (‖b̂_p − b_p‖² − ρ · min(Ĉ_p, C_p) − C_p) / G_p, (P,): predicted to real.
 
-    Attributes
-    ----------
-    error
-        N_p = (‖b̂_p − b_p‖² − ρ · min(Ĉ_p, C_p) − C_p) / G_p, predicted to real.
-    distance
-        D_p = (‖b_p − b_ctrl‖² − C_p − C_ctrl) / G_p, real to control.
-    """
-
-    error: np.ndarray
-    distance: np.ndarray
-
-    @property
-    def shares(self) -> np.ndarray:
-        """(P,) N_p / mean(D): the mean is Σ N / Σ D, 0 for the truth, about 1 for no change.
-
-        NaN everywhere where the real cells show no response, Σ D ≤ 0.
-        """
-        mean = self.distance.mean()
-        return self.error / mean if mean > 0 else np.full(len(self.error), np.nan)
-
-
-def errors(predicted: Panel, real: Panel, control: Pseudobulk, targets: np.ndarray) -> Errors:
-    """Return the parts of the normalised expression error.
-
-    Distances and spread are taken over the G_p genes that p does not target, the jackknife errors C,
-    Ĉ and C_ctrl over all. What is subtracted for the noise of a prediction is never more than that of the real cells, and over the
-    panel never more than the spread of the predicted profiles: ρ = min(1, B / Σ_q min(Ĉ_q, C_q)/G_q)
-    with B = Σ_p ‖b̂_p − b̄‖² / G_p, so that cells that vary for show win nothing.
+    The distance and the spread B are taken over the G_p genes that p does not target, the jackknife
+    errors C and Ĉ over all. What is subtracted for the noise of a prediction is never more than that
+    of the real cells, and over the panel never more than the spread of the predicted profiles:
+    ρ = min(1, B / Σ_q min(Ĉ_q, C_q)/G_q) with B = Σ_p ‖b̂_p − b̄‖² / G_p and b̄ the mean of the
+    predictions that do not target the gene, so that cells that vary for show win nothing.
 
     Parameters
     ----------
     predicted, real
         The panel.
-    control
-        The real controls.
     targets
         (P, G) bool, the genes that each perturbation targets.
     """
     kept = ~targets
     genes = kept.sum(axis=1)
-
-    def over_genes(values: np.ndarray) -> np.ndarray:
-        return np.where(kept, values, 0.0).sum(axis=1) / genes
-
-    capped = np.minimum(predicted.noise, real.noise) / genes
     weights = kept / genes[:, None]
     centre = (weights * predicted.level).sum(axis=0) / np.maximum(weights.sum(axis=0), 1e-300)
-    spread = over_genes((predicted.level - centre) ** 2).sum()
+    capped = np.minimum(predicted.noise, real.noise) / genes
+    spread = (weights * (predicted.level - centre) ** 2).sum()
     rho = min(1.0, spread / capped.sum()) if capped.any() else 1.0
-    of_real = real.noise / genes
-    distance = over_genes((real.level - control.level) ** 2) - of_real - control.noise / genes
-    error = over_genes((predicted.level - real.level) ** 2) - rho * capped - of_real
-    return Errors(error, distance)
+    squared = (weights * (predicted.level - real.level) ** 2).sum(axis=1)
+    return squared - rho * capped - real.noise / genes
+
+
+def mean_distance(real: Panel, control: Pseudobulk, targets: np.ndarray) -> float:
+    """Return the mean over perturbations of D_p = (‖b_p − b_ctrl‖² − C_p − C_ctrl) / G_p.
+
+    Real to control. NaN where it is not positive: the panel shows no response.
+    """
+    genes = (~targets).sum(axis=1)
+    squared = np.where(targets, 0.0, (real.level - control.level) ** 2).sum(axis=1)
+    mean = float(((squared - real.noise - control.noise) / genes).mean())
+    return mean if mean > 0 else float("nan")

@@ -20,12 +20,13 @@ import numpy as np
 from ptrag.metrics.calls import (
     Calls,
     Pool,
+    Tested,
     direction_reach,
     direction_yield,
     fold_error,
     sig_jaccard,
 )
-from ptrag.metrics.pseudobulk import Panel, Pseudobulk, errors, pds_cosine
+from ptrag.metrics.pseudobulk import Panel, Pseudobulk, errors, mean_distance, pds_cosine
 
 Map = Callable[[Callable, Iterable], Iterable]
 
@@ -75,13 +76,14 @@ class Measured:
     control: Pseudobulk
     pool: Pool
     panel: Panel
-    tested: list
+    tested: list[Tested]
 
     @classmethod
     def of(
         cls,
         controls: np.ndarray,
-        groups: Iterable[np.ndarray],
+        read: Callable[[int], np.ndarray],
+        n: int,
         genes: np.ndarray | None = None,
         map_: Map = map,
     ) -> "Measured":
@@ -91,22 +93,29 @@ class Measured:
         ----------
         controls
             (m, G) counts of the controls.
-        groups
-            (n, G) counts of the cells of each perturbation, taken one by one.
+        read
+            From a number below ``n`` to the (cells, G) counts of that perturbation.
+        n
+            P.
         genes
             (G,) bool, the genes to test; by default those above the gate in ``controls``.
         map_
             Such as the ``map`` of a pool of threads.
         """
-        pool = Pool.of(controls, genes)
-        return cls.against(Pseudobulk.of(controls), pool, groups, map_)
+        return cls.against(Pseudobulk.of(controls), Pool.of(controls, genes), read, n, map_)
 
     @classmethod
     def against(
-        cls, control: Pseudobulk, pool: Pool, groups: Iterable[np.ndarray], map_: Map = map
-    ) -> "Measured":
+        cls, control: Pseudobulk, pool: Pool, read: Callable[[int], np.ndarray], n: int,
+        map_: Map = map,
+    ) -> "Measured":  # fmt: skip
         """Sum up the counts of each perturbation against controls that are summed up already."""
-        both = [*map_(lambda counts: (Pseudobulk.of(counts), pool.tested(counts)), groups)]
+
+        def one(number: int) -> tuple[Pseudobulk, Tested]:
+            counts = read(number)
+            return Pseudobulk.of(counts), pool.tested(counts)
+
+        both = [*map_(one, range(n))]
         return cls(control, pool, Panel.of([bulk for bulk, _ in both]), [t for _, t in both])
 
 
@@ -143,37 +152,44 @@ class Context:
         """(K,) rank of each tested gene by name."""
         return np.argsort(np.argsort(self.genes[self.real.pool.genes], kind="stable"))
 
-    def score(self, predicted: Measured) -> dict[str, np.ndarray]:
-        """Score one prediction of every perturbation.
+    def score(
+        self, predicted: Measured, rows: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
+        """Score a prediction.
 
         Parameters
         ----------
         predicted
             The predicted cells against the real controls (the other half of a replicate has
             controls of its own), the same genes tested.
+        rows
+            Which of the P perturbations it predicts; all where None. The others stay among the
+            alternatives of ``vcc_pds_cosine``.
 
         Returns
         -------
         values
-            For each of :data:`MEMBERS` (P,) values whose mean over the defined ones is the
-            member: for ``vcc_expression_error``, a ratio of sums, N_p / mean(D).
+            For each of :data:`MEMBERS` a value for each of ``rows``, whose mean over the defined
+            ones is the member: for ``vcc_expression_error``, a ratio of sums, N_p / mean(D).
         """
         targets, real = self.targets, self.real
-        distances = errors(predicted.panel, real.panel, real.control, targets)
+        rows = np.arange(len(targets)) if rows is None else rows
         x = predicted.panel.level - predicted.control.level
         y = real.panel.level - real.control.level
+        error = errors(predicted.panel, Panel(*(values[rows] for values in real.panel)), targets[rows])
         values = {
-            "vcc_pds_cosine": pds_cosine(x, y, targets),
-            "vcc_expression_error": distances.shares,
+            "vcc_pds_cosine": pds_cosine(x, y, targets, rows),
+            "vcc_expression_error": error / mean_distance(real.panel, real.control, targets),
         }
         of_calls = [
-            self._of_calls(number, tested) for number, tested in enumerate(predicted.tested)
+            self._of_calls(row, tested)
+            for row, tested in zip(rows, predicted.tested, strict=True)
         ]
         return values | {
             name: np.array([row[name] for row in of_calls]) for name in MEMBERS if name not in values
         }
 
-    def _of_calls(self, number: int, tested: object) -> dict[str, float]:
+    def _of_calls(self, number: int, tested: Tested) -> dict[str, float]:
         own, calls = self._own[number], self.calls[number]
         tested = tested.without(own)
         return {
@@ -212,7 +228,7 @@ def replicate(full: Context, one: Measured, other: Measured) -> dict[str, np.nda
 
 
 def mean_response(
-    groups: Iterable[np.ndarray], controls: np.ndarray, targets: np.ndarray
+    means: np.ndarray, controls: np.ndarray, targets: np.ndarray
 ) -> np.ndarray:
     """Return the factor by which the mean response of a context changes each gene of its controls.
 
@@ -221,18 +237,16 @@ def mean_response(
 
     Parameters
     ----------
-    groups
-        (n, G) counts of each perturbation.
+    means
+        (P, G) mean counts of each perturbation.
     controls
-        (m, G) counts.
+        (G,) mean counts of the controls.
     targets
         (P, G) bool.
     """
-    means = np.array([counts.mean(axis=0, dtype=np.float64) for counts in groups])
     used = ~targets
     profile = (means * used).sum(axis=0) / np.maximum(used.sum(axis=0), 1)
-    base = controls.mean(axis=0, dtype=np.float64)
-    return np.divide(profile, base, out=np.ones_like(base), where=base > 0)
+    return np.divide(profile, controls, out=np.ones_like(controls), where=controls > 0)
 
 
 def score(
