@@ -83,5 +83,8 @@ def predictions(screen, seed=1):
         "spiky silence": spikes,
         "all genes called": scaled_controls(screen, {n: everything for n in names}, rng, n=200),
         "scaled x2": scaled_controls(screen, {n: fold(screen, n, 2.0) for n in names}, rng),
-        "same cell": {n: np.tile(np.round(c.mean(axis=0) + 1), (40, 1)) for n, c in screen.cells.items()},
+        "same cell": {
+            name: np.tile(np.round(cells.mean(axis=0) + 1), (40, 1))
+            for name, cells in screen.cells.items()
+        },
     }  # fmt: skip

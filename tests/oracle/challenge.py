@@ -78,7 +78,7 @@ def _real(path: Path, column: str, n: int, line: str | None) -> Screen:
         return np.asarray(block.toarray() if hasattr(block, "toarray") else block, np.float32)
 
     controls = counts(CONTROL, 400)
-    # cell-eval2 lets each half of a replicate choose its genes by its own controls, ours all of them
+    # in cell-eval2 each half of a replicate has the genes of its own controls, in ours of all
     far = controls.mean(axis=0) > 20 * FEWEST_PER_MILLION * controls.sum(axis=1).mean() / 1e6
     kept = far | np.isin(genes, names)
     groups = {name: counts(name, 150)[:, kept] for name in names}
@@ -135,9 +135,7 @@ def compare(
     ]
 
 
-def _theirs(
-    screen: Screen, cells: dict[str, np.ndarray], own: np.ndarray | None
-) -> pd.DataFrame:
+def _theirs(screen: Screen, cells: dict[str, np.ndarray], own: np.ndarray | None) -> pd.DataFrame:
     preset = EvalConfig.from_preset("vcc2026")
     config = replace(
         preset, pert_col="target", control=CONTROL, num_threads=1,
@@ -161,7 +159,7 @@ def _theirs(
         wide["expr_mse_unbiased_capped"] / distance if distance > 0 else np.nan
     )
     return pd.DataFrame({
-        member: wide[name] if name in wide else np.nan for member, name in THEIRS.items()
+        member: wide.get(name, np.nan) for member, name in THEIRS.items()
     })  # fmt: skip
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 from anndata.io import read_elem
 
 from ptrag.base.errors import PtragError, briefly, did_you_mean
-from ptrag.base.names import CELL_LINE, CONTROL, PERTURBATION
+from ptrag.base.names import CELL_LINE, CONTROL, PERTURBATION, TARGET_TOTAL, TOTAL
 from ptrag.cells.controls import (
     ALL,
     GIVEN,
@@ -187,6 +187,20 @@ class CellStore:
         return {}
 
     @cached_property
+    def has_counts(self) -> bool:
+        """Whether the cells' totals are kept, so that counts can be had back."""
+        with h5py.File(self.path) as file:
+            return TOTAL in file["obs"]
+
+    def counts(self, rows: slice) -> np.ndarray:
+        """Return the counts of some cells, (n, n_genes) float32 whole numbers."""
+        return counts_of(self.X[rows], self._totals[rows])
+
+    @cached_property
+    def _totals(self) -> np.ndarray:
+        return np.asarray(self._read(f"obs/{TOTAL}"), np.float64)
+
+    @cached_property
     def _blocks(self) -> dict[tuple[str, str], slice]:
         pairs = self.pairs
         return {
@@ -209,3 +223,16 @@ class CellStore:
 
 def _mean(cells: np.ndarray) -> np.ndarray:
     return np.asarray(cells).mean(axis=0, dtype=np.float64)
+
+
+def counts_of(cells: np.ndarray, totals: np.ndarray) -> np.ndarray:
+    """Return the counts behind log1p values, exactly: (n, G) float32 whole numbers.
+
+    Parameters
+    ----------
+    cells
+        (n, G) log1p of counts per :data:`ptrag.base.names.TARGET_TOTAL`.
+    totals
+        (n,) counts of each cell over all genes of its source.
+    """
+    return np.rint(np.expm1(cells) * (totals / TARGET_TOTAL)[:, None].astype(np.float32))

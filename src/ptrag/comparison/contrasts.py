@@ -25,6 +25,9 @@ BASELINES = (
 )  # fmt: skip
 """The simple baselines: what a model has to beat."""
 
+MEAN_OF_OTHERS = "mean_of_others"
+"""The simple baseline of ``ptrag evaluate``, which knows no training pair."""
+
 CEILINGS = ("oracle", "split_half")
 """Arms that know what is to be predicted: bounds to read the others against."""
 
@@ -47,7 +50,7 @@ def kind_of(arm: str) -> Kind:
         return "ceiling"
     if base_name(arm) != arm:
         return "negative control"
-    return "baseline" if arm in BASELINES else "model"
+    return "baseline" if arm in (*BASELINES, MEAN_OF_OTHERS) else "model"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ baseline and the split halves, so that all are on one scale.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,9 +25,11 @@ from ptrag.evaluation.lines import Controls, Line
 from ptrag.evaluation.predictions import PredictedMean
 from ptrag.metrics.compat import discrimination_score, effect
 from ptrag.metrics.degs import welch, wilcoxon
+from ptrag.metrics.means import displacement
 from ptrag.metrics.pair import Compat, ScoredPair, Side
 from ptrag.metrics.pca import PCA
 from ptrag.metrics.registry import metric_names, score_pair
+from ptrag.metrics.vcc2026 import MEMBERS
 
 SCORED_CELLS = 2_000  # cells of a pair that distances between samples take, at most
 
@@ -70,7 +72,13 @@ class Reference:
     @property
     def metrics(self) -> list[str]:
         """Names of the metrics, in the order of every table."""
-        return metric_names(self.compat)
+        return metric_names(self.compat, self.store.has_counts)
+
+    def with_members(self, values: np.ndarray, members: np.ndarray) -> np.ndarray:
+        """Return (pairs, metrics) ``values`` with the challenge's (pairs, members) in place."""
+        values = values.copy()
+        values[:, [self.metrics.index(name) for name in MEMBERS]] = members
+        return values
 
     @property
     def compat(self) -> bool:
@@ -260,8 +268,38 @@ def score_all(
     return values
 
 
+def score_among(reference: Reference, profiles: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Score one profile for all pairs of a line, by the metrics that need all pairs of it.
+
+    Parameters
+    ----------
+    reference
+        What to score with.
+    profiles
+        (G,) of each line, measured from the given controls.
+
+    Returns
+    -------
+    values
+        (pairs,) of each of these metrics.
+    """
+    n, genes = len(reference.pairs), reference.store.n_genes
+    predicted, real = (_Vectors(n, genes, False) for _ in range(2))
+    for number, (line, _) in enumerate(reference.keys):
+        known, mean = reference.lines[line], reference.measured[number][0].mean
+        for vectors, profile, origin in (
+            (predicted, profiles[line], known.given), (real, mean, known.yardstick),
+        ):  # fmt: skip
+            vectors.profile[number] = profile
+            vectors.delta[number] = displacement(profile, origin.moments.mean)
+    values: dict[str, np.ndarray] = {}
+    for name, rows, scores in _among_others(reference, predicted, real, compat=False):
+        values.setdefault(name, np.full(n, np.nan))[rows] = scores
+    return values
+
+
 def _among_others(
-    reference: Reference, predicted: _Vectors, real: _Vectors
+    reference: Reference, predicted: _Vectors, real: _Vectors, compat: bool | None = None
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Yield name, pairs and scores of the metrics that hold a pair against others of its line."""
     for (line, _), rows in reference.pairs.groupby([CELL_LINE, ROLE]).indices.items():
@@ -270,7 +308,7 @@ def _among_others(
         x, y = predicted.delta[np.ix_(rows[own], kept)], real.delta[np.ix_(rows, kept)]
         for distance in DISTANCES:
             yield f"pds_{distance}", rows[own], discrimination(x, y, own, distance)
-        if reference.compat:
+        if reference.compat if compat is None else compat:
             yield from _as_cell_eval(reference, predicted.effect, real.effect, rows, own)
     for line, rows in reference.pairs.groupby(CELL_LINE).indices.items():
         own = np.flatnonzero(~np.isnan(predicted.profile[rows, 0]))

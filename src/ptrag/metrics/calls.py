@@ -104,7 +104,7 @@ class Pool(NamedTuple):
 
 
 def direction_yield(predicted: Tested, real: Calls) -> float:
-    """k / max(n_pred, n_real): k of the predicted calls go the right way; ½ by chance, 1 at best.
+    """Right predicted calls k over max(n_pred, n_real); about ½ by chance, 1 at best.
 
     n_pred counts the predicted calls of genes that have a real direction, n_real the real calls.
     NaN where neither calls a gene.

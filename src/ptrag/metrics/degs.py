@@ -37,9 +37,7 @@ def welch(sample: Moments, controls: Moments, size: int | None = None) -> np.nda
     return np.where(error == 0, (difference == 0).astype(float), np.minimum(p, 1.0))
 
 
-def wilcoxon(
-    sample: np.ndarray, controls: SortedControls, size: int | None = None
-) -> np.ndarray:
+def wilcoxon(sample: np.ndarray, controls: SortedControls, size: int | None = None) -> np.ndarray:
     """Wilcoxon rank-sum (Mann-Whitney) test, normal approximation.
 
     U from mid-ranks; variance with tie correction nm/12 · ((n+m+1) − Σ(t³−t)/((n+m)(n+m−1)));

@@ -1,8 +1,8 @@
 """Profiles of summed counts with their sampling error, and the two metrics that read them.
 
 The profile of a group of cells is b_g = log(1 + TS · P_g / Σ_g P_g) of its summed counts P, with
-TS = :data:`TARGET_SUM`. Its squared error is estimated gene by gene by leaving out one cell at a time
-(the jackknife: Efron and Stein, Ann. Stat. 9 (1981), 586-596), so that a squared distance between two
+TS = :data:`TARGET_SUM`. Its squared error is estimated by leaving out one cell at a time (the
+jackknife: Efron and Stein, Ann. Stat. 9 (1981), 586-596), so that a squared distance between two
 profiles can be freed of what sampling of cells alone adds to it. The metrics are two members of
 :mod:`ptrag.metrics.vcc2026`; float64 throughout.
 """
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from ptrag.metrics.discrimination import discrimination
+from ptrag.base.discrimination import discrimination
 
 TARGET_SUM = 5e4
 
@@ -115,11 +115,12 @@ def pds_cosine(
 def errors(predicted: Panel, real: Panel, targets: np.ndarray) -> np.ndarray:
     """Return N_p = (‖b̂_p − b_p‖² − ρ · min(Ĉ_p, C_p) − C_p) / G_p, (P,): predicted to real.
 
-    The distance and the spread B are taken over the G_p genes that p does not target, the jackknife
-    errors C and Ĉ over all. What is subtracted for the noise of a prediction is never more than that
-    of the real cells, and over the panel never more than the spread of the predicted profiles:
-    ρ = min(1, B / Σ_q min(Ĉ_q, C_q)/G_q) with B = Σ_p ‖b̂_p − b̄‖² / G_p and b̄ the mean of the
-    predictions that do not target the gene, so that cells that vary for show win nothing.
+    The distance and the spread B are taken over the G_p genes that p does not target, the
+    jackknife errors C and Ĉ over all. What is subtracted for the noise of a prediction is never
+    more than that of the real cells, and over the panel never more than the spread of the
+    predicted profiles: ρ = min(1, B / Σ_q min(Ĉ_q, C_q)/G_q) with B = Σ_p ‖b̂_p − b̄‖² / G_p and
+    b̄ the mean of the predictions that do not target the gene, so that cells that vary for show win
+    nothing.
 
     Parameters
     ----------

@@ -2,8 +2,8 @@
 
 For each gene the controls are sorted when they are first seen. A sample is then set against them by
 merging: its n values are sorted, and each distinct one finds its place among the m controls by a
-search that starts where the last one ended. That is n log n + n log m steps a gene and sample instead
-of the (n + m) log (n + m) of ranking both together, with the same U and the same ties to the bit.
+search that starts where the last one ended. That is n log n + n log m steps a gene and sample
+instead of the (n + m) log (n + m) of ranking both together, with the same U and ties to the bit.
 """
 
 from typing import NamedTuple

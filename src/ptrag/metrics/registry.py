@@ -20,6 +20,7 @@ from ptrag.base.discrimination import DISTANCES
 from ptrag.metrics import compat, distribution, means, recovery
 from ptrag.metrics.pair import ScoredPair
 from ptrag.metrics.sinkhorn import diagonal, w2_halved
+from ptrag.metrics.vcc2026 import MEMBERS
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Metric:
         As in ``metrics.tsv``.
     family
         ``means``, ``systema``, ``distribution``, ``discrimination``, ``degs``, ``compat`` (the
-        conventions of published tables), or ``gge`` and ``cell_eval`` (only on request).
+        conventions of published tables), ``gge`` and ``cell_eval`` (only on request), or
+        ``vcc2026`` (where there are counts).
     higher
         Whether more is better.
     ideal
@@ -122,6 +124,21 @@ def _compat(
     text = f"as {package} has it (docs/evaluators-agreement.md)"
     return Metric(f"{family}_{name}", family, higher, float(higher), label, text, score)
 
+
+_CHALLENGE = {
+    "vcc_pds_cosine": ("discrimination", 1.0, "share of the panel's other perturbations whose "
+                       "response is farther by cosine distance, without the panel's target genes"),
+    "vcc_expression_error": ("expression error", 0.0, "squared distance of profiles of summed "
+                             "counts, freed of sampling noise, over that of real response to "
+                             "control"),
+    "vcc_direction_yield": ("direction yield", 1.0, "predicted calls that go the right way, over "
+                            "the larger of the numbers of predicted and real calls"),
+    "vcc_direction_reach": ("direction reach", 1.0, "how deep into the real calls, most confident "
+                            "predictions first, 90 % of the directions are right"),
+    "vcc_sig_jaccard": ("calls in common", 1.0, "Jaccard index of predicted and real calls"),
+    "vcc_fold_error": ("fold change error", 0.0, "absolute error of log fold changes of the real "
+                       "calls, over their size"),
+}  # fmt: skip
 
 _ALL = (
     Metric("pearson_delta", "means", True, 1.0, "Pearson Δ",
@@ -241,17 +258,27 @@ _ALL = (
       for distance in DISTANCES),
     *(_compat(name, "cell_eval", True, partial(compat.cell_eval, name=name))
       for name in compat.CELL_EVAL),
+    *(Metric(name, "vcc2026", MEMBERS[name].higher, ideal, f"VCC 2026 {label}", text)
+      for name, (label, ideal, text) in _CHALLENGE.items()),
 )  # fmt: skip
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
 ON_REQUEST = ("gge", "cell_eval")
+ON_COUNTS = ("vcc2026",)
 
 
-def metric_names(on_request: bool = False) -> list[str]:
-    """Return the names of the metrics, with or without those of :data:`ON_REQUEST`."""
-    return [
-        name for name, metric in METRICS.items() if on_request or metric.family not in ON_REQUEST
-    ]
+def metric_names(on_request: bool = False, counts: bool = False) -> list[str]:
+    """Return the names of the metrics.
+
+    Parameters
+    ----------
+    on_request
+        With those of the families :data:`ON_REQUEST`.
+    counts
+        With those of the families :data:`ON_COUNTS`.
+    """
+    left_out = (() if on_request else ON_REQUEST) + (() if counts else ON_COUNTS)
+    return [name for name, metric in METRICS.items() if metric.family not in left_out]
 
 
 def score_pair(pair: ScoredPair, on_request: bool = False) -> dict[str, float]:

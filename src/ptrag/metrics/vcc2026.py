@@ -152,9 +152,7 @@ class Context:
         """(K,) rank of each tested gene by name."""
         return np.argsort(np.argsort(self.genes[self.real.pool.genes], kind="stable"))
 
-    def score(
-        self, predicted: Measured, rows: np.ndarray | None = None
-    ) -> dict[str, np.ndarray]:
+    def score(self, predicted: Measured, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """Score a prediction.
 
         Parameters
@@ -176,17 +174,20 @@ class Context:
         rows = np.arange(len(targets)) if rows is None else rows
         x = predicted.panel.level - predicted.control.level
         y = real.panel.level - real.control.level
-        error = errors(predicted.panel, Panel(*(values[rows] for values in real.panel)), targets[rows])
+        error = errors(
+            predicted.panel, Panel(*(values[rows] for values in real.panel)), targets[rows]
+        )
         values = {
             "vcc_pds_cosine": pds_cosine(x, y, targets, rows),
             "vcc_expression_error": error / mean_distance(real.panel, real.control, targets),
         }
         of_calls = [
-            self._of_calls(row, tested)
-            for row, tested in zip(rows, predicted.tested, strict=True)
+            self._of_calls(row, tested) for row, tested in zip(rows, predicted.tested, strict=True)
         ]
         return values | {
-            name: np.array([row[name] for row in of_calls]) for name in MEMBERS if name not in values
+            name: np.array([row[name] for row in of_calls])
+            for name in MEMBERS
+            if name not in values
         }
 
     def _of_calls(self, number: int, tested: Tested) -> dict[str, float]:
@@ -227,13 +228,11 @@ def replicate(full: Context, one: Measured, other: Measured) -> dict[str, np.nda
     return values
 
 
-def mean_response(
-    means: np.ndarray, controls: np.ndarray, targets: np.ndarray
-) -> np.ndarray:
+def mean_response(means: np.ndarray, controls: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Return the factor by which the mean response of a context changes each gene of its controls.
 
-    The mean of the mean counts of each perturbation, equal weights, without the one that targets the
-    gene, over the mean counts of the controls; 1 where no control has the gene.
+    The mean of the mean counts of each perturbation, equal weights, without the one that targets
+    the gene, over the mean counts of the controls; 1 where no control has the gene.
 
     Parameters
     ----------
