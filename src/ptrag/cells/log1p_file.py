@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from ptrag.base.errors import PtragError
 from ptrag.base.names import BATCH, CELL_LINE, CONTROL, PAIR, PERTURBATION, TARGET_TOTAL
 from ptrag.cells.labels import ONE_LINE, read_labels
-from ptrag.cells.matrix import Matrix, Rows
+from ptrag.cells.matrix import Block, Matrix, Rows
 from ptrag.cells.opening import SYMBOLS_10X, OpenFile, open_cells
 from ptrag.cells.scale import ScaleCheck
 from ptrag.cells.source import matrix_of, read_genes
@@ -89,14 +89,14 @@ class Log1pFile:
             self.path, self._matrix.key, self.labels[CELL_LINE], self.genes, untreated
         )
         for start, block in self._matrix.blocks():
+            if self.has_counts:
+                block = self._normalised(start, block)
             dense = np.asarray(block.toarray() if sp.issparse(block) else block, np.float32)
             if not np.isfinite(dense).all() or dense.min(initial=0) < 0:
                 raise PtragError(
                     f"{self.path}: {self._matrix.key} has negative, missing or infinite values; "
                     "log1p expression has none"
                 )
-            if self.has_counts:
-                dense = self._normalised(start, dense)
             scale.add(start, dense)
             yield np.arange(start, start + len(dense)), dense
         if len(self.labels):
@@ -104,15 +104,19 @@ class Log1pFile:
             scale.check_controls()
             self.total = scale.total()
 
-    def _normalised(self, start: int, counts: np.ndarray) -> np.ndarray:
-        if not (counts == np.rint(counts)).all():
+    def _normalised(self, start: int, counts: Block) -> Block:
+        """log1p of counts per 10,000, sparse as the file is; zeros stay zeros."""
+        block = sp.csr_matrix(counts, dtype=np.float32)
+        if not (block.data == np.rint(block.data)).all():
             raise PtragError(
                 f"{self.path}: {self._matrix.key} holds counts in some cells and fractions in "
                 "others; give counts alone, or log1p"
             )
-        totals = self.totals[start : start + len(counts)]
-        factors = TARGET_TOTAL / np.where(totals > 0, totals, 1.0)
-        return np.log1p(counts * factors[:, None].astype(np.float32))
+        totals = self.totals[start : start + block.shape[0]]
+        factors = (TARGET_TOTAL / np.where(totals > 0, totals, 1.0)).astype(np.float32)
+        block.data *= np.repeat(factors, np.diff(block.indptr))
+        np.log1p(block.data, out=block.data, where=block.data > -1)
+        return block
 
 
 def _whole(matrix: Matrix) -> bool:

@@ -43,7 +43,7 @@ def is_correlation(metric: str) -> bool:
 
 def is_squared_error(metric: str) -> bool:
     """Return whether a metric is a mean squared error of means, which halves at full size."""
-    return metric in ("mse", "mse_delta", "mse_pca")
+    return metric in ("mse", "mse_delta", "wmse_delta", "mse_pca")
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from ptrag.evaluation.lines import Controls, Line
 from ptrag.evaluation.predictions import PredictedMean
 from ptrag.metrics.compat import discrimination_score, effect
 from ptrag.metrics.degs import welch, wilcoxon
-from ptrag.metrics.means import displacement
+from ptrag.metrics.means import displacement, mode_collapse
 from ptrag.metrics.pair import Compat, ScoredPair, Side
 from ptrag.metrics.pca import PCA
 from ptrag.metrics.registry import metric_names, score_pair
@@ -167,6 +167,7 @@ class Reference:
             real=real,
             centroid=line.centroid,
             bandwidth=line.bandwidth,
+            weights=self.precision.weights,
             targets=self.targets(self.keys[number].perturbation),
             alpha=self.settings["deg_alpha"],
             max_degs=self.settings["max_degs"],
@@ -308,6 +309,8 @@ def _among_others(
         x, y = predicted.delta[np.ix_(rows[own], kept)], real.delta[np.ix_(rows, kept)]
         for distance in DISTANCES:
             yield f"pds_{distance}", rows[own], discrimination(x, y, own, distance)
+        noise = np.array([_noise(reference, row, kept) for row in rows])
+        yield "mode_collapse", rows[own], mode_collapse(x, y, noise)
         if reference.compat if compat is None else compat:
             yield from _as_cell_eval(reference, predicted.effect, real.effect, rows, own)
     for line, rows in reference.pairs.groupby(CELL_LINE).indices.items():
@@ -315,6 +318,15 @@ def _among_others(
         yield "centroid_accuracy", rows[own], _centroid_accuracy(
             reference, line, predicted.profile[rows[own]], real.profile[rows], own
         )  # fmt: skip
+
+
+def _noise(reference: Reference, row: int, genes: np.ndarray) -> float:
+    """Squared error that sampling of its cells leaves in a real delta, summed over genes.
+
+    NaN for one cell.
+    """
+    sample, _ = reference.measured[row]
+    return float(sample.variance[genes].sum() / sample.n)
 
 
 def _scored(reference: Reference, line: str) -> list[str]:

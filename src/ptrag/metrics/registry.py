@@ -64,6 +64,10 @@ def _deltas(score: Score, p: ScoredPair) -> float:
     return score(p.predicted_delta, p.delta)
 
 
+def _weighted(score: Callable[[np.ndarray, np.ndarray, np.ndarray], float], p: ScoredPair) -> float:
+    return score(p.predicted_delta, p.delta, p.weights[p.kept])
+
+
 def _on_degs(score: Score, p: ScoredPair) -> float:
     return score(p.predicted_delta[p.degs], p.delta[p.degs])
 
@@ -165,6 +169,15 @@ _ALL = (
     Metric("mae_delta", "means", False, 0.0, "MAE Δ",
            "mean absolute difference of deltas",
            partial(_deltas, means.mae)),
+    Metric("wmse_delta", "means", False, 0.0, "Weighted MSE Δ",
+           "mean squared difference of deltas, genes weighted by how far they respond in training",
+           partial(_weighted, means.weighted_mse)),
+    Metric("wr2_delta", "means", True, 1.0, "Weighted R² Δ",
+           "coefficient of determination of deltas with the same weights",
+           partial(_weighted, means.weighted_r2)),
+    Metric("mode_collapse", "means", False, 0.0, "Mode collapse",
+           "how much less the predictions of a line differ from one another than its real "
+           "responses do, noise taken off"),
     Metric("r2", "means", True, 1.0, "R²",
            "coefficient of determination of mean profiles, all genes",
            partial(_profiles, means.r2)),
