@@ -7,6 +7,7 @@ holds the offsets of these blocks. A line's block of controls has the given ones
 yardsticks (:mod:`ptrag.cells.controls`). The same input gives the same bytes.
 """
 
+import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,10 @@ from ptrag.cells.controls import (
     YARDSTICK,
     Part,
 )
+from ptrag.cells.counts import count_units
 
 FORMAT = 2
+_ROWS = 4096  # cells looked at together
 N_GIVEN = "n_given"
 """Column of the table of pairs: the given controls of a line, 0 for a perturbation."""
 
@@ -188,9 +191,10 @@ class CellStore:
 
     @cached_property
     def has_counts(self) -> bool:
-        """Whether the cells' totals are kept, so that counts can be had back."""
+        """Whether the source had counts, so that they can be had back."""
         with h5py.File(self.path) as file:
-            return TOTAL in file["obs"]
+            config = json.loads(file["uns/ptrag/config"].asstr()[()])
+            return TOTAL in file["obs"] or config.get("source", {}).get("scale") == "counts"
 
     def counts(self, rows: slice) -> np.ndarray:
         """Return the counts of some cells, (n, n_genes) float32 whole numbers."""
@@ -198,7 +202,12 @@ class CellStore:
 
     @cached_property
     def _totals(self) -> np.ndarray:
-        return np.asarray(self._read(f"obs/{TOTAL}"), np.float64)
+        """(n_cells,) counts of each cell in all; from the values where they are not kept."""
+        with h5py.File(self.path) as file:
+            if TOTAL in file["obs"]:
+                return np.asarray(file["obs"][TOTAL], np.float64)
+        blocks = (self.X[a : a + _ROWS] for a in range(0, self.n_cells, _ROWS))
+        return TARGET_TOTAL / np.concatenate([count_units(block) for block in blocks])
 
     @cached_property
     def _blocks(self) -> dict[tuple[str, str], slice]:

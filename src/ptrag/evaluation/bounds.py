@@ -22,7 +22,8 @@ from ptrag.base.names import Pair
 from ptrag.base.random import keyed_rng
 from ptrag.cells.responses import Responses
 from ptrag.evaluation.predictions import PredictedMean
-from ptrag.evaluation.scoring import Case, Reference, score_all, score_among
+from ptrag.evaluation.scoring import score_all, score_among
+from ptrag.evaluation.sides import Case, Reference
 from ptrag.prediction.prediction import GivenControls
 
 REPEATS = 3

@@ -17,7 +17,7 @@ import pandas as pd
 from ptrag.base.names import CEILING, CELL_LINE, FLOOR, METRIC, ROLE, VALUE
 from ptrag.base.random import keyed_rng
 from ptrag.cells.controls import ALL
-from ptrag.evaluation.scoring import Reference
+from ptrag.evaluation.sides import Reference
 from ptrag.metrics.vcc2026 import MEMBERS, Context, Map, Measured, mean_response, replicate, score
 
 SPLITS = 5

@@ -33,7 +33,8 @@ from ptrag.evaluation.challenge import Challenge
 from ptrag.evaluation.lines import Controls
 from ptrag.evaluation.predictions import Predictions, read_profiles
 from ptrag.evaluation.reference import read_reference
-from ptrag.evaluation.scoring import Case, Reference, score_all
+from ptrag.evaluation.scoring import score_all
+from ptrag.evaluation.sides import Case, Reference
 from ptrag.splits.protocols import Split
 
 COLUMNS = [*PAIR, ROLE, "metric", "value", "floor", "ceiling", "n_real", "n_predicted"]

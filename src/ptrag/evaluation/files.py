@@ -55,7 +55,7 @@ from ptrag.evaluation.evaluate import score_predictions, table_of
 from ptrag.evaluation.lines import Controls
 from ptrag.evaluation.predictions import Predictions
 from ptrag.evaluation.reference import FEWEST_CONTROLS, build_reference, read_reference
-from ptrag.evaluation.scoring import Reference
+from ptrag.evaluation.sides import Reference
 from ptrag.genes.names import Names
 from ptrag.genes.symbols import GENE_TEXT, Symbols
 from ptrag.metrics.registry import METRICS

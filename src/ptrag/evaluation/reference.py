@@ -29,7 +29,7 @@ from ptrag.cells.store import CellStore
 from ptrag.evaluation.bounds import ceiling, floor, floor_of_others, mean_deltas
 from ptrag.evaluation.challenge import Challenge
 from ptrag.evaluation.lines import Controls, Line
-from ptrag.evaluation.scoring import Reference
+from ptrag.evaluation.sides import Reference
 from ptrag.metrics.distribution import median_distance
 from ptrag.metrics.pca import PCA, fit_pca
 from ptrag.metrics.registry import metric_names

@@ -65,12 +65,12 @@ def mae(predicted: np.ndarray, real: np.ndarray) -> float:
     return float(np.abs(predicted - real).mean()) if len(real) else float("nan")
 
 
-def mode_collapse(predicted: np.ndarray, real: np.ndarray, noise: np.ndarray) -> np.ndarray:
+def mode_collapse(predicted: np.ndarray, real: np.ndarray, noise: np.ndarray) -> float:
     """How much less predictions differ from one another than real responses do.
 
-    max(0, 1 − ‖x_p − x̄‖ / √V) with V = Σ_p ‖y_p − ȳ‖² / (P − 1) − mean noise_p, the variance of
-    true responses about their mean. 0: as different as real ones; 1: one prediction for all.
-    It says nothing of whether the differences are right.
+    max(0, 1 − √(V̂ / V)) with V̂ = Σ_p ‖x_p − x̄‖² / (N − 1) and V = Σ_p ‖y_p − ȳ‖² / (P − 1) less the
+    mean of the noise: the variance of true responses about their mean. 0: as different as real
+    ones, or more; 1: one prediction for all. It says nothing of whether the differences are right.
 
     Parameters
     ----------
@@ -85,17 +85,14 @@ def mode_collapse(predicted: np.ndarray, real: np.ndarray, noise: np.ndarray) ->
     Returns
     -------
     collapse
-        (N,) NaN where there are fewer than two of either, or real responses do not differ beyond
-        their noise.
+        NaN where there are fewer than two of either, or real responses do not differ beyond their
+        noise.
     """
-    P = len(real)
-    if len(predicted) < 2 or P < 2:
-        return np.full(len(predicted), np.nan)
-    spread = ((real - real.mean(axis=0)) ** 2).sum() / (P - 1) - noise.mean()
-    if not spread > 0:
-        return np.full(len(predicted), np.nan)
-    distance = np.linalg.norm(predicted - predicted.mean(axis=0), axis=1)
-    return np.maximum(0.0, 1.0 - distance / np.sqrt(spread))
+    if min(len(predicted), len(real)) < 2:
+        return float("nan")
+    shown, seen = (((x - x.mean(axis=0)) ** 2).sum() / (len(x) - 1) for x in (predicted, real))
+    spread = seen - noise.mean()
+    return float(max(0.0, 1.0 - np.sqrt(shown / spread))) if spread > 0 else float("nan")
 
 
 def r2(predicted: np.ndarray, real: np.ndarray) -> float:
