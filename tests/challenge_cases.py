@@ -26,7 +26,7 @@ def made_screen(n_cells=60, n_controls=150, genes=80, moved=MOVED, seed=0):
     rng = np.random.default_rng(seed)
     base = rng.gamma(0.6, 6.0, genes) + 0.05
     base[-1] = 0
-    names = np.array([f"G{i}" for i in range(genes)])
+    names = np.array([f"GX{i}" for i in range(genes)])
 
     def cells(factor, n):
         depth = rng.choice([0.5, 1.0, 1.5], n)[:, None]
