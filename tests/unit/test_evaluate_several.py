@@ -10,7 +10,7 @@ from scipy import sparse
 from ptrag.base.errors import PtragError
 from ptrag.base.files import read_table
 from ptrag.cli import main
-from ptrag.comparison.outside import named
+from ptrag.comparison.outside import STATISTICS, compare_predictions, named
 from ptrag.evaluation.conventions import recognise
 from ptrag.evaluation.files import DEFAULTS, evaluate_several
 from ptrag.metrics.vcc2026 import MEMBERS, Context, Measured
@@ -77,6 +77,14 @@ def test_the_baselines_know_nothing(evaluated):
         assert mean[name]["mse"] > mean["half"]["mse"]
         assert mean[name]["vcc_fold_error"] > mean["half"]["vcc_fold_error"]
     assert mean["control"]["pearson_delta"] == 0
+
+
+def test_one_number_of_a_line_carries_no_claim(evaluated):
+    compared = compare_predictions(evaluated.tables, evaluated.baselines, "real", STATISTICS)
+    rows = compared.contrasts[compared.contrasts["metric"] == "mode_collapse"]
+    assert len(rows) == 5 and set(rows["better"]) == {"neither"}
+    assert set(rows["barred"]) == {"one number of a line"}
+    assert (compared.contrasts["better"] == "arm").any()
 
 
 def test_the_command_compares_and_writes_a_page(files, tmp_path, capsys):

@@ -36,6 +36,7 @@ Better = Literal["arm", "against", "neither"]
 
 UNTRUSTED = "untrusted metric"
 IMPROVING = "still improving"
+PER_LINE = "one number of a line"
 
 
 def kind_of(arm: str) -> Kind:
@@ -78,7 +79,7 @@ class Contrast:
         1 − confidence and nothing bars the claim; else ``neither``.
     barred
         Why no claim rests on this contrast, whatever its numbers: ``untrusted metric``,
-        ``still improving``, or nothing.
+        ``still improving``, ``one number of a line``, or nothing.
     """
 
     split: str
@@ -163,6 +164,7 @@ def contrast_rows(
         estimate = sample.difference(arm, against)
         same = not differences.any()
         barred = "" if scale.trust.trusted else UNTRUSTED
+        barred = PER_LINE if scale.metric.per_line else barred
         if not barred and {arm, against} & improving:
             barred = IMPROVING
         alpha, room = 1 - sample.confidence, abs(scale.trust.replicate - scale.trust.floor)

@@ -45,6 +45,9 @@ class Metric:
         One line for a reader.
     score
         From a pair to its value; None where the other pairs of the line are needed.
+    per_line
+        Whether all pairs of a line share one value: perturbations are no sample of it then, and no
+        claim rests on it.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Metric:
     label: str
     text: str
     score: Callable[[ScoredPair], float] | None = None
+    per_line: bool = False
 
 
 Score = Callable[[np.ndarray, np.ndarray], float]
@@ -177,7 +181,7 @@ _ALL = (
            partial(_weighted, means.weighted_r2)),
     Metric("mode_collapse", "means", False, 0.0, "Mode collapse",
            "how much less the predictions of a line differ from one another than its real "
-           "responses do, noise taken off"),
+           "responses do, noise taken off", per_line=True),
     Metric("r2", "means", True, 1.0, "R²",
            "coefficient of determination of mean profiles, all genes",
            partial(_profiles, means.r2)),
