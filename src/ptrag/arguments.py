@@ -269,7 +269,6 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     _add_gene_symbol(evaluate)
     _add_scoring(evaluate)
-    evaluate.set_defaults(run=_evaluate)
 
 
 def _add_scoring(evaluate: argparse.ArgumentParser) -> None:
