@@ -38,6 +38,7 @@ import pandas as pd
 from ptrag.arms.registry import (
     EMBEDDING_CONTROLS,
     PERMUTED,
+    arm_names,
     base_name,
     load_arm,
     negative_control,
@@ -264,10 +265,8 @@ class SplitClaims:
     def one_seed(self) -> list[str]:
         """Trained models of which one seed ran: another one could have scored otherwise."""
         rows = self.scores[(self.scores["metric"] == self.metric) & (self.scores["n_seeds"] == 1)]
-        return [
-            arm for arm in rows["arm"]
-            if kind_of(arm) == "model" and load_arm(arm).family == "neural"
-        ]  # fmt: skip
+        ours = [arm for arm in rows["arm"] if kind_of(arm) == "model" and arm in arm_names()]
+        return [arm for arm in ours if load_arm(arm).family == "neural"]
 
     @property
     def n_left_out(self) -> int:

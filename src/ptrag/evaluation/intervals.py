@@ -58,7 +58,7 @@ from ptrag.cells.store import CellStore
 from ptrag.cells.store_writer import write_h5ad_around
 from ptrag.evaluation.predictions import PredictedMean, read_profiles
 from ptrag.evaluation.reference import read_reference
-from ptrag.evaluation.scoring import Reference
+from ptrag.evaluation.sides import Reference
 from ptrag.evaluation.support import support
 from ptrag.metrics.degs import benjamini_hochberg
 from ptrag.splits.protocols import Split

@@ -10,6 +10,7 @@ from ptrag.report.figure import COLOURS, INK, NEUTRALS, Look
 
 LOOKS = {
     "control": Look(NEUTRALS[0], "s", dashes=":"),
+    "mean_of_others": Look(NEUTRALS[1], "D", dashes="--"),
     "perturbation_mean": Look(NEUTRALS[1], "D", dashes="--"),
     "line_mean": Look(NEUTRALS[2], "^", dashes="-."),
     "additive": Look(COLOURS[11], "v", dashes="--"),

@@ -243,7 +243,7 @@ class _Reader:
             dropped=about.get("dropped") or {},
             role=table.scored_role,
             counts=pd.crosstab(roles[CELL_LINE], roles[ROLE]),
-            scores=_mean_scores(table, scored, index),
+            scores=mean_scores(table, scored, index),
             floor=floor,
             ceiling=ceiling,
             pairs=self._pair_facts(folder, floor.index),
@@ -304,7 +304,7 @@ class _Reader:
         return {}
 
 
-def _mean_scores(table: SplitScores, scored: np.ndarray, index: pd.MultiIndex) -> pd.DataFrame:
+def mean_scores(table: SplitScores, scored: np.ndarray, index: pd.MultiIndex) -> pd.DataFrame:
     """Index (arm, cell_line, perturbation), one column per metric; mean over seeds."""
     means = {
         arm: pd.DataFrame(cube[scored].mean(axis=2), index=index, columns=table.metrics)

@@ -69,10 +69,19 @@ def write_report(
     """
     results = gather(Path(home), runs, settings)
     with style():
-        html = _environment().get_template("report.html.j2").render(_content(results))
+        html = page(_content(results))
     with atomic(out_html) as part:
         part.write_text(html, encoding="utf-8")
     logger.info("report: %s, %.2f MB", out_html, len(html.encode()) / 1e6)
+
+
+def page(content: dict[str, Any]) -> str:
+    """Return a page of the sections that ``content`` names, with style and script inside."""
+    inside = {
+        name: Markup((HERE / file).read_text(encoding="utf-8"))
+        for name, file in (("css", "report.css"), ("js", "report.js"))
+    }
+    return _environment().get_template("report.html.j2").render(content | inside)
 
 
 def _environment() -> Environment:
@@ -92,8 +101,7 @@ def _content(results: Results) -> dict[str, Any]:
     verdicts = [verdict(split) for split in results.splits.values()]
     outcome, line = headline(results, verdicts)
     return {
-        "css": Markup((HERE / "report.css").read_text(encoding="utf-8")),
-        "js": Markup((HERE / "report.js").read_text(encoding="utf-8")),
+        "manifest": True,
         "sections": SECTIONS,
         "dataset": results.settings["dataset"],
         "simulated": results.simulated,

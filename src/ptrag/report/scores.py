@@ -200,6 +200,27 @@ def pair_scores(split: SplitView, pair: Pair, arms: list[str], metrics: Sequence
     )
 
 
+def pairs_of(split: SplitView, metric: str, arms: Sequence[str]) -> Table:
+    """Every scored pair: its cells, the ends, and one metric under some arms."""
+    wide = split.wide(metric)
+    metric_words, places = words(metric), decimals(wide.to_numpy().ravel())
+    table = Table(
+        caption=f"{metric_words.label} of every pair, {metric_words.direction}",
+        columns=[
+            ("Perturbation", ""), ("Cell line", ""), ("Cells", ""), ("Floor", "mean of the others"),
+            ("Ceiling", "split-half replicate"), *((arm, "") for arm in arms),
+        ],
+    )  # fmt: skip
+    for pair in split.pairs.index:
+        ends = [split.floor.loc[pair, metric], split.ceiling.loc[pair, metric]]
+        table.rows.append(
+            [text_cell(pair[1]), text_cell(pair[0])]
+            + [number_cell(split.pairs.loc[pair, N_CELLS], 0)]
+            + [number_cell(value, places) for value in (*ends, *wide.loc[pair, arms])]
+        )
+    return table
+
+
 def all_pairs(split: SplitView, metric: str, arms: Sequence[str], supported: str | None) -> Table:
     """Every scored pair: its facts and ends, one metric under some arms, one arm's support."""
     support = split.intervals[split.intervals["arm"] == supported].set_index(PAIR)["support"]
