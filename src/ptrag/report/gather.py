@@ -6,6 +6,7 @@ scored pair alone; predicted profiles for the few pairs that are shown one by on
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from ptrag.base.names import (
     Run,
 )
 from ptrag.cells.store import CellStore
-from ptrag.comparison.claims import SplitClaims
+from ptrag.comparison.claims import SplitClaims, same_scores
 from ptrag.comparison.scores import SplitScores, read_scores
 from ptrag.config import arm_embedding, arm_options
 from ptrag.report.arms import ArmView, arm_views
@@ -117,6 +118,20 @@ class SplitView:
     intervals: pd.DataFrame
     audits: dict[str, dict[str, Any]]
     claims: SplitClaims
+
+    @cached_property
+    def twins(self) -> dict[str, str]:
+        """Arms that predict the same as another, and the arm that stands for both."""
+        leader = self.claims.leader
+        stands: dict[str, str] = {}
+        for arms in same_scores(self.scores):
+            first = leader.arm if leader is not None and leader.arm in arms else arms[0]
+            stands |= dict.fromkeys((arm for arm in arms if arm != first), first)
+        return stands
+
+    def same_as(self, arm: str) -> list[str]:
+        """Return the arms that ``arm`` stands for, besides itself."""
+        return [twin for twin, first in self.twins.items() if first == arm]
 
     def wide(self, metric: str) -> pd.DataFrame:
         """Return one metric as a table pairs × arms."""
