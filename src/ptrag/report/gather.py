@@ -26,7 +26,7 @@ from ptrag.base.names import (
     Run,
 )
 from ptrag.cells.store import CellStore
-from ptrag.comparison.claims import SplitClaims, same_scores
+from ptrag.comparison.claims import SplitClaims, stand_ins
 from ptrag.comparison.scores import SplitScores, read_scores
 from ptrag.config import arm_embedding, arm_options
 from ptrag.report.arms import ArmView, arm_views
@@ -122,16 +122,7 @@ class SplitView:
     @cached_property
     def twins(self) -> dict[str, str]:
         """Arms that predict the same as another, and the arm that stands for both."""
-        leader = self.claims.leader
-        stands: dict[str, str] = {}
-        for arms in same_scores(self.scores):
-            first = leader.arm if leader is not None and leader.arm in arms else arms[0]
-            stands |= dict.fromkeys((arm for arm in arms if arm != first), first)
-        return stands
-
-    def same_as(self, arm: str) -> list[str]:
-        """Return the arms that ``arm`` stands for, besides itself."""
-        return [twin for twin, first in self.twins.items() if first == arm]
+        return stand_ins(self.scores, self.claims)
 
     def wide(self, metric: str) -> pd.DataFrame:
         """Return one metric as a table pairs × arms."""

@@ -71,10 +71,8 @@ def _draw(
     figure, axes = panel(total, bottom + height + TOP, left, bottom, right + gap + width)
     box = axes.get_position()
     beside = figure.add_axes(((left + width + gap) / total, box.y0, box.width, box.height))
-    for axis, values, title in (
-        (axes, predicted, f"{arm} predicts"),
-        (beside, observed, "measured"),
-    ):
+    halves = (axes, predicted, f"{arm} predicts"), (beside, observed, "measured")
+    for axis, values, title in halves:
         mesh = axis.pcolormesh(
             values, cmap=DIVERGING, vmin=-limit, vmax=limit, rasterized=True, edgecolors="none"
         )
@@ -94,5 +92,5 @@ def _draw(
     bar.outline.set_visible(False)
     bar.locator = MaxNLocator(5)
     bar.update_ticks()
-    alt = f"{arm} on {name}: predicted deltas of {len(rows)} pairs, clustered, beside the measured ones"
+    alt = f"{arm} on {name}: predicted deltas of {len(rows)} pairs, clustered, beside measured ones"
     return to_svg(figure, alt, f"{name}-clustered")

@@ -120,6 +120,10 @@ def _content(results: Results, date: str) -> dict[str, Any]:
             "configuration": configuration_digest(results.settings),
         },
         "advice": [advice(split) for split in results.splits.values()],
+        "deciding": [
+            words(metric)
+            for metric in dict.fromkeys(split.claims.metric for split in results.splits.values())
+        ],
         "pair_data": single_pairs.pages(results),
         "dataset": results.settings["dataset"],
         "simulated": results.simulated,

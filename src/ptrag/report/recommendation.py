@@ -27,14 +27,14 @@ def advice(split: SplitView) -> str:
         return f"{start}: no recommendation, since no model was held against a simple baseline."
     if recommended.outcome == "untrusted":
         return (
-            f"{start}: no recommendation. Even a repetition of the experiment is not clearly nearer to "
-            "the measured cells than the mean of all perturbations, so that nothing can be compared "
-            f"on these {counted(len(split.pairs), 'pair')}."
+            f"{start}: no recommendation. Even a repetition of the experiment is not clearly "
+            "nearer to the measured cells than the mean of all perturbations, so that nothing can "
+            f"be compared on these {counted(len(split.pairs), 'pair')}."
         )
     if recommended.outcome == "undecidable":
         return (
-            f"{start}: no recommendation. {counted(leader.hardest.n_perturbations, 'perturbation')} "
-            "are too few to decide anything."
+            f"{start}: no recommendation. Too few perturbations were measured to decide anything "
+            f"({leader.hardest.n_perturbations})."
         )
     means = claims.means(claims.metric)
     if recommended.outcome == "model":
@@ -42,8 +42,8 @@ def advice(split: SplitView) -> str:
         return f"{start}: use {leader.arm}. {gain} {_others(recommended)}".strip()
     if recommended.outcome == "baseline":
         return (
-            f"{start}: use {recommended.arm}, a simple baseline. It is better than every model that "
-            "ran."
+            f"{start}: use {recommended.arm}, a simple baseline. It is better than every model "
+            "that ran."
         )
     reached = (
         f"{leader.arm} has not been trained to its plateau"
@@ -51,8 +51,8 @@ def advice(split: SplitView) -> str:
         else f"the best mean of a model is that of {leader.arm}"
     )
     return (
-        f"{start}: nothing is decided. No model was shown to be better than the simple baselines, of "
-        f"which {recommended.arm} has the best mean; {reached}."
+        f"{start}: nothing is decided. No model was shown to be better than the simple baselines, "
+        f"of which {recommended.arm} has the best mean; {reached}."
     )
 
 
@@ -63,8 +63,9 @@ def _gain(contrast: Contrast, mean: float, against: float) -> str:
     difference = number(contrast.difference, places, True)
     low_high = interval(contrast.low, contrast.high, places, True)
     return (
-        f"It gains {difference} {low_high} in {words(contrast.metric).label} over {contrast.against}, "
-        f"the best of the simple baselines ({number(mean, shown)} against {number(against, shown)})."
+        f"It gains {difference} {low_high} in {words(contrast.metric).label} over "
+        f"{contrast.against}, the best of the simple baselines ({number(mean, shown)} against "
+        f"{number(against, shown)})."
     )
 
 
@@ -78,7 +79,10 @@ def _others(recommended: Recommendation) -> str:
     if recommended.undecided:
         parts.append(f"Nothing is decided by {_labels(recommended.undecided)}.")
     if recommended.untrusted:
-        parts.append(f"Nothing can be told by {_labels(recommended.untrusted)}.")
+        parts.append(
+            f"On these pairs {_labels(recommended.untrusted)} cannot tell good predictions from "
+            "bad ones."
+        )
     return " ".join(parts)
 
 

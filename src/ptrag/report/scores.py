@@ -71,9 +71,8 @@ def comparison(
                     scaled=_scaled(row), bar=share(row["scaled"]),
                 )
             )  # fmt: skip
-        table.rows.append(
-            [Cell(arm, "; ".join([view.kind, *_twins(split, arm)]), value=arm), *cells]
-        )
+        kind = "; ".join([view.kind, *_twins(split, arm)])
+        table.rows.append([Cell(arm, kind, value=arm), *cells])
     if ends:
         table.foot.extend(_end_rows(rows, metrics, places))
     return table
@@ -81,7 +80,7 @@ def comparison(
 
 def _twins(split: SplitView, arm: str) -> list[str]:
     """Name the arms whose predictions are the same, and which are not shown again."""
-    same = split.same_as(arm)
+    same = [twin for twin, first in split.twins.items() if first == arm]
     return [f"the same predictions: {listed(same)}"] if same else []
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from anndata.io import read_elem
 from markupsafe import Markup
 
-from ptrag.base.names import CELL_LINE, PAIR, PERTURBATION, Pair, Run
+from ptrag.base.names import CELL_LINE, N_CELLS, PAIR, PERTURBATION, Pair, Run
 from ptrag.cells.controls import GIVEN
 from ptrag.cells.store import CellStore
 from ptrag.comparison.recommendation import pages_of
@@ -110,7 +110,7 @@ class _Split:
         content = {
             "p": pair.perturbation,
             "l": pair.cell_line,
-            "n": int(facts["n_cells"]),
+            "n": int(facts[N_CELLS]),
             "e": _short(facts["effect_size"]),
             "s": _short(facts["similarity"]),
             "o": packed(observed[kept]),
@@ -155,9 +155,8 @@ class _Split:
         tables = [_deltas(present(folder / "intervals.h5ad")) for folder in folders]
         moves = [_p_moves(present(folder / "profiles.h5ad")) for folder in folders]
         of_pair: dict[Pair, dict[str, Any]] = {}
-        with Predictions(
-            present(folders[0] / "predictions.h5ad"), self.store, None
-        ).opened() as read:
+        emitted = Predictions(present(folders[0] / "predictions.h5ad"), self.store, None)
+        with emitted.opened() as read:
             for pair in pairs:
                 if not all(pair in table for table in tables) or (cells := read(pair)) is None:
                     continue
