@@ -24,7 +24,12 @@ html_theme = "sphinx_book_theme"
 html_title = "ptrag"
 html_static_path = ["_static"]
 html_css_files = ["ptrag.css"]
-html_theme_options = {"show_toc_level": 2, "use_download_button": False}
+html_theme_options = {
+    "show_toc_level": 2,
+    "use_download_button": False,
+    **{f"navbar_{place}": [] for place in ("start", "center", "end", "persistent")},
+}
+html_context = {"default_mode": "auto"}
 html_show_sourcelink = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # numpydoc says the types

@@ -42,8 +42,9 @@ def config_page() -> str:
     lines = [
         "# Configuration keys",
         "",
-        "Made from `workflow/schemas/config.schema.yaml` and `config.yaml`. A key that is not here, "
-        "or a value of another type, is an error that names the file, the key and the remedy.",
+        "Made from `workflow/schemas/config.schema.yaml` and `config.yaml`. A key that is not "
+        "here, or a value of another type, is an error that names the file, the key and the "
+        "remedy.",
         "",
         "An entry of `datasets:` has its own `settings:`, which are merged over the top level, and "
         "`override:` is merged over both.",
@@ -168,9 +169,9 @@ def metrics_page() -> str:
     from ptrag.metrics.registry import METRICS
 
     lines = [
-        "# Every metric", "", "Made from `src/ptrag/metrics/registry.py`; the equations stand in the "
-        "modules of `src/ptrag/metrics`. `metrics.tsv` and `comparison.tsv` name metrics as the "
-        "first column does.", "", "| metric | label | family | better | what it is |",
+        "# Every metric", "", "Made from `src/ptrag/metrics/registry.py`; the equations stand in "
+        "the modules of `src/ptrag/metrics`. `metrics.tsv` and `comparison.tsv` name metrics as "
+        "the first column does.", "", "| metric | label | family | better | what it is |",
         "|---|---|---|---|---|",
     ]  # fmt: skip
     for name, metric in METRICS.items():
