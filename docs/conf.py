@@ -38,18 +38,22 @@ napoleon_use_rtype = False
 pygments_style = "tango"
 
 # Links from a page into the repository, which the site does not hold: the path stays, as code.
-_OUTSIDE = re.compile(r"\[`?([^\]`]+)`?\]\((?:\.\./)+((?!docs/)[^)#\s]+)\)")
+_LINK = re.compile(r"\[`?([^\]`]+)`?\]\((\.\./[^)#\s]+)(#[^)\s]*)?\)")
 
 
 def _as_on_the_site(app, docname, source):
     """Turn links out of ``docs`` into paths, and drawings that need a script into text."""
-    text = _OUTSIDE.sub(_outside, source[0])
-    source[0] = text.replace("```mermaid", "```text")
+    folder = (HERE / docname).parent
 
+    def kept(link):
+        text, target, _ = link.groups()
+        path = (folder / target).resolve()
+        if path.is_relative_to(HERE):
+            return link[0]
+        name = path.relative_to(HERE.parent).as_posix()
+        return f"`{name}`" if name.endswith(text) else f"{text} (`{name}`)"
 
-def _outside(link):
-    text, path = link.groups()
-    return f"`{path}`" if path.endswith(text) else f"{text} (`{path}`)"
+    source[0] = _LINK.sub(kept, source[0]).replace("```mermaid", "```text")
 
 
 def setup(app):

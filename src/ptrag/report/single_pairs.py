@@ -188,7 +188,8 @@ def _p_moves(path: Any) -> dict[Pair, np.ndarray]:
     with h5py.File(path) as file:
         if "p_moves" not in file.get("layers", ()):
             return {}
-        return dict(zip(_pairs(file), file["layers/p_moves"][:], strict=True))
+        rows = zip(_pairs(file), file["layers/p_moves"][:], strict=True)
+        return {pair: row for pair, row in rows if np.isfinite(row).all()}
 
 
 def _pairs(file: h5py.File) -> list[Pair]:
