@@ -194,6 +194,7 @@ def legend(views: Sequence[ArmView]) -> list[dict[str, str]]:
         "D": "◆",
         "^": "▲",
         "v": "▼",
+        "<": "◀",
         ">": "▶",
         "P": "✚",
         "X": "✖",
