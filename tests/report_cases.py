@@ -18,7 +18,7 @@ import pytest
 
 from ptrag.base.files import write_json, write_table
 from ptrag.base.names import Run
-from ptrag.cells.controls import GIVEN, YARDSTICK
+from ptrag.cells.controls import YARDSTICK
 from ptrag.cells.store import CellStore
 from ptrag.cells.store_writer import write_store
 from ptrag.comparison.compare import compare
@@ -127,12 +127,12 @@ def _plant_split(home, store, name, runs, metrics, levels, rng):
     pairs = table.loc[table["role"].isin(["val", "test"]), ["cell_line", "perturbation", "role"]]
     for embedding in ("text", "text@shuffled"):
         _plant_index(home / name / "index" / embedding, rng)
-    _plant_reference(home / name / "reference.h5", store, pairs, rng)
+    _plant_reference(home / name / "reference.h5", store, pairs)
     for split, arm, seed in runs:
         folder = home / split / arm / f"seed{seed}"
         _plant_metrics(folder / "metrics.tsv", pairs, levels[arm], metrics, rng)
         _plant_profiles(folder / "profiles.h5ad", store, pairs, rng)
-        _plant_cells(folder / "predictions.h5ad", store, pairs, rng)
+        _plant_cells(folder / "predictions.h5ad", store, pairs)
         _plant_deltas(folder / "intervals.h5ad", folder / "profiles.h5ad", store, pairs)
         _plant_evidence(folder / "evidence.tsv", pairs, arm, rng)
         _plant_intervals(folder / "conformal.tsv", pairs, arm, rng)
@@ -202,7 +202,8 @@ def _plant_profiles(path, store, pairs, rng):
     anndata.AnnData(X, obs=obs, var=genes, layers=layers).write_h5ad(path)
 
 
-def _plant_cells(path, store, pairs, rng, n=6):
+def _plant_cells(path, store, pairs, n=6):
+    rng = np.random.default_rng(6)
     obs = pairs[["cell_line", "perturbation"]].loc[pairs.index.repeat(n)].reset_index(drop=True)
     X = rng.uniform(0, 3, (len(obs), store.n_genes)).astype(np.float32)
     obs.index = obs.index.astype(str)
@@ -215,14 +216,15 @@ def _plant_deltas(path, profiles, store, pairs):
     """Write the predicted delta of each pair, its half-width (a third of it), and the real one."""
     data = anndata.read_h5ad(profiles)
     keys = list(pairs[["cell_line", "perturbation"]].itertuples(index=False, name=None))
-    predicted = data.X - np.array([store.control_mean(line, GIVEN) for line, _ in keys])
+    predicted = data.layers["delta"]
     observed = [store.mean(*key) - store.control_mean(key[0], YARDSTICK) for key in keys]
     layers = {"observed": np.array(observed), "half_width": np.abs(predicted) / 3}
     anndata.AnnData(predicted, obs=data.obs, var=data.var, layers=layers).write_h5ad(path)
 
 
-def _plant_reference(path, store, pairs, rng):
+def _plant_reference(path, store, pairs):
     """Write the part of the reference that the report reads: components, and p of every gene."""
+    rng = np.random.default_rng(7)
     with h5py.File(path, "w") as file:
         file["pca/mean"] = np.full(store.n_genes, 2.0)
         file["pca/components"] = np.linalg.qr(rng.normal(size=(store.n_genes, 5)))[0].T
