@@ -3,20 +3,27 @@
 import importlib.util
 import re
 
+import pandas as pd
 import pytest
 import yaml
 from documents import languages, split
 
 from ptrag.arms.registry import arm_names
+from ptrag.base.files import write_table
 from ptrag.metrics.registry import METRICS
+
+
+def script(root, name):
+    """Import a script of ``docs``."""
+    spec = importlib.util.spec_from_file_location(name, root / f"docs/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="module")
 def pages(root):
-    spec = importlib.util.spec_from_file_location("pages", root / "docs/pages.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script(root, "pages")
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +77,21 @@ def test_blocks_fall_into_whole_commands():
     ]  # fmt: skip
     with pytest.raises(AssertionError, match="no whole command"):
         split("echo 'half\n")
+
+
+def test_the_pictures_are_those_that_the_script_draws(root, tmp_path, monkeypatch):
+    draw = script(root, "draw_images")
+    rows = [
+        (split, "test", arm, metric, 0.3 + i / 10, 0.2 + i / 10, 0.4 + i / 10)
+        for split in ("genes", "hepg2")
+        for metric in ("pearson_delta", "mse")
+        for i, arm in enumerate(("control", "knn", "ptrag", "ptrag@shuffled"))
+    ]
+    columns = ["split", "role", "arm", "metric", "mean", "low", "high"]
+    write_table(pd.DataFrame(rows, columns=columns), tmp_path / "comparison.tsv")
+    monkeypatch.setattr(draw, "HERE", tmp_path)
+    draw.main(tmp_path)
+    assert (tmp_path / "idea.svg").read_bytes() == (root / "docs/images/idea.svg").read_bytes()
+    drawn = (tmp_path / "report.svg").read_text(encoding="utf-8")
+    assert "simulated screen" in drawn and ">knn<" in drawn and ">control<" not in drawn
+    assert "simulated screen" in (root / "docs/images/report.svg").read_text(encoding="utf-8")

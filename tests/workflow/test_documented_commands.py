@@ -88,6 +88,7 @@ def test_reasons_are_given_for_commands_that_are_there(root):
     assert all(any(text.startswith(start) for text in known) for start in STARTS)
 
 
+@pytest.mark.slow  # three data sets from the source to the report, and the site
 def test_every_command_runs(root, sandbox):
     ran = 0
     for one in commands(root):
