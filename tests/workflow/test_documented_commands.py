@@ -66,7 +66,9 @@ def sandbox(root, tmp_path_factory) -> Project:
         shutil.copy(root / name, folder / name)
     project.configure(_make_small)
     (folder / ".venv").mkdir()
-    (folder / ".venv/bin").symlink_to(Path(sys.executable).parent)
+    for name in ("bin", "lib", "pyvenv.cfg"):
+        if (whole := Path(sys.prefix) / name).exists():
+            (folder / ".venv" / name).symlink_to(whole)
     for stamp in ("env", "dev"):
         (folder / f".venv/{stamp}.stamp").touch()
     return project
