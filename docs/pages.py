@@ -183,11 +183,10 @@ def metrics_page() -> str:
 
 def commands_page() -> str:
     """Return what ``ptrag COMMAND --help`` says, for every command."""
-    from ptrag.cli import _parser
+    from ptrag.arguments import parser
 
     os.environ["COLUMNS"] = "96"
-    parser = _parser()
-    action = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    action = next(a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
     lines = ["# The `ptrag` command", "", "Made from what `ptrag COMMAND --help` says.", ""]
     for name, command in action.choices.items():
         lines += [f"## ptrag {name}", "", "```text", command.format_help().rstrip(), "```", ""]

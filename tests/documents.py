@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-FIRST = ("demo", "own-screen", "own-controls", "evaluate", "cluster")
+FIRST = ("demo", "own-screen", "own-controls", "first-prediction", "evaluate", "cluster")
 """The tutorials, in the order in which they build on each other."""
 
 FENCE = re.compile(r"^```(\{?[\w-]*\}?)[^\n]*\n(.*?)^```$", re.M | re.S)

@@ -22,6 +22,7 @@ SUITE = "runs tests for long, this one among them"
 SLURM = "needs a Slurm; tests/workflow/test_slurm.py runs it on one"
 CONDA = "needs conda; tests/unit/test_environments.py holds its files to the lock"
 NAMED = "a command's name in running text; with arguments it is run"
+CLONE = "the copy of the project is the clone, and its environment is this one"
 CONTEST = "snakemake --profile profiles/contest"
 PLATEAU = "'override={seeds: [1, 2], training: {max_steps: 2000, validate_every: 100}}'"
 NOT_HERE = {
@@ -44,6 +45,8 @@ NOT_HERE = {
     "make test-slow": SUITE,
     "make test-oracle": SUITE,
     "make test-slurm": SLURM,
+    "git clone REPOSITORY ptrag && cd ptrag": CLONE,
+    "make env": CLONE,
     "ptrag predict": NAMED,
     "ptrag evaluate": NAMED,
     "ptrag evaluate --compat": NAMED,
