@@ -47,6 +47,8 @@ NOT_HERE = {
     "make test-slurm": SLURM,
     "git clone REPOSITORY ptrag && cd ptrag": CLONE,
     "make env": CLONE,
+    "ptrag fit known.h5ad --perturbation perturbation --cell-line cell_line "
+    "--control non-targeting --out bundle": BROUGHT,
     "ptrag predict": NAMED,
     "ptrag evaluate": NAMED,
     "ptrag evaluate --compat": NAMED,
