@@ -49,6 +49,7 @@ NOT_HERE = {
     "make env": CLONE,
     "ptrag fit known.h5ad --perturbation perturbation --cell-line cell_line "
     "--control non-targeting --out bundle": BROUGHT,
+    "ptrag fit": NAMED,
     "ptrag predict": NAMED,
     "ptrag evaluate": NAMED,
     "ptrag evaluate --compat": NAMED,
