@@ -15,7 +15,9 @@ def reported_files(wildcards):
                 "metrics.tsv",
                 "evidence.tsv",
                 "conformal.tsv",
+                "intervals.h5ad",
                 "profiles.h5ad",
+                "predictions.h5ad",
             )
         )
         files.update(index_files(run.split, run.arm))

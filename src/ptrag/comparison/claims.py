@@ -302,6 +302,20 @@ def same_scores(scores: pd.DataFrame) -> list[list[str]]:
     return [arms for arms in groups.values() if len(arms) > 1]
 
 
+def stand_ins(scores: pd.DataFrame, claims: SplitClaims) -> dict[str, str]:
+    """Return, for arms that score the same as another on every pair, the arm that stands for both.
+
+    It is the leading model where it is among them, else the first of the configuration.
+    """
+    order = [claims.leader.arm] if claims.leader else []
+    order += list(dict.fromkeys(claims.scores["arm"]))
+    stands: dict[str, str] = {}
+    for arms in same_scores(scores):
+        first = min(arms, key=order.index)
+        stands |= dict.fromkeys((arm for arm in arms if arm != first), first)
+    return stands
+
+
 def overall(claims: Sequence[SplitClaims]) -> Outcome:
     """Return the outcome over all splits: theirs where it is the same, else ``open``."""
     outcomes = {claim.outcome for claim in claims} - {"none"}

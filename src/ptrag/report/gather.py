@@ -6,6 +6,7 @@ scored pair alone; predicted profiles for the few pairs that are shown one by on
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from ptrag.base.names import (
     Run,
 )
 from ptrag.cells.store import CellStore
-from ptrag.comparison.claims import SplitClaims
+from ptrag.comparison.claims import SplitClaims, stand_ins
 from ptrag.comparison.scores import SplitScores, read_scores
 from ptrag.config import arm_embedding, arm_options
 from ptrag.report.arms import ArmView, arm_views
@@ -117,6 +118,11 @@ class SplitView:
     intervals: pd.DataFrame
     audits: dict[str, dict[str, Any]]
     claims: SplitClaims
+
+    @cached_property
+    def twins(self) -> dict[str, str]:
+        """Arms that predict the same as another, and the arm that stands for both."""
+        return stand_ins(self.scores, self.claims)
 
     def wide(self, metric: str) -> pd.DataFrame:
         """Return one metric as a table pairs × arms."""

@@ -64,6 +64,8 @@ def write_evaluation(
         "dataset": split.name,
         "simulated": False,
         "manifest": False,
+        "made": None,
+        "unfolded": [key for key in SHOWN if key != "glossary"],
         "facts": results.facts,
         "outcome": outcome,
         "headline": line,
