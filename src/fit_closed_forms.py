@@ -5,7 +5,7 @@ from ptrag.base.logs import rule_log
 with rule_log(snakemake.log[0]):
     from pathlib import Path
 
-    from ptrag.base.files import write_json
+    from ptrag.base.files import write_digests, write_json
     from ptrag.cells.store import CellStore
     from ptrag.genes.vectors import Provider
     from ptrag.prediction.files import PredictionFiles
@@ -37,6 +37,8 @@ with rule_log(snakemake.log[0]):
             )
         ],
         predicted_cells(snakemake.params.prediction["cells_per_pair"], snakemake.params.set_size),
-        snakemake.input.truth or None,
+        next(iter(snakemake.input.truth), None),
     )
     write_json(audit, snakemake.output.audit)
+    predicted = zip(snakemake.output.profiles, snakemake.output.predictions, strict=True)
+    write_digests([file for files in predicted for file in files], snakemake.output.digests)

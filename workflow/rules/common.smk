@@ -22,7 +22,7 @@ from ptrag.config import (
     runs,
 )
 from ptrag.base.errors import PtragError
-from ptrag.base.files import ZARR_ROOTS, zarr_root
+from ptrag.base.files import zarr_root
 from ptrag.arms.registry import EMBEDDING_CONTROLS, NEGATIVE_CONTROLS, load_arm
 from ptrag.provenance.code import code_digest
 from ptrag.schema import read_schema
@@ -47,10 +47,11 @@ except OSError as error:
     )
 
 
+GENE_TEXT = SETTINGS["embeddings"]["text"]["gene_text"]
 GENEPT = "results/genept/GenePT.zip"
 PROVIDER_FILES = {
     "genept": GENEPT,
-    "text": SETTINGS["embeddings"]["text"]["gene_text"],
+    "text": GENE_TEXT,
     "table": SETTINGS["embeddings"]["table"]["path"] or [],
 }
 
@@ -138,14 +139,28 @@ def source_file():
     return [storage(url, keep_local=True)]
 
 
-def source_content():
-    """Digest of a source that is here, so that its content decides whatever its time is."""
-    files = [Path(file) for file in source_file()]
-    return [
-        records.content(file.parent if file.name in ZARR_ROOTS else file)
-        for file in files
-        if file.exists()
-    ]
+def content(*files):
+    """Parameter that makes a rule depend on the content of files that the user gave. As inputs they
+    are `ancient()`: Snakemake looks at times first, and what replaces a file may be older.
+    """
+    return [records.content(Path(file)) for file in files if Path(file).exists()]
+
+
+def digest_of(file):
+    """The small file beside a large one that has its checksum, and is compared in its place."""
+    return f"{file.rpartition('.')[0]}.digest.json"
+
+
+def by_content(**files):
+    """Inputs whose size grows with cells or pairs, by name: their time decides nothing, whatever
+    their size, and the content of the digest beside each does."""
+    large = {name: ancient(file) for name, file in files.items()}
+    return large | {f"{name}_digest": digest_of(file) for name, file in files.items()}
+
+
+def all_by_content(files):
+    """The same of a list of files, as a list."""
+    return [*map(ancient, files), *map(digest_of, files)]
 
 
 def embedding_file(arm):

@@ -4,7 +4,7 @@
 rule fit_closed_forms:
     """Fit every arm that needs no training loop, and predict with it."""
     input:
-        cells="results/{dataset}/cells.h5ad",
+        **by_content(cells="results/{dataset}/cells.h5ad"),
         split="results/{dataset}/{split}/split.tsv",
         about="results/{dataset}/{split}/split.json",
         embeddings=sorted(
@@ -17,7 +17,9 @@ rule fit_closed_forms:
                 for file in index_files(wildcards.split, arm)
             }
         ),
-        truth=("results/{dataset}/truth.h5ad" if "oracle" in CLOSED_FORMS else []),
+        truth=all_by_content(
+            ["results/{dataset}/truth.h5ad"] if "oracle" in CLOSED_FORMS else []
+        ),
         source=provider_file(*CLOSED_FORMS),
     output:
         predictions=expand(
@@ -36,6 +38,11 @@ rule fit_closed_forms:
         bundles=expand(
             "results/{{dataset}}/{{split}}/{arm}/seed0/bundle/bundle.json",
             arm=[arm for arm in CLOSED_FORMS if load_arm(arm).write],
+        ),
+        digests=expand(
+            "results/{{dataset}}/{{split}}/{arm}/seed0/{file}.digest.json",
+            arm=CLOSED_FORMS,
+            file=["profiles", "predictions"],
         ),
         audit="results/{dataset}/{split}/responses.audit.json",
     log:
@@ -67,7 +74,7 @@ TRAINING_CPUS = SETTINGS["training"]["threads"] * SETTINGS["training"]["devices"
 rule train_arm:
     """Train one neural arm with one seed; write its bundle."""
     input:
-        cells="results/{dataset}/cells.h5ad",
+        **by_content(cells="results/{dataset}/cells.h5ad"),
         split="results/{dataset}/{split}/split.tsv",
         about="results/{dataset}/{split}/split.json",
         embedding=lambda wildcards: embedding_file(wildcards.arm),
@@ -103,7 +110,7 @@ rule train_arm:
 rule search_hyperparameters:
     """Try settings of an arm, judged by validation pairs alone."""
     input:
-        cells="results/{dataset}/cells.h5ad",
+        **by_content(cells="results/{dataset}/cells.h5ad"),
         split="results/{dataset}/{split}/split.tsv",
         about="results/{dataset}/{split}/split.json",
         embedding=lambda wildcards: embedding_file(wildcards.arm),
@@ -134,16 +141,23 @@ rule search_hyperparameters:
 rule predict_arm:
     """Predict the cells of every val and test pair from a trained bundle, with evidence."""
     input:
-        cells="results/{dataset}/cells.h5ad",
+        **by_content(cells="results/{dataset}/cells.h5ad"),
         split="results/{dataset}/{split}/split.tsv",
         about="results/{dataset}/{split}/split.json",
         bundle="results/{dataset}/{split}/{arm}/seed{seed}/bundle/bundle.json",
-        weights="results/{dataset}/{split}/{arm}/seed{seed}/bundle/weights.safetensors",
+        weights=ancient(
+            "results/{dataset}/{split}/{arm}/seed{seed}/bundle/weights.safetensors"
+        ),
     output:
         profiles="results/{dataset}/{split}/{arm}/seed{seed}/profiles.h5ad",
         cells="results/{dataset}/{split}/{arm}/seed{seed}/predictions.h5ad",
         evidence="results/{dataset}/{split}/{arm}/seed{seed}/evidence.tsv",
         summary="results/{dataset}/{split}/{arm}/seed{seed}/summary.tsv",
+        digests=multiext(
+            "results/{dataset}/{split}/{arm}/seed{seed}/",
+            "profiles.digest.json",
+            "predictions.digest.json",
+        ),
     log:
         "results/{dataset}/{split}/{arm}/seed{seed}/logs/predict_arm.log",
     benchmark:

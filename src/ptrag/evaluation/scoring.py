@@ -5,7 +5,6 @@ real sides of every pair into a table pairs × metrics. The same function scores
 baseline and the split halves, so that all are on one scale.
 """
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import pandas as pd
 from ptrag.base.discrimination import DISTANCES, discrimination
 from ptrag.base.moments import Moments, moments
 from ptrag.base.names import CELL_LINE, PERTURBATION, ROLE, Pair
+from ptrag.base.progress import Progress
 from ptrag.base.random import keyed_rng
 from ptrag.cells.controls import ALL
 from ptrag.cells.noise import Precision
@@ -31,8 +31,6 @@ from ptrag.metrics.pca import PCA
 from ptrag.metrics.registry import metric_names, score_pair
 
 SCORED_CELLS = 2_000  # cells of a pair that distances between samples take, at most
-
-logger = logging.getLogger("ptrag")
 
 
 @dataclass(frozen=True)
@@ -220,7 +218,10 @@ class _Vectors:
 
 
 def score_all(
-    reference: Reference, case: Callable[[int], Case | None], threads: int = 1
+    reference: Reference,
+    case: Callable[[int], Case | None],
+    threads: int = 1,
+    work: str = "predictions",
 ) -> np.ndarray:
     """Score every pair by itself, then what needs all pairs of a line.
 
@@ -233,6 +234,8 @@ def score_all(
         there is no prediction. Its real side is one of the others' alternatives even then.
     threads
         Pairs scored at once; the values are the same for any number.
+    work
+        What is scored, for the log.
 
     Returns
     -------
@@ -253,10 +256,10 @@ def score_all(
             for name, value in score_pair(pair, reference.compat).items():
                 values[number, names[name]] = value
 
+    progress = Progress(work, n, "pairs scored")
     with ThreadPoolExecutor(threads) as pool:
-        for number, _ in enumerate(pool.map(score, range(n)), 1):
-            if number % 100 == 0:
-                logger.info("%d of %d pairs scored", number, n)
+        for _ in pool.map(score, range(n)):
+            progress.step()
     for name, rows, scores in _among_others(reference, predicted, real):
         values[rows, names[name]] = scores
     return values

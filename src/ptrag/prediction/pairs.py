@@ -1,7 +1,6 @@
 """Predict pairs from the given controls of their lines, and write what is predicted."""
 
 import logging
-import time
 from collections.abc import Mapping, Sequence, Set
 
 import pandas as pd
@@ -9,6 +8,7 @@ import pandas as pd
 from ptrag.arms.estimate import Estimate
 from ptrag.base.errors import PtragError
 from ptrag.base.names import Pair
+from ptrag.base.progress import Progress
 from ptrag.cells.store import CellStore
 from ptrag.prediction.bundle import Bundle
 from ptrag.prediction.closed_form import prediction_of
@@ -17,7 +17,6 @@ from ptrag.prediction.lines import FALLBACK
 from ptrag.prediction.prediction import GivenControls, predicted_cells
 from ptrag.splits.protocols import Split
 
-PROGRESS_SECONDS = 20
 AT_ONCE = 128
 """Perturbations whose vectors are held at a time."""
 
@@ -115,7 +114,7 @@ def predict_pairs(
     summary
         As :mod:`ptrag.prediction.summary` describes it.
     """
-    begun = last = time.monotonic()
+    progress = Progress(bundle.about["arm"], len(pairs), "pairs predicted")
     with written_predictions(files, pairs, controls, n_cells, bundle.genes, bundle.facts) as write:
         for number, pair in enumerate(pairs):
             if number % AT_ONCE == 0:
@@ -129,12 +128,5 @@ def predict_pairs(
             else:
                 prediction = bundle.predictor.predict(given, pair.perturbation, n_cells)
             write(prediction, level, bundle.nearest(pair.perturbation))
-            done = number + 1
-            if time.monotonic() - last > PROGRESS_SECONDS or done == len(pairs):
-                last = time.monotonic()
-                rate = done / max(last - begun, 1e-9)
-                logger.info(
-                    "%s: %d of %d pairs predicted, %.3g pairs/s, %.0f s left",
-                    bundle.about["arm"], done, len(pairs), rate, (len(pairs) - done) / rate,
-                )  # fmt: skip
+            progress.step()
     return write.summary()
