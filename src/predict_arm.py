@@ -21,5 +21,6 @@ with rule_log(snakemake.log[0]):
         read_split(snakemake.input.split),
         snakemake.params.prediction["cells_per_pair"],
         PredictionFiles.beside(snakemake.output.cells),
+        snakemake.params.code,
     )
     write_digests([snakemake.output.profiles, snakemake.output.cells], snakemake.output.digests)

@@ -171,10 +171,10 @@ def embedding_file(arm):
 
 def provider_file(*arms):
     """The file that the vectors of arms come from, as a list of no or one file: a bundle has it,
-    so that it can embed any gene."""
+    so that it can embed any gene. Its content decides by way of the vectors."""
     names = {arm_embedding(SETTINGS, arm) for arm in arms} - {None}
     file = PROVIDER_FILES[SETTINGS["embedding"]]
-    return [file] if names and file else []
+    return [ancient(file)] if names and file else []
 
 
 def index_files(split, arm):

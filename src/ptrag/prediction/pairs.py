@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
 
 import pandas as pd
 
@@ -15,6 +16,7 @@ from ptrag.prediction.closed_form import prediction_of
 from ptrag.prediction.files import PredictionFiles, written_predictions
 from ptrag.prediction.lines import FALLBACK
 from ptrag.prediction.prediction import GivenControls, predicted_cells
+from ptrag.prediction.resumed import resumed
 from ptrag.splits.protocols import Split
 
 AT_ONCE = 128
@@ -58,9 +60,16 @@ def predict_split(
 
 
 def predict_with_network(
-    bundle: Bundle, store: CellStore, split: Split, cells_per_pair: int, files: PredictionFiles
+    bundle: Bundle,
+    store: CellStore,
+    split: Split,
+    cells_per_pair: int,
+    files: PredictionFiles,
+    code: str = "",
 ) -> None:
     """Predict every val and test pair of the split that a network was trained on.
+
+    After a kill it goes on where it was.
 
     Parameters
     ----------
@@ -72,6 +81,8 @@ def predict_with_network(
         Cells of each pair, rounded up to whole sets.
     files
         To write.
+    code
+        Digest of the code that predicts: what other code has predicted is not gone on with.
 
     Raises
     ------
@@ -81,7 +92,9 @@ def predict_with_network(
     if store.genes != bundle.genes:
         raise PtragError(f"{store.path}: other genes than the bundle's; train on this store again")
     n_cells = predicted_cells(cells_per_pair, bundle.predictor.set_size)
-    predict_split(bundle, store, split, n_cells, files)
+    depends_on = bundle.about | {"split": split.sha256, "n_cells": n_cells, "code": code}
+    with resumed(bundle.predictor, files.cells, depends_on) as keeping:
+        predict_split(replace(bundle, predictor=keeping), store, split, n_cells, files)
 
 
 def predict_pairs(
