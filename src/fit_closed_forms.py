@@ -17,6 +17,7 @@ with rule_log(snakemake.log[0]):
     embeddings = {Path(file).name: file for file in snakemake.input.embeddings}
     indices = {Path(file).parent.name: Path(file).parent for file in snakemake.input.indices}
     bundles = {Path(file).parents[2].name: Path(file).parent for file in snakemake.output.bundles}
+    fitted = {Path(file).name: Path(file) for file in snakemake.input.fitted}
     source = next(iter(snakemake.input.source), None)
     audit = predict_closed_forms(
         CellStore(snakemake.input.cells),
@@ -31,6 +32,7 @@ with rule_log(snakemake.log[0]):
                 bundles.get(arm),
                 names[arm]
                 and Provider.of_settings(names[arm], snakemake.params.embeddings, source),
+                fitted.get(f"{snakemake.params.fitted[arm]}.fitted.npz"),
             )
             for (arm, options), predictions in zip(
                 snakemake.params.arms.items(), snakemake.output.predictions, strict=True

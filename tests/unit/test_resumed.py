@@ -12,7 +12,7 @@ from small_screen import LINES, PERTURBATIONS, make_bundle
 from ptrag.base.files import write_table
 from ptrag.cells.store import CellStore
 from ptrag.prediction import resumed as module
-from ptrag.prediction.bundle import load_bundle
+from ptrag.prediction.loading import load_bundle
 from ptrag.prediction.prediction import GivenControls, Prediction
 from ptrag.prediction.resumed import resumed
 
@@ -63,7 +63,7 @@ def killed(bundle, controls, cells, depends_on, at):
     """Predict in a process that is killed at a pair."""
 
     def work():
-        counted = Counted(load_bundle(bundle, "cpu"), killed_at=at)
+        counted = Counted(load_bundle(bundle, "cpu").predictor, killed_at=at)
         with resumed(counted, cells, depends_on) as keeping:
             everything(keeping, controls)
 
@@ -77,9 +77,9 @@ def killed(bundle, controls, cells, depends_on, at):
 def test_after_a_kill_whole_blocks_are_not_predicted_again(screen, tmp_path, at, left):
     bundle, controls = screen
     cells, depends_on = tmp_path / "predictions.h5ad", {"checkpoint": "x"}
-    unbroken = content(everything(load_bundle(bundle, "cpu"), controls), tmp_path)
+    unbroken = content(everything(load_bundle(bundle, "cpu").predictor, controls), tmp_path)
     killed(bundle, controls, cells, depends_on, at)
-    counted = Counted(load_bundle(bundle, "cpu"))
+    counted = Counted(load_bundle(bundle, "cpu").predictor)
     with resumed(counted, cells, depends_on) as keeping:
         assert content(everything(keeping, controls), tmp_path) == unbroken
     assert counted.asked == left
@@ -90,7 +90,7 @@ def test_what_another_bundle_or_other_code_has_predicted_is_left_aside(screen, t
     bundle, controls = screen
     cells = tmp_path / "predictions.h5ad"
     killed(bundle, controls, cells, {"code": "old"}, 9)
-    counted = Counted(load_bundle(bundle, "cpu"))
+    counted = Counted(load_bundle(bundle, "cpu").predictor)
     with resumed(counted, cells, {"code": "new"}) as keeping:
         everything(keeping, controls)
     assert counted.asked == len(PAIRS)

@@ -23,7 +23,14 @@ from ptrag.config import (
 )
 from ptrag.base.errors import PtragError
 from ptrag.base.files import zarr_root
-from ptrag.arms.registry import EMBEDDING_CONTROLS, NEGATIVE_CONTROLS, load_arm
+from ptrag.arms.registry import (
+    EMBEDDING_CONTROLS,
+    NEGATIVE_CONTROLS,
+    base_name,
+    embedding_control,
+    load_arm,
+    negative_control,
+)
 from ptrag.provenance.code import code_digest
 from ptrag.schema import read_schema
 
@@ -175,6 +182,33 @@ def provider_file(*arms):
     names = {arm_embedding(SETTINGS, arm) for arm in arms} - {None}
     file = PROVIDER_FILES[SETTINGS["embedding"]]
     return [ancient(file)] if names and file else []
+
+
+def fitted_name(arm):
+    """How the file is called that an arm is fitted into once, or None where it has none of its own:
+    the arm that is fitted, with its negative control, and its number of neighbours."""
+    fitted_as = load_arm(arm).fitted_as
+    if fitted_as is None:
+        return None
+    control = negative_control(arm)
+    name = f"{fitted_as}@{control}" if control else fitted_as
+    return f"{name}.{arm_options(SETTINGS, arm)['topk_rag']}"
+
+
+def fitted_file(split, arm, kind="fitted"):
+    """The fitted expert that an arm reads, or what it expects of pairs, as by_content of it."""
+    name = fitted_name(arm)
+    home = f"results/{SETTINGS['dataset']}/{split}/expert"
+    return all_by_content([f"{home}/{name}.{kind}.npz"] if name else [])
+
+
+def like_fitted(split, arm, k):
+    """The expert of the true vectors, where another arm reads it: as by_content of it."""
+    if embedding_control(arm) is None:
+        return []
+    true = f"{base_name(arm)}.{k}"
+    runs_it = any(fitted_name(run.arm) == true for run in RUNS)
+    return fitted_file(split, base_name(arm)) if runs_it else []
 
 
 def index_files(split, arm):

@@ -1,7 +1,10 @@
 """What long work says in the meantime: what it is, how far it is and how long it still takes."""
 
 import logging
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 logger = logging.getLogger("ptrag")
 
@@ -36,6 +39,27 @@ class Progress:
                 "%s: %d of %d %s, %.3g/s, about %s left", self.work, self.done, self.total,
                 self.unit, rate, duration((self.total - self.done) / rate),
             )  # fmt: skip
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count one step that may be long: while it lasts, the log says so now and then."""
+        done, begun = threading.Event(), time.monotonic()
+
+        def speak() -> None:
+            while not done.wait(SPEAK_SECONDS):
+                logger.info(
+                    "%s: %d of %d %s; %s, for %s so far", self.work, self.done, self.total,
+                    self.unit, name, duration(time.monotonic() - begun),
+                )  # fmt: skip
+
+        speaker = threading.Thread(target=speak, daemon=True, name="progress")
+        speaker.start()
+        try:
+            yield
+        finally:
+            done.set()
+            speaker.join()
+        self.step()
 
 
 def duration(seconds: float) -> str:
