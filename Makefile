@@ -15,7 +15,7 @@ CACHE  := $(shell test -w "$$HOME" || echo 'XDG_CACHE_HOME="$(CURDIR)/.snakemake
 RUN    := PATH="$(BIN):$$PATH" $(CACHE)
 
 .DEFAULT_GOAL := help
-.PHONY: help env dev demo docs test test-slow test-slurm test-oracle lint format bench lock clean
+.PHONY: help env dev demo docs test test-slow test-slurm test-oracle lint format bench bench-gpu rehearsal lock clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -78,6 +78,12 @@ format: dev  ## rewrite Python and Snakemake files in that style
 
 bench: env  ## measure speed and memory beside the direct form; ARGS=--help for sizes
 	@$(RUN) python benchmarks/run.py $(ARGS)
+
+bench-gpu: env  ## the same of a training on a GPU, in twelve minutes (without one: that it runs)
+	@$(RUN) PYTHONPATH="$(CURDIR)/src" python benchmarks/gpu.py $(ARGS)
+
+rehearsal: env  ## the whole workflow on a made file of the paper's size; ARGS="--tenth" for less
+	@$(RUN) PYTHONPATH="$(CURDIR)/src" python benchmarks/rehearsal.py $(ARGS)
 
 lock: dev  ## pin what is installed now into envs/*.txt
 	@$(RUN) python envs/lock.py

@@ -92,7 +92,7 @@ def moved(
         real = reference.real(number)
         return Case(reference.side(number, cells, origin, mean, real.moments.n), real)
 
-    return score_all(reference, case, threads)
+    return score_all(reference, case, threads, "mean baseline")
 
 
 def ceiling(reference: Reference, threads: int = 1) -> np.ndarray:
@@ -123,7 +123,7 @@ def _halves(reference: Reference, repeat: int, threads: int) -> np.ndarray:
         halves = (cells[np.sort(half)] for half in np.array_split(order, 2))
         return Case(*map(partial(reference.side, number), halves, origins[pair.cell_line]))
 
-    return score_all(reference, case, threads)
+    return score_all(reference, case, threads, f"real halves, split {repeat + 1} of {REPEATS}")
 
 
 def mean_deltas(responses: Responses, lines: Iterable[str]) -> dict[str, np.ndarray]:

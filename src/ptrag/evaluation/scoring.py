@@ -4,7 +4,6 @@
 same function scores arms, the mean baseline and the split halves, so that all are on one scale.
 """
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,13 +11,12 @@ import numpy as np
 
 from ptrag.base.discrimination import DISTANCES, discrimination
 from ptrag.base.names import CELL_LINE, ROLE
+from ptrag.base.progress import Progress
 from ptrag.evaluation.sides import Case, Reference
 from ptrag.metrics.compat import discrimination_score, effect
 from ptrag.metrics.means import displacement, mode_collapse
 from ptrag.metrics.pair import Side
 from ptrag.metrics.registry import score_pair
-
-logger = logging.getLogger("ptrag")
 
 
 class _Vectors:
@@ -44,7 +42,10 @@ class _Vectors:
 
 
 def score_all(
-    reference: Reference, case: Callable[[int], Case | None], threads: int = 1
+    reference: Reference,
+    case: Callable[[int], Case | None],
+    threads: int = 1,
+    work: str = "predictions",
 ) -> np.ndarray:
     """Score every pair by itself, then what needs all pairs of a line.
 
@@ -57,6 +58,8 @@ def score_all(
         there is no prediction. Its real side is one of the others' alternatives even then.
     threads
         Pairs scored at once; the values are the same for any number.
+    work
+        What is scored, for the log.
 
     Returns
     -------
@@ -77,10 +80,10 @@ def score_all(
             for name, value in score_pair(pair, reference.compat).items():
                 values[number, names[name]] = value
 
+    progress = Progress(work, n, "pairs scored")
     with ThreadPoolExecutor(threads) as pool:
-        for number, _ in enumerate(pool.map(score, range(n)), 1):
-            if number % 100 == 0:
-                logger.info("%d of %d pairs scored", number, n)
+        for _ in pool.map(score, range(n)):
+            progress.step()
     for name, rows, scores in _among_others(reference, predicted, real):
         values[rows, names[name]] = scores
     return values
