@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ptrag.base.files import atomic
-from ptrag.report import calibration, evidence, scores, sections, tables
+from ptrag.report import calibration, evidence, scores, sections, tables, training
 from ptrag.report.figure import style
 from ptrag.report.gather import Results, SplitView, gather
 from ptrag.report.methods import methods, settings_text
@@ -110,6 +110,7 @@ def _content(results: Results) -> dict[str, Any]:
         "coverage": tables.coverage(results),
         "not_exact": sections.not_exact(results.coverage),
         "published": tables.published(results),
+        "plateau_rule": training.plateau_rule(),
         "methods": methods(results),
         "settings": settings_text(results),
         "glossary": tables.glossary(results),
@@ -153,10 +154,11 @@ def _split(results: Results, split: SplitView) -> dict[str, Any]:
         "gates": sections.gate_plots(results, split),
         "trained": sections.legend([results.arms[a] for a in dict.fromkeys(split.history["arm"])]),
         "improving": claims.improving,
+        "trainings": training.trainings(results, split),
         "calibration": calibration.table(results, split),
         "coverage_plot": calibration.coverage_plot(results, split),
         "support": calibration.support_plots(results, split, supported),
-        "curves": sections.training_curves(results, split),
+        "curves": training.curves(results, split),
         "audits": split.audits,
         "details": list(sections.pair_details(results, split)),
     }

@@ -1,0 +1,163 @@
+"""Whether displaced vectors keep a network from over-fitting on perturbations that are new.
+
+    python benchmarks/overfitting.py demo network semireal_dev --data-dir data
+
+On the protocol ``unseen_perturbation`` one arm is trained with and without displacement of its
+perturbation vectors (``model.vector_noise``), everything else alike, and its profiles of the test
+pairs are scored as benchmarks/contest.py does. Every seed draws a simulated screen anew, and the
+split of ``semireal_dev``; so a perturbation of another simulated screen is another cluster of the
+interval, one of another semi-real split is the same.
+
+Printed are, for each data set, the means of both, their paired difference with its interval, the
+seeds in which the displaced network is better, the steps kept and the CPU seconds of a training.
+"""
+
+import argparse
+import copy
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import yaml
+from contest import METRICS, score
+from screens import SEMIREAL, Screen, screens
+
+from ptrag.base.files import read_json, write_table
+from ptrag.base.names import PAIR, Pair
+from ptrag.cells.store import CellStore
+from ptrag.comparison.statistics import paired_comparison
+from ptrag.prediction.bundle import load_bundle
+from ptrag.prediction.prediction import GivenControls
+from ptrag.training.job import TrainingJob
+from ptrag.training.run import train
+
+NONE, DISPLACED = "none", "displaced"
+FRACTIONS = {"val": 0.1, "test": 0.3}
+SPLIT = {"protocol": "unseen_perturbation", "fractions": FRACTIONS}
+TEXT_SIGNAL = 0.8
+
+
+class Expected(NamedTuple):
+    """What a network predicts of a pair: its profile less the given controls, (G,)."""
+
+    delta: np.ndarray
+
+
+def main() -> None:
+    """Train, score, print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("datasets", nargs="+")
+    parser.add_argument("--config", default="config.yaml")
+    parser.add_argument("--data-dir", type=Path, default="data")
+    parser.add_argument("--arm", default="state_genept_residual")
+    parser.add_argument("--noise", type=float, default=1.4, help="of the displaced vectors")
+    parser.add_argument("--steps", type=int, default=1200, help="at most, for each training")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5])
+    parser.add_argument("--out", default="results/overfitting.tsv")
+    arguments = parser.parse_args()
+    config = of_unseen(yaml.safe_load(Path(arguments.config).read_text()))
+    options = {NONE: {"vector_noise": 0.0}, DISPLACED: {"vector_noise": arguments.noise}}
+    tables = []
+    for name in arguments.datasets:
+        signal = TEXT_SIGNAL if "simulate" in config["datasets"][name] else None
+        for seed in arguments.seeds:
+            for screen in screens(config, name, seed, signal, arguments.data_dir):
+                tables.append(trained(screen, config, arguments.arm, arguments.steps, options))
+                write_table(pd.concat(tables, ignore_index=True), arguments.out)
+    print(
+        summary(pd.concat(tables, ignore_index=True), config["evaluation"]).to_string(index=False)
+    )
+
+
+def of_unseen(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the configuration with one split, of unseen perturbations, for every data set."""
+    config = copy.deepcopy(config)
+    config["datasets"]["semireal_dev"] = copy.deepcopy(SEMIREAL)
+    for entry in config["datasets"].values():
+        entry["splits"] = {"genes": SPLIT}
+    return config
+
+
+def trained(
+    screen: Screen, config: dict[str, Any], arm: str, steps: int, options: dict[str, dict]
+) -> pd.DataFrame:
+    """Train an arm with each option, and return one row per test pair and option."""
+    predictors, facts = {}, []
+    with tempfile.TemporaryDirectory() as folder:
+        for option, model in options.items():
+            job = job_of(screen, config, arm, steps, model, Path(folder) / option)
+            begun = time.process_time()
+            train(job)
+            seconds = time.process_time() - begun
+            step = read_json(job.bundle / "bundle.json")["step"]
+            facts.append((option, step, seconds))
+            predictors[option] = dict(expected(screen, job.bundle)).__getitem__
+        scores = score(
+            screen, {name: lambda *pair, of=of: of(pair) for name, of in predictors.items()}
+        )
+    facts = pd.DataFrame(facts, columns=["arm", "step", "cpu_seconds"])
+    return scores.merge(facts, on="arm").rename(columns={"arm": "option"}).assign(arm=arm)
+
+
+def job_of(
+    screen: Screen, config: dict[str, Any], arm: str, steps: int, model: dict, out: Path
+) -> TrainingJob:
+    """Return the training of an arm on a screen."""
+    own = dict(config["arm_options"][arm])
+    own.pop("model", None)
+    training = config["training"] | {"max_steps": steps, "validate_every": max(1, steps // 12)}
+    return TrainingJob(
+        arm=arm, seed=screen.seed, cells=screen.folder / "cells.h5ad",
+        split=screen.folder / "split.tsv", embedding=screen.folder / "embedding.h5ad",
+        index=screen.folder / "index" if own["rag"] else None, options=own,
+        model=config["model"] | model, training=training, bundle=out / "bundle",
+        history=out / "history.tsv",
+    )  # fmt: skip
+
+
+def expected(screen: Screen, bundle: Path) -> Iterator[tuple[Pair, Expected]]:
+    """Yield what a bundle predicts of every test pair."""
+    predictor, store = load_bundle(bundle), CellStore(screen.folder / "cells.h5ad")
+    controls = {line: GivenControls.of_store(store, line) for line in store.lines}
+    for pair in screen.pairs:
+        of_line = controls[pair.cell_line]
+        profile = predictor.predict(of_line, pair.perturbation, predictor.set_size).profile
+        yield pair, Expected(profile - of_line.mean)
+
+
+def summary(scores: pd.DataFrame, evaluation: dict[str, Any]) -> pd.DataFrame:
+    """Return one row per data set and metric: means, difference with interval, seeds, cost."""
+    rows = []
+    for case, of_case in scores.groupby("case", sort=False):
+        index = ["seed", "drawn_anew", *PAIR]
+        wide = of_case.set_index([*index, "option"])[list(METRICS)].unstack("option")  # noqa: PD010
+        clusters = [f"{seed} {name}" if anew else name for seed, anew, _, name in wide.index]
+        runs = of_case.groupby(["seed", "option"])[["step", "cpu_seconds"]].first()
+        steps = runs["step"].groupby("option").apply(lambda steps: " ".join(map(str, steps)))
+        for metric, higher in METRICS.items():
+            values = wide[metric]
+            if values.isna().all(axis=None):
+                continue
+            result = paired_comparison(
+                values[DISPLACED], values[NONE], clusters, evaluation["bootstrap"],
+                evaluation["confidence"],
+            )  # fmt: skip
+            gain = values[DISPLACED] - values[NONE]
+            by_seed = gain.groupby("seed").mean() * (1 if higher else -1)
+            rows.append(
+                (case, metric, len(values), values[NONE].mean(), values[DISPLACED].mean(),
+                 result.difference, result.low, result.high,
+                 f"{int((by_seed > 0).sum())}/{len(by_seed)}", steps[NONE], steps[DISPLACED],
+                 runs["cpu_seconds"].median())
+            )  # fmt: skip
+    columns = ["case", "metric", "pairs", NONE, DISPLACED, "difference", "low", "high",
+               "better in", f"steps {NONE}", f"steps {DISPLACED}", "CPU s"]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns).round(4)
+
+
+if __name__ == "__main__":
+    main()
