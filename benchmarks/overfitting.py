@@ -8,8 +8,9 @@ pairs are scored as benchmarks/contest.py does. Every seed draws a simulated scr
 split of ``semireal_dev``; so a perturbation of another simulated screen is another cluster of the
 interval, one of another semi-real split is the same.
 
-Printed are, for each data set, the means of both, their paired difference with its interval, the
-seeds in which the displaced network is better, the steps kept and the CPU seconds of a training.
+Printed are, for each data set, the means of both, their paired difference with its interval, in how
+many draws the displaced network is better; then of each option the steps kept, how many trainings
+reached their plateau within the budget, and the CPU seconds of one (median).
 """
 
 import argparse
@@ -39,6 +40,7 @@ NONE, DISPLACED = "none", "displaced"
 FRACTIONS = {"val": 0.1, "test": 0.3}
 SPLIT = {"protocol": "unseen_perturbation", "fractions": FRACTIONS}
 TEXT_SIGNAL = 0.8
+FACTS = ["step", "plateau", "cpu_seconds"]
 
 
 class Expected(NamedTuple):
@@ -68,9 +70,9 @@ def main() -> None:
             for screen in screens(config, name, seed, signal, arguments.data_dir):
                 tables.append(trained(screen, config, arguments.arm, arguments.steps, options))
                 write_table(pd.concat(tables, ignore_index=True), arguments.out)
-    print(
-        summary(pd.concat(tables, ignore_index=True), config["evaluation"]).to_string(index=False)
-    )
+    scores = pd.concat(tables, ignore_index=True)
+    for table in (differences(scores, config["evaluation"]), costs(scores)):
+        print(table.to_string(index=False), end="\n\n")
 
 
 def of_unseen(config: dict[str, Any]) -> dict[str, Any]:
@@ -93,13 +95,13 @@ def trained(
             begun = time.process_time()
             train(job)
             seconds = time.process_time() - begun
-            step = read_json(job.bundle / "bundle.json")["step"]
-            facts.append((option, step, seconds))
+            about = read_json(job.bundle / "bundle.json")
+            facts.append((option, about["step"], about["plateau"], seconds))
             predictors[option] = dict(expected(screen, job.bundle)).__getitem__
         scores = score(
             screen, {name: lambda *pair, of=of: of(pair) for name, of in predictors.items()}
         )
-    facts = pd.DataFrame(facts, columns=["arm", "step", "cpu_seconds"])
+    facts = pd.DataFrame(facts, columns=["arm", *FACTS])
     return scores.merge(facts, on="arm").rename(columns={"arm": "option"}).assign(arm=arm)
 
 
@@ -129,15 +131,13 @@ def expected(screen: Screen, bundle: Path) -> Iterator[tuple[Pair, Expected]]:
         yield pair, Expected(profile - of_line.mean)
 
 
-def summary(scores: pd.DataFrame, evaluation: dict[str, Any]) -> pd.DataFrame:
-    """Return one row per data set and metric: means, difference with interval, seeds, cost."""
+def differences(scores: pd.DataFrame, evaluation: dict[str, Any]) -> pd.DataFrame:
+    """Return one row per data set and metric: both means, displaced minus none, draws."""
     rows = []
     for case, of_case in scores.groupby("case", sort=False):
         index = ["seed", "drawn_anew", *PAIR]
         wide = of_case.set_index([*index, "option"])[list(METRICS)].unstack("option")  # noqa: PD010
         clusters = [f"{seed} {name}" if anew else name for seed, anew, _, name in wide.index]
-        runs = of_case.groupby(["seed", "option"])[["step", "cpu_seconds"]].first()
-        steps = runs["step"].groupby("option").apply(lambda steps: " ".join(map(str, steps)))
         for metric, higher in METRICS.items():
             values = wide[metric]
             if values.isna().all(axis=None):
@@ -146,17 +146,29 @@ def summary(scores: pd.DataFrame, evaluation: dict[str, Any]) -> pd.DataFrame:
                 values[DISPLACED], values[NONE], clusters, evaluation["bootstrap"],
                 evaluation["confidence"],
             )  # fmt: skip
-            gain = values[DISPLACED] - values[NONE]
-            by_seed = gain.groupby("seed").mean() * (1 if higher else -1)
+            of_draw = (values[DISPLACED] - values[NONE]).groupby("seed").mean()
+            better = int(((of_draw > 0) if higher else (of_draw < 0)).sum())
             rows.append(
-                (case, metric, len(values), values[NONE].mean(), values[DISPLACED].mean(),
-                 result.difference, result.low, result.high,
-                 f"{int((by_seed > 0).sum())}/{len(by_seed)}", steps[NONE], steps[DISPLACED],
-                 runs["cpu_seconds"].median())
+                (case, metric, result.n_pairs, values[NONE].mean(), values[DISPLACED].mean(),
+                 result.difference, result.low, result.high, f"{better} of {len(of_draw)}")
             )  # fmt: skip
-    columns = ["case", "metric", "pairs", NONE, DISPLACED, "difference", "low", "high",
-               "better in", f"steps {NONE}", f"steps {DISPLACED}", "CPU s"]  # fmt: skip
+    columns = ["case", "metric", "pairs", NONE, DISPLACED, "difference", "low", "high", "better in"]
     return pd.DataFrame(rows, columns=columns).round(4)
+
+
+def costs(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per data set and option: steps kept, plateaus, CPU seconds."""
+    runs = scores.groupby(["case", "option", "seed"], sort=False)[FACTS].first()
+    return (
+        runs.groupby(["case", "option"], sort=False)
+        .agg(
+            steps=("step", lambda steps: " ".join(map(str, steps))),
+            plateau=("plateau", "sum"),
+            cpu_seconds=("cpu_seconds", "median"),
+        )
+        .round(1)
+        .reset_index()
+    )
 
 
 if __name__ == "__main__":
