@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 import yaml
 from contest import METRICS, score
-from screens import SEMIREAL, Screen, screens
+from screens import N_SEMIREAL, SEMIREAL, Screen, screens
 
 from ptrag.base.files import read_json, write_table
 from ptrag.base.names import PAIR, Pair
@@ -37,8 +37,8 @@ from ptrag.training.job import TrainingJob
 from ptrag.training.run import train
 
 NONE, DISPLACED = "none", "displaced"
-FRACTIONS = {"val": 0.1, "test": 0.3}
-SPLIT = {"protocol": "unseen_perturbation", "fractions": FRACTIONS}
+VALIDATED = 10  # perturbations, about
+TESTED = 0.3  # of the perturbations
 TEXT_SIGNAL = 0.8
 FACTS = ["step", "plateau", "cpu_seconds"]
 
@@ -57,16 +57,16 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, default="data")
     parser.add_argument("--arm", default="state_genept_residual")
     parser.add_argument("--noise", type=float, default=1.4, help="of the displaced vectors")
-    parser.add_argument("--steps", type=int, default=1200, help="at most, for each training")
+    parser.add_argument("--steps", type=int, default=800, help="budget of each training")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5])
     parser.add_argument("--out", default="results/overfitting.tsv")
     arguments = parser.parse_args()
     config = of_unseen(yaml.safe_load(Path(arguments.config).read_text()))
     options = {NONE: {"vector_noise": 0.0}, DISPLACED: {"vector_noise": arguments.noise}}
     tables = []
-    for name in arguments.datasets:
-        signal = TEXT_SIGNAL if "simulate" in config["datasets"][name] else None
-        for seed in arguments.seeds:
+    for seed in arguments.seeds:
+        for name in arguments.datasets:
+            signal = TEXT_SIGNAL if "simulate" in config["datasets"][name] else None
             for screen in screens(config, name, seed, signal, arguments.data_dir):
                 tables.append(trained(screen, config, arguments.arm, arguments.steps, options))
                 write_table(pd.concat(tables, ignore_index=True), arguments.out)
@@ -80,7 +80,10 @@ def of_unseen(config: dict[str, Any]) -> dict[str, Any]:
     config = copy.deepcopy(config)
     config["datasets"]["semireal_dev"] = copy.deepcopy(SEMIREAL)
     for entry in config["datasets"].values():
-        entry["splits"] = {"genes": SPLIT}
+        perturbations = entry.get("simulate", {}).get("n_perturbations", N_SEMIREAL)
+        fractions = {"val": VALIDATED / perturbations, "test": TESTED}
+        split = {"protocol": "unseen_perturbation", "fractions": fractions}
+        entry["splits"] = {"genes": split}
     return config
 
 

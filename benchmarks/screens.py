@@ -31,7 +31,8 @@ from ptrag.simulate.screen import simulate_screen
 from ptrag.splits.protocols import Split, draw_split, read_split, write_split
 
 LINES = ("k562", "rpe1", "hepg2", "jurkat")
-HELD = {"val": 0.0, "test": 64 / 240}  # of the semi-real screen's perturbations
+N_SEMIREAL = 240  # perturbations of the semi-real screen
+HELD = {"val": 0.0, "test": 64 / N_SEMIREAL}
 SEMIREAL = {
     "file": "semireal_dev.h5ad",
     "columns": {"perturbation": "gene", "cell_line": "cell_line", "batch": "gem_group"},
