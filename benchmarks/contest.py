@@ -5,10 +5,11 @@
     python benchmarks/contest.py norman_mcfaline papalexi datlinger --seeds 1 2 3 4 5 6
 
 Every seed is a new draw: of a simulated data set the whole screen, of the others the split;
-intervals are clustered by perturbation, which in real and semi-real draws come again. Mean profiles
-max(0, given controls + δ̂) less the given controls are scored on the test pairs: against the
-profile of their cells less the yardstick controls, and against the noise-free delta where it is
-known. The perturbed gene is left out, of PDS (by cosine) all genes of the panel.
+intervals are clustered by perturbation, which in real and semi-real draws come again. Predictions
+are scored on the test pairs as the workflow has them: deltas against the profile of the pair's
+cells less the yardstick controls (the perturbed gene left out, of PDS by cosine all genes of the
+panel), and against the noise-free delta where it is known; profiles against those of the cells
+(MSE); and cells against cells in a PCA of training cells and given controls (energy distance).
 
 One row of the table per pair and arm. Printed are each arm's means; how far ``response_expert`` is
 ahead of the simple baseline that comes nearest, chosen in hindsight, and of its negative controls;
@@ -16,29 +17,40 @@ and how often the sign that it predicts is wrong, at nominal false-sign rates.
 """
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import yaml
 from screens import Screen, screens
 
+from ptrag.arms.estimate import start
 from ptrag.arms.registry import NEGATIVE_CONTROLS, base_name, embedding_control, load_arm
 from ptrag.base.correlation import pearson
+from ptrag.base.discrimination import discrimination
 from ptrag.base.files import write_table
-from ptrag.base.names import PAIR
+from ptrag.base.names import PAIR, Pair
+from ptrag.cells.controls import GIVEN
+from ptrag.cells.store import CellStore
 from ptrag.comparison.contrasts import BASELINES
 from ptrag.comparison.statistics import paired_comparison
-from ptrag.metrics.discrimination import discrimination
+from ptrag.metrics.distribution import Distances, energy
 from ptrag.metrics.means import mse
+from ptrag.metrics.pca import PCA, fit_pca
+from ptrag.prediction.closed_form import ClosedFormPredictor
+from ptrag.prediction.prediction import GivenControls, Predictor
 
 OURS = "response_expert"
 CONTROLS = tuple(f"{OURS}@{kind}" for kind in NEGATIVE_CONTROLS)
 METRICS = {
-    "pearson": True, "mse": False, "pds_cosine": True, "pearson_truth": True, "mse_truth": False,
+    "pearson": True, "mse": False, "pds_cosine": True, "energy": False, "pearson_truth": True,
+    "mse_truth": False,
 }  # fmt: skip
 """{metric: whether more is better}"""
+N_CELLS = 64  # predicted of each pair
 RATES = (0.01, 0.05, 0.1)
 CASE = ["case", "split"]
 
@@ -62,7 +74,9 @@ def main() -> None:
                 draw = screens(config, name, seed, signal, Path(arguments.data_dir))
                 for screen in draw:
                     predictors = dict(fit_arms(screen, config["arm_options"]))
-                    tables.append(score(screen, predictors))
+                    n_pcs = config["evaluation"]["n_pcs"]
+                    predicted = {arm: fits(screen, f, n_pcs) for arm, f in predictors.items()}
+                    tables.append(score(screen, predicted))
                     signs.append(signs_of(screen, predictors[OURS]))
     scores = pd.concat(tables, ignore_index=True)
     write_table(scores, arguments.out)
@@ -87,38 +101,86 @@ def fit_arms(screen: Screen, options: dict) -> Iterator[tuple[str, Callable]]:
         )
 
 
-def score(screen: Screen, predictors: dict[str, Callable]) -> pd.DataFrame:
+class Predicted(NamedTuple):
+    """What an arm predicts of the n test pairs.
+
+    Attributes
+    ----------
+    delta, profile
+        (n, G).
+    energy
+        (n,) energy distance of its cells from the real ones, NaN without cells.
+    """
+
+    delta: np.ndarray
+    profile: np.ndarray
+    energy: np.ndarray
+
+
+def fits(screen: Screen, fitted: Callable, n_pcs: int) -> Predicted:
+    """Predict the test pairs of a screen by a closed form."""
+    if screen.store is not None:
+        return predictions(screen, ClosedFormPredictor(fitted), n_pcs)
+    delta = np.array([fitted(*pair).delta for pair in screen.pairs])
+    given = [screen.responses.control_mean[pair.cell_line] for pair in screen.pairs]
+    origins = [start(fitted(*p).origin, g) for p, g in zip(screen.pairs, given, strict=True)]
+    # scores, which may be negative, and no expression
+    return Predicted(delta, delta + origins, np.full(len(delta), np.nan))
+
+
+def predictions(screen: Screen, predictor: Predictor, n_pcs: int) -> Predicted:
+    """Predict the test pairs of a screen that has cells."""
+    store = screen.store
+    trained = tuple(Pair(*pair) for pair in screen.drawn.pairs("train"))
+    pca = components(store, trained, n_pcs)
+    given = {line: GivenControls.of_store(store, line) for line in store.lines}
+    rows = []
+    for pair in screen.pairs:
+        real = store.cells(*pair)
+        one = predictor.predict(given[pair.cell_line], pair.perturbation, N_CELLS)
+        far = energy(Distances.of(pca.project(one.cells), pca.project(real)))
+        rows.append((one.delta, one.profile, far))
+    return Predicted(*map(np.array, zip(*rows, strict=True)))
+
+
+@lru_cache(maxsize=1)
+def components(store: CellStore, trained: Sequence[Pair], n_pcs: int) -> PCA:
+    """Return the PCA of training cells and given controls."""
+    cells = [store.cells(*pair) for pair in trained]
+    cells += [store.controls(line, GIVEN) for line in store.lines]
+    return fit_pca(np.concatenate(cells), n_pcs)
+
+
+def score(screen: Screen, of_arms: dict[str, Predicted]) -> pd.DataFrame:
     """Return one row per arm and test pair."""
     responses, rows = screen.responses, []
     targets = [responses.columns(pair.perturbation) for pair in screen.pairs]
     panel = np.setdiff1d(np.arange(len(responses.genes)), np.concatenate(targets))
     lines = np.array([pair.cell_line for pair in screen.pairs])
-    control = np.array([responses.control_mean[line] for line in lines])
-    if not any(mean.any() for mean in responses.control_mean.values()):
-        control = np.full_like(control, np.inf)  # scores, which may be negative, and no expression
-    for arm, predict in predictors.items():
-        delta = np.maximum([predict(*pair).delta for pair in screen.pairs], -control)
+    for arm, predicted in of_arms.items():
         pds = np.empty(len(lines))
         for line in np.unique(lines):
             here = np.flatnonzero(lines == line)
-            vectors = (values[np.ix_(here, panel)] for values in (delta, screen.observed))
+            vectors = (values[np.ix_(here, panel)] for values in (predicted.delta, screen.observed))
             pds[here] = discrimination(*vectors, np.arange(len(here)), "cosine")
         for i, pair in enumerate(screen.pairs):
-            keep = np.setdiff1d(np.arange(len(responses.genes)), targets[i])
-            values = _against(delta[i, keep], screen.observed[i, keep])
+            delta, observed = (
+                np.delete(values[i], targets[i]) for values in (predicted.delta, screen.observed)
+            )
             true = (np.nan, np.nan)
             if screen.truth is not None:
-                true = _against(delta[i, keep], screen.truth[i, keep])
-            rows.append((arm, *pair, *values, pds[i], *true))
+                truth = np.delete(screen.truth[i], targets[i])
+                true = pearson(delta, truth), mse(delta, truth)
+            values = (
+                pearson(delta, observed), mse(predicted.profile[i], screen.profiles[i]),
+                pds[i], predicted.energy[i],
+            )  # fmt: skip
+            rows.append((arm, *pair, *values, *true))
     columns = ["arm", *PAIR, *METRICS]
     drawn_anew = screen.truth_file is not None
     return pd.DataFrame(rows, columns=columns).assign(
         case=screen.case, split=screen.split, seed=screen.seed, drawn_anew=drawn_anew
     )
-
-
-def _against(predicted: np.ndarray, real: np.ndarray) -> tuple[float, float]:
-    return pearson(predicted, real), mse(predicted, real)
 
 
 def signs_of(screen: Screen, predict: Callable) -> pd.DataFrame:

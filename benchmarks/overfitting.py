@@ -3,10 +3,10 @@
     python benchmarks/overfitting.py demo network semireal_dev --data-dir data
 
 On the protocol ``unseen_perturbation`` one arm is trained with and without displacement of its
-perturbation vectors (``model.vector_noise``), everything else alike, and its profiles of the test
-pairs are scored as benchmarks/contest.py does. Every seed draws a simulated screen anew, and the
-split of ``semireal_dev``; so a perturbation of another simulated screen is another cluster of the
-interval, one of another semi-real split is the same.
+perturbation vectors (``model.vector_noise``), everything else alike, and its predictions of the
+test pairs are scored as benchmarks/contest.py does. Every seed draws a simulated screen anew, and
+the split of ``semireal_dev``; so a perturbation of another simulated screen is another cluster of
+the interval, one of another semi-real split is the same.
 
 Printed are, for each data set, the means of both, their paired difference with its interval, in how
 many draws the displaced network is better; then of each option the steps kept, how many trainings
@@ -17,22 +17,18 @@ import argparse
 import copy
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import yaml
-from contest import METRICS, score
+from contest import METRICS, predictions, score
 from screens import N_SEMIREAL, SEMIREAL, Screen, screens
 
-from ptrag.base.files import read_json, write_table
-from ptrag.base.names import PAIR, Pair
-from ptrag.cells.store import CellStore
+from ptrag.base.files import write_table
+from ptrag.base.names import PAIR
 from ptrag.comparison.statistics import paired_comparison
 from ptrag.prediction.bundle import load_bundle
-from ptrag.prediction.prediction import GivenControls
 from ptrag.training.job import TrainingJob
 from ptrag.training.run import train
 
@@ -41,12 +37,6 @@ VALIDATED = 10  # perturbations, about
 TESTED = 0.3  # of the perturbations
 TEXT_SIGNAL = 0.8
 FACTS = ["step", "plateau", "cpu_seconds"]
-
-
-class Expected(NamedTuple):
-    """What a network predicts of a pair: its profile less the given controls, (G,)."""
-
-    delta: np.ndarray
 
 
 def main() -> None:
@@ -91,21 +81,20 @@ def trained(
     screen: Screen, config: dict[str, Any], arm: str, steps: int, options: dict[str, dict]
 ) -> pd.DataFrame:
     """Train an arm with each option, and return one row per test pair and option."""
-    predictors, facts = {}, []
+    predicted, facts = {}, []
     with tempfile.TemporaryDirectory() as folder:
         for option, model in options.items():
             job = job_of(screen, config, arm, steps, model, Path(folder) / option)
             begun = time.process_time()
             train(job)
             seconds = time.process_time() - begun
-            about = read_json(job.bundle / "bundle.json")
+            predictor = load_bundle(job.bundle)
+            about = predictor.about
             facts.append((option, about["step"], about["plateau"], seconds))
-            predictors[option] = dict(expected(screen, job.bundle)).__getitem__
-        scores = score(
-            screen, {name: lambda *pair, of=of: of(pair) for name, of in predictors.items()}
-        )
+            predicted[option] = predictions(screen, predictor, config["evaluation"]["n_pcs"])
     facts = pd.DataFrame(facts, columns=["arm", *FACTS])
-    return scores.merge(facts, on="arm").rename(columns={"arm": "option"}).assign(arm=arm)
+    scores = score(screen, predicted).merge(facts, on="arm")
+    return scores.rename(columns={"arm": "option"}).assign(arm=arm)
 
 
 def job_of(
@@ -122,16 +111,6 @@ def job_of(
         model=config["model"] | model, training=training, bundle=out / "bundle",
         history=out / "history.tsv",
     )  # fmt: skip
-
-
-def expected(screen: Screen, bundle: Path) -> Iterator[tuple[Pair, Expected]]:
-    """Yield what a bundle predicts of every test pair."""
-    predictor, store = load_bundle(bundle), CellStore(screen.folder / "cells.h5ad")
-    controls = {line: GivenControls.of_store(store, line) for line in store.lines}
-    for pair in screen.pairs:
-        of_line = controls[pair.cell_line]
-        profile = predictor.predict(of_line, pair.perturbation, predictor.set_size).profile
-        yield pair, Expected(profile - of_line.mean)
 
 
 def differences(scores: pd.DataFrame, evaluation: dict[str, Any]) -> pd.DataFrame:

@@ -65,6 +65,10 @@ class Screen:
         {None: true ones, ``shuffled``, ``random``: their negative controls}.
     pairs
         The n test pairs.
+    store, drawn
+        The cells and the roles of their pairs; None where there are profiles alone.
+    profiles
+        (n, G) the means of the test pairs' cells.
     observed
         (n, G) their profiles less the yardstick controls.
     truth
@@ -83,6 +87,9 @@ class Screen:
     embeddings: Mapping[str | None, Embedding]
     neighbours: Mapping[str | None, Neighbours]
     pairs: Sequence[Pair]
+    store: CellStore | None
+    drawn: Split | None
+    profiles: np.ndarray
     observed: np.ndarray
     truth: np.ndarray | None
     truth_file: Path | None = None
@@ -127,9 +134,10 @@ def _of_cells(
         write_split(table, spec, work / "split.tsv")
         split = read_split(work / "split.tsv")
         pairs = [Pair(*pair) for pair in split.pairs("test")]
+        profiles = np.array([store.mean(*pair) for pair in pairs])
         yield Screen(
             case, split_name, seed, Responses.measured(store, split), embeddings,
-            _neighbours(embeddings, split, settings, work), pairs,
+            _neighbours(embeddings, split, settings, work), pairs, store, split, profiles,
             np.array([observed_delta(store, pair) for pair in pairs]),
             np.array([truth[p] for p in pairs]) if truth else None, truth_file, work,
         )  # fmt: skip
@@ -190,7 +198,8 @@ def _drugs(path: Path, config: dict[str, Any], seed: int, work: Path) -> Iterato
         yield Screen(
             "op3_drugs_ranks", target, seed, responses, embeddings,
             _neighbours(embeddings, split, config, work),
-            [pair for pair, out in zip(pairs, test, strict=True) if out], scores[test], None,
+            [pair for pair, out in zip(pairs, test, strict=True) if out],
+            None, None, scores[test], scores[test], None,
         )  # fmt: skip
 
 

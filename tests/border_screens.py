@@ -110,3 +110,38 @@ def write_tenx(path, adata):
         matrix["data"], matrix["indices"], matrix["indptr"] = X.data, X.indices, X.indptr
         matrix["features/id"] = np.array([f"ENSG{i:011d}" for i in range(adata.n_vars)], dtype="S")
         matrix["features/name"] = np.array(adata.var_names, dtype="S")
+
+
+def stored(change, **options):
+    """Return a writer of the screen after a change of its AnnData."""
+
+    def write(path):
+        adata = screen()
+        changed = change(adata)
+        (adata if changed is None else changed).write_h5ad(path, **options)
+
+    return write
+
+
+def edited(change):
+    """Return a writer of the screen whose file is changed afterwards."""
+
+    def write(path):
+        screen().write_h5ad(path)
+        with h5py.File(path, "r+") as file:
+            change(file)
+
+    return write
+
+
+def unlabelled(value):
+    """Return a writer of the screen with another label than JAK2."""
+
+    def write(path):
+        adata = screen()
+        adata.obs["gene"] = (
+            adata.obs["gene"].astype(object).where(adata.obs["gene"] != "JAK2", value)
+        )
+        adata.write_h5ad(path)
+
+    return write

@@ -69,10 +69,10 @@ def claimed(scores, evaluation=EVALUATION, improving=(), split_half=False):
     )  # fmt: skip
 
 
-SIX = tuple(arm for arm in BASELINES if arm != "additive_singles")
+SIMPLE = tuple(arm for arm in BASELINES if arm != "additive_singles")
 """The simple baselines of a screen without doubles."""
 
 
 def baselines(level=0.3, **others):
     """Return the levels of these simple baselines, some of them others."""
-    return dict.fromkeys(SIX, level) | others
+    return dict.fromkeys(SIMPLE, level) | others

@@ -22,13 +22,19 @@ def room_of(path):
     return parts[0] if len(parts) > 1 else path.stem
 
 
+def imports(path):
+    """Files of the library that one file imports, without the __init__ of packages on the way."""
+    return [
+        other for other in imported_files(path, SOURCE)
+        if other.name != "__init__.py" and other != path
+    ]  # fmt: skip
+
+
 def edges():
     """Pairs (room, imported room), without what lies on every way: base."""
-    pairs = set()
-    for path in LIBRARY.rglob("*.py"):
-        for other in imported_files(path, SOURCE):
-            if other.name != "__init__.py":
-                pairs.add((room_of(path), room_of(other)))
+    pairs = {
+        (room_of(path), room_of(other)) for path in LIBRARY.rglob("*.py") for other in imports(path)
+    }
     return sorted(
         (one, other) for one, other in pairs
         if one != other and other != "base" and not one.startswith("__")

@@ -189,7 +189,9 @@ def _plant_profiles(path, store, pairs, rng):
     obs.index = [str(i) for i in range(len(obs))]
     X = rng.uniform(1, 3, (len(obs), store.n_genes))
     path.parent.mkdir(parents=True, exist_ok=True)
-    anndata.AnnData(X, obs=obs, var=pd.DataFrame(index=store.genes)).write_h5ad(path)
+    layers = {"delta": rng.normal(size=X.shape)}
+    genes = pd.DataFrame(index=store.genes)
+    anndata.AnnData(X, obs=obs, var=genes, layers=layers).write_h5ad(path)
 
 
 def _plant_evidence(path, pairs, arm, rng):

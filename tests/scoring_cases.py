@@ -72,7 +72,7 @@ def write_predictions(path, store, split, predict, n_cells=32):
     controls, or (profile, cells); the profile is the mean of the cells where it gives none.
     """
     pairs = sorted(split.pairs("val") + split.pairs("test"))
-    profiles, blocks = [], []
+    profiles, deltas, blocks = [], [], []
     for number, (line, name) in enumerate(pairs):
         given = np.asarray(store.controls(line, GIVEN))
         rng = np.random.default_rng(number)
@@ -82,20 +82,23 @@ def write_predictions(path, store, split, predict, n_cells=32):
             output if isinstance(output, tuple) else (output.mean(axis=0, dtype=float), output)
         )
         profiles.append(profile)
+        deltas.append(profile - store.control_mean(line, GIVEN))
         blocks.append(np.asarray(cells, np.float32))
     labels = [pair for pair, cells in zip(pairs, blocks, strict=True) for _ in cells]
     path = Path(path)
     written = Written(path.with_suffix(".profiles.h5ad"), path.with_suffix(".predictions.h5ad"))
-    write_h5ad(written.profiles, np.array(profiles, float), pairs, store)
+    layers = {"delta": np.array(deltas, float)}
+    write_h5ad(written.profiles, np.array(profiles, float), pairs, store, layers)
     write_h5ad(written.predictions, np.concatenate(blocks), labels, store)
     return written
 
 
-def write_h5ad(path, X, labels, store):
+def write_h5ad(path, X, labels, store, layers=None):
     """Write rows with their (cell line, perturbation), genes and scale of the store."""
     obs = pd.DataFrame(labels, columns=["cell_line", "perturbation"])
     obs.index = obs.index.astype(str)
-    cells = anndata.AnnData(X, obs, pd.DataFrame(index=store.genes), uns={"scale": store.scale})
+    genes, facts = pd.DataFrame(index=store.genes), {"scale": store.scale}
+    cells = anndata.AnnData(X, obs, genes, layers=layers, uns=facts)
     cells.write_h5ad(path)
 
 

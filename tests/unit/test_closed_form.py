@@ -4,20 +4,18 @@ import anndata
 import numpy as np
 import pytest
 from response_cases import draw_embedding
+from simulated_screen import simulated_store
 
 from ptrag.arms.registry import load_arm
 from ptrag.base.errors import PtragError
 from ptrag.base.files import read_table
 from ptrag.cells.controls import GIVEN
-from ptrag.cells.preprocess import build_cells
 from ptrag.cells.responses import Responses
-from ptrag.cells.store import CellStore
 from ptrag.genes.embeddings import Embedding, read_embedding, write_embedding
 from ptrag.prediction.closed_form import ClosedForm, predict_closed_forms
 from ptrag.prediction.files import PredictionFiles
 from ptrag.prediction.prediction import EVIDENCE
 from ptrag.retrieval.index import build_index, read_neighbours
-from ptrag.simulate.screen import simulate_screen
 from ptrag.splits.protocols import Split, draw_split
 
 KNOBS = {
@@ -36,15 +34,7 @@ ARMS = {
 def screen(tmp_path_factory):
     """A store, a split, and an embedding in which the last perturbation has no vector."""
     folder = tmp_path_factory.mktemp("screen")
-    simulate_screen(KNOBS, folder / "source.h5ad", folder / "truth.h5ad")
-    spec = {
-        "columns": {"perturbation": "perturbation", "cell_line": "cell_line"},
-        "control": "control", "scale": "counts", "simulated": True,
-    }  # fmt: skip
-    build_cells(
-        folder / "source.h5ad", spec, {"genes": "all", "yardstick": 0.5}, folder / "cells.h5ad"
-    )
-    store = CellStore(folder / "cells.h5ad")
+    store = simulated_store(folder, KNOBS)
     names = [name for name in store.perturbations if name != "control"]
     drawn = draw_embedding(len(names) - 1)
     coverage = drawn.coverage.assign(perturbation=names[:-1])
@@ -93,36 +83,43 @@ def estimates(screen):
     }  # fmt: skip
 
 
-def test_a_profile_is_the_mean_of_the_given_controls_and_the_delta(screen, predicted, estimates):
+def test_a_profile_is_the_control_profile_and_the_delta(screen, predicted, estimates):
     _, store, split, _ = screen
     for form in predicted:
         data = anndata.read_h5ad(form.files.profiles)
         pairs = list(zip(data.obs["cell_line"], data.obs["perturbation"], strict=True))
         assert pairs == sorted(split.pairs("val") + split.pairs("test"))
-        for (line, name), profile in zip(pairs, data.X, strict=True):
-            given = np.asarray(store.controls(line, GIVEN), np.float64).mean(axis=0)
-            delta = estimates[form.arm](line, name).delta
-            np.testing.assert_allclose(profile, np.maximum(given + delta, 0), atol=1e-12)
+        rows = zip(pairs, data.X, data.layers["delta"], strict=True)
+        for (line, name), profile, delta in rows:
+            estimate = estimates[form.arm](line, name)
+            origin = _origin(store, line, estimate)
+            expected = np.maximum(origin + estimate.delta, 0)
+            np.testing.assert_allclose(profile, expected, atol=1e-12)
+            np.testing.assert_allclose(delta, expected - origin, atol=1e-12)
 
 
-def test_cells_are_drawn_given_controls_moved_as_all_of_them_are(screen, predicted, estimates):
-    """The mover is found by bisection on all given controls of the line."""
+def test_cells_are_drawn_given_controls_whose_counts_change(screen, predicted, estimates):
+    """Which cells, and towards which mean; what the emitter does is tested in test_emission."""
     _, store, split, _ = screen
     for form in predicted:
         data = anndata.read_h5ad(form.files.cells)
         for line, name in split.pairs("test")[:3]:
             rows = ((data.obs["cell_line"] == line) & (data.obs["perturbation"] == name)).to_numpy()
             start = _controls(store, data.obs["control_cell"][rows])
-            given = np.asarray(store.controls(line, GIVEN), np.float64)
-            delta = estimates[form.arm](line, name).delta
-            if not delta.any():
-                np.testing.assert_array_equal(data.X[rows], start)
-                continue
-            for gene in range(0, store.n_genes, 7):
-                goal = max(given[:, gene].mean() + delta[gene], 0)
-                d = _root(given[:, gene], goal)
-                expected = np.maximum(start[:, gene] + d, 0)
-                np.testing.assert_allclose(data.X[rows][:, gene], expected, atol=1e-5)
+            given = np.asarray(store.controls(line, GIVEN), np.float64).mean(axis=0)
+            estimate = estimates[form.arm](line, name)
+            change = _origin(store, line, estimate) + estimate.delta - given
+            X = data.X[rows]
+            np.testing.assert_array_equal(X[:, change == 0], start[:, change == 0])
+            assert (X[:, change < 0] <= start[:, change < 0]).all()  # thinned, never gained
+            assert (X[:, change > 0] >= start[:, change > 0]).all()
+
+
+def _origin(store, line, estimate):
+    """The control profile that a delta is added to, summed from its parts."""
+    given = np.asarray(store.controls(line, GIVEN), np.float64).mean(axis=0)
+    parts = estimate.origin
+    return given if parts is None else given + parts.error + parts.shared
 
 
 def test_what_an_arm_fell_back_on_stands_in_its_evidence(screen, predicted):
@@ -141,16 +138,6 @@ def test_the_oracle_is_refused_where_there_is_no_truth(screen, tmp_path):
     form = ClosedForm("oracle", {}, None, None, PredictionFiles.beside(tmp_path / "p.h5ad"))
     with pytest.raises(PtragError, match="only a simulated data set has a known truth"):
         predict_closed_forms(store, split, [form], 8)
-
-
-def _root(values, goal):
-    low, high = -20.0, 20.0
-    for _ in range(200):
-        middle = (low + high) / 2
-        low, high = (
-            (middle, high) if np.maximum(values + middle, 0).mean() < goal else (low, middle)
-        )
-    return high
 
 
 def _controls(store, names):

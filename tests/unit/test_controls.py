@@ -34,7 +34,7 @@ SPLIT = {
 OPTIONS = {"rag": True, "use_genept": True, "topk_rag": 3, "truth": None}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     sizes=st.lists(st.integers(1, 30), min_size=1, max_size=4),
     share=st.floats(0.05, 0.95),

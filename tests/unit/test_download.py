@@ -1,4 +1,5 @@
 import hashlib
+import socket
 
 import pytest
 from loopback import Server
@@ -133,10 +134,10 @@ def test_what_is_not_the_file_keeps_nothing(server, path, change, checks, messag
 
 
 def test_no_server(path):
-    with Server(CONTENT) as gone:
-        url = gone.url
-    with pytest.raises(PtragError, match="no connection"):
-        fetch(url, path)
+    with socket.socket() as bound:  # nobody listens there, and nobody else can take the port
+        bound.bind(("127.0.0.1", 0))
+        with pytest.raises(PtragError, match="no connection"):
+            fetch(f"http://127.0.0.1:{bound.getsockname()[1]}/file.h5ad", path)
     assert names(path) == []
 
 

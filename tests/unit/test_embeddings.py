@@ -128,7 +128,7 @@ def test_no_overlap_is_an_error_under_any_policy(table):
             table(TABLE, ["FOO", "BAR"], missing)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data())
 def test_every_perturbation_is_covered_once_and_never_by_zeros(options, data):
     symbols = Symbols.read(options["text"]["gene_text"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from response_cases import draw_embedding, draw_responses, nearest
 
-from ptrag.arms.expert import components, expert, spread, stacking, variances
+from ptrag.arms.expert import components, fitting, spread, stacking, variances
 from ptrag.arms.expert.files import read_expert, write_expert
 from ptrag.arms.simple import ridge
 from ptrag.base.errors import PtragError
@@ -16,7 +16,7 @@ def fitted(**facts):
     responses = draw_responses(seed=6, n_perturbations=20, n_genes=40, **facts)
     embedding = draw_embedding(20)
     neighbours = nearest(embedding, responses.perturbations)
-    return expert.fit_expert(responses, embedding, neighbours, {"topk_rag": 4})
+    return fitting.fit_expert(responses, embedding, neighbours, {"topk_rag": 4})
 
 
 FACTS = [
@@ -33,8 +33,9 @@ def test_what_is_read_predicts_the_same_bits(tmp_path, monkeypatch, facts):
         raise AssertionError("something is fitted again")
 
     for module, name in (
-        (expert, "fit_variances"), (expert, "fit_stack"), (expert, "fit_penalty"),
-        (expert, "shrunken"), (variances, "minimize"), (stacking, "nnls"), (spread, "nnls"),
+        (fitting, "fit_variances"), (fitting, "fit_stack"), (fitting, "fit_penalty"),
+        (fitting, "shrunken"), (fitting, "fit_share"), (variances, "minimize"),
+        (stacking, "nnls"), (spread, "nnls"),
         (ridge, "fit_penalty"), (components, "principal"), (similarity.np.linalg, "svd"),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, refuse)
@@ -44,6 +45,7 @@ def test_what_is_read_predicts_the_same_bits(tmp_path, monkeypatch, facts):
             one, other = original(line, name), again(line, name)
             np.testing.assert_array_equal(one.delta, other.delta)
             np.testing.assert_array_equal(one.sd, other.sd)
+            np.testing.assert_array_equal(one.origin, other.origin)
             assert one.note == other.note
             for candidate, same in zip(one.candidates, other.candidates, strict=True):
                 assert (candidate.name, candidate.weight) == (same.name, same.weight)

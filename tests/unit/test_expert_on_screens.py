@@ -5,15 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from response_cases import draw_embedding, draw_responses, nearest
+from simulated_screen import simulated_store
 
-from ptrag.arms.expert.expert import fit_expert
+from ptrag.arms.expert.fitting import fit_expert
 from ptrag.base.correlation import pearson
-from ptrag.cells.preprocess import build_cells
 from ptrag.cells.responses import Responses
-from ptrag.cells.store import CellStore
 from ptrag.comparison.statistics import paired_comparison
 from ptrag.genes.providers import derive_control, embed
-from ptrag.simulate.screen import simulate_screen
 from ptrag.splits.protocols import Split, draw_split
 
 KNOBS = {
@@ -29,15 +27,7 @@ SPECS = {
 
 def measured(folder, seed, protocol):
     """A screen where text says nothing, its training responses and its real test deltas."""
-    simulate_screen(KNOBS | {"seed": seed}, folder / "source.h5ad", folder / "truth.h5ad")
-    spec = {
-        "columns": {"perturbation": "perturbation", "cell_line": "cell_line"},
-        "control": "control", "scale": "counts", "simulated": True,
-    }  # fmt: skip
-    build_cells(
-        folder / "source.h5ad", spec, {"genes": "all", "yardstick": 0.5}, folder / "cells.h5ad"
-    )
-    store = CellStore(folder / "cells.h5ad")
+    store = simulated_store(folder, KNOBS | {"seed": seed})
     split = SPECS[protocol] | {"protocol": protocol, "seed": seed}
     table = draw_split(store, split, {"min_cells": 5, "min_controls": 2}, "split")
     split = Split(table, protocol, split.get("target"))

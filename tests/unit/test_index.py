@@ -53,9 +53,7 @@ def test_neighbours_agree_with_brute_force(tmp_path):
         np.testing.assert_allclose(similarity, [-s for s, _ in expected], atol=2e-6)
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 10**6), st.integers(2, 9), st.integers(0, 4), st.integers(1, 12))
 def test_ties_are_ranked_by_key_and_no_row_finds_itself(tmp_path, seed, n_train, n_test, k):
     rng = np.random.default_rng(seed)

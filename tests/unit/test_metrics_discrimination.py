@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ptrag.metrics.discrimination import discrimination
+from ptrag.base.discrimination import discrimination
 
 DISTANCES = {
     "l1": lambda a, b: np.abs(a - b).sum(),

@@ -57,7 +57,7 @@ def spellings(draw):
 
 
 @given(spellings())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_every_spelling_has_one_identity(drawn):
     genes, one, two = drawn
     assert NAMES.perturbation(one).name == NAMES.perturbation(two).name == "+".join(sorted(genes))
@@ -67,7 +67,7 @@ def test_every_spelling_has_one_identity(drawn):
 
 
 @given(data=st.data())
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
 def test_a_screen_in_many_spellings_is_the_plain_screen(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("drawn")
     rng = np.random.default_rng(data.draw(st.integers(0, 10**6)))

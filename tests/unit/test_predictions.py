@@ -45,7 +45,7 @@ def controls_of(store):
 def plus_one(controls, perturbation, n_cells, rows=(("q", 0.5, 1.0, 0.25),)):
     drawn = controls.drawn(perturbation, n_cells)
     cells = controls.cells[drawn] + 1
-    return Prediction(controls.mean + 1, cells, drawn, evidence_table(list(rows)))
+    return Prediction(controls.mean + 1, np.ones(3), cells, drawn, evidence_table(list(rows)))
 
 
 def write(store, folder, n_cells=8, pairs=PAIRS):
@@ -71,6 +71,7 @@ def test_the_cells_are_an_ordinary_anndata_with_each_row_in_its_place(store, tmp
 
 def test_a_profile_is_kept_in_float64(store, tmp_path):
     data = anndata.read_h5ad(write(store, tmp_path).profiles)
+    np.testing.assert_array_equal(data.layers["delta"], np.ones((2, 3)))
     assert data.X.dtype == np.float64
     assert list(zip(data.obs["cell_line"], data.obs["perturbation"], strict=True)) == PAIRS
     expected = [store.control_mean(line, GIVEN) + 1 for line, _ in PAIRS]

@@ -29,7 +29,7 @@ from ptrag.arms.registry import load_arm
 from ptrag.base.errors import PtragError
 from ptrag.base.files import read_table, write_table
 from ptrag.base.names import PAIR, Pair, Run
-from ptrag.cells.controls import GIVEN, YARDSTICK
+from ptrag.cells.controls import YARDSTICK
 from ptrag.metrics.registry import METRICS
 from ptrag.report import arms as report_arms
 from ptrag.report import methods
@@ -276,9 +276,8 @@ def test_deltas_come_from_the_two_halves_of_the_controls(tmp_path):
         for seed in (1, 2)
     ]
     row = [(profile.obs[PAIR] == pair).all(axis=1).to_numpy() for profile in profiles]
-    mean = np.mean([p.X[r][0] for p, r in zip(profiles, row, strict=True)], axis=0)
-    given = store.control_mean(pair.cell_line, GIVEN)
-    np.testing.assert_allclose(after[1]["ptrag"][pair], mean - given)
+    deltas = [p.layers["delta"][r][0] for p, r in zip(profiles, row, strict=True)]
+    np.testing.assert_allclose(after[1]["ptrag"][pair], np.mean(deltas, axis=0))
 
 
 def test_numbers_as_people_read_them():

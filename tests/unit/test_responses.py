@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from response_cases import draw_responses
 
+from ptrag.base.errors import PtragError
 from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
 from ptrag.cells.store_writer import write_store
@@ -132,3 +133,9 @@ def test_the_only_entry_of_a_line_keeps_its_response():
     alone = responses.without(responses.rows("c")[1:])
     row = alone.rows("c")
     np.testing.assert_array_equal(alone.permuted(0).delta[row], alone.delta[row])
+
+
+def test_a_file_that_holds_no_responses_is_an_error(tmp_path):
+    (tmp_path / "bad.npz").write_bytes(b"no")
+    with pytest.raises(PtragError, match=r"bad\.npz: holds no measured responses"):
+        Responses.read(tmp_path / "bad.npz")

@@ -4,7 +4,7 @@ from collections import Counter
 import anndata
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
@@ -91,7 +91,6 @@ def test_expected_profile_agrees_with_sampling():
 
 
 @given(st.floats(0.05, 0.98))
-@settings(deadline=None)
 def test_efficacy_nodes_have_the_moments_of_the_beta_law(mean):
     nodes, weights = _efficacy_nodes(mean)
     assert ((nodes > 0) & (nodes < 1)).all()

@@ -1,17 +1,28 @@
+"""Splits that are drawn: each protocol, any screen, mistakes, the file."""
+
 import json
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from split_cases import (
+    FRACTIONS,
+    LIMITS,
+    combination,
+    double,
+    grid,
+    having,
+    line,
+    names,
+    perturbation,
+    store,
+)
 
 from ptrag.base.errors import PtragError
 from ptrag.base.names import CONTROL
-from ptrag.genes.symbols import GENE_TEXT, Gene, Symbols
 from ptrag.schema import read_schema
 from ptrag.simulate.knobs import KINDS
-from ptrag.splits.identity import joined_targets, target_genes
 from ptrag.splits.protocols import (
     IN_EVERY_LINE,
     PROTOCOLS,
@@ -21,49 +32,6 @@ from ptrag.splits.protocols import (
     read_split,
     write_split,
 )
-
-FRACTIONS = {"val": 0.1, "test": 0.4}
-LIMITS = {"min_cells": 20, "min_controls": 2}
-
-
-def store(cells):
-    """A stand-in for CellStore: {line: {perturbation: number of cells}}."""
-    pairs = [
-        (line, name, n)
-        for line, counts in sorted(cells.items())
-        for name, n in sorted(({CONTROL: 100} | counts).items())
-    ]
-    table = pd.DataFrame(pairs, columns=["cell_line", "perturbation", "n_cells"])
-    return SimpleNamespace(lines=sorted(cells), pairs=table)
-
-
-def grid(lines=3, genes=20, n=50):
-    return store({f"line{i}": {f"G{j:02d}": n for j in range(genes)} for i in range(lines)})
-
-
-def combination(**more):
-    return {"protocol": "unseen_combination", "target": "line0", "fractions": FRACTIONS, **more}
-
-
-def perturbation(**more):
-    return {"protocol": "unseen_perturbation", "fractions": FRACTIONS, **more}
-
-
-def line(**more):
-    return {"protocol": "unseen_line", "target": "line0", "fractions": {"val": 0.2}, **more}
-
-
-def double(**more):
-    return {"protocol": "unseen_double", "fractions": {"val": 0.2, "test": 0.4}, **more}
-
-
-def having(table, role):
-    rows = table[table["role"] == role]
-    return set(zip(rows["cell_line"], rows["perturbation"], strict=True))
-
-
-def names(table, role):
-    return {name for _, name in having(table, role)}
 
 
 def test_combination_holds_out_in_the_target_only():
@@ -179,77 +147,6 @@ def test_too_few_perturbations_or_lines_is_an_error():
         draw_split(grid(lines=1), combination(), LIMITS, "s")
 
 
-@pytest.fixture
-def lists(tmp_path):
-    def write(content):
-        path = tmp_path / "lists.json"
-        path.write_text(json.dumps(content))
-        return {"protocol": "unseen_combination", "target": "line0", "lists": str(path)}
-
-    return write
-
-
-def test_lists_are_followed_to_the_letter(lists):
-    spec = lists({"line0": {"val": ["G03"], "test": ["G01", "G02"]}, "line1": {}})
-    table = draw_split(grid(), spec, LIMITS, "s")
-    assert having(table, "val") == {("line0", "G03")}
-    assert having(table, "test") == {("line0", "G01"), ("line0", "G02")}
-
-
-def test_listed_gene_that_is_not_measured_is_named_or_counted(lists, tmp_path):
-    spec = lists({"line0": {"val": ["G03"], "test": ["G01", "GX1"]}})
-    with pytest.raises(PtragError, match="'GX1' is listed but not in the data of line0"):
-        draw_split(grid(), spec, LIMITS, "s")
-    spec["missing"] = "drop"
-    table = draw_split(grid(), spec, LIMITS, "s")
-    write_split(table, spec, tmp_path / "split.tsv")
-    facts = json.loads((tmp_path / "split.json").read_text())
-    assert facts["dropped"] == {"GX1": "listed but not in the data of line0"}
-    assert facts["counts"]["test"] == 1
-
-
-def test_listed_gene_trained_nowhere_else_is_excluded_and_never_trained_on(lists):
-    cells = {"line0": {f"G0{i}": 50 for i in range(5)}, "line1": {f"G0{i}": 50 for i in range(4)}}
-    spec = lists({"line0": {"val": ["G00"], "test": ["G01", "G04"]}}) | {"missing": "drop"}
-    table = draw_split(store(cells), spec, LIMITS, "s")
-    assert having(table, "excluded") == {("line0", "G04")}
-    assert "no other line" in table.attrs["dropped"]["G04"]
-
-
-def test_lists_of_the_whole_screen_serve_unseen_perturbation(lists):
-    spec = lists({"val": ["G03"], "test": ["G01"]}) | {"protocol": "unseen_perturbation"}
-    del spec["target"]
-    table = draw_split(grid(), spec, LIMITS, "s")
-    assert len(having(table, "test")) == 3
-
-
-def test_lists_with_a_gene_twice_or_no_such_line_are_refused(lists):
-    with pytest.raises(PtragError, match="'G01' is in val and in test"):
-        draw_split(
-            grid(),
-            lists({"line0": {"val": ["G01"], "test": ["G01"]}}),
-            LIMITS,
-            "s",
-        )
-    with pytest.raises(PtragError, match="no lists for line 'line0'"):
-        draw_split(grid(), lists({"lineO": {}}), LIMITS, "s")
-    with pytest.raises(PtragError, match="no file"):
-        draw_split(
-            grid(),
-            {**lists({}), "lists": "nowhere.json"},
-            LIMITS,
-            "s",
-        )
-
-
-def test_the_papers_lists_are_whole(root):
-    lists = json.loads((root / "resources/paper_splits.json").read_text())
-    assert sorted(lists) == ["hepg2", "jurkat", "k562", "rpe1"]
-    for held in lists.values():
-        assert (len(set(held["val"])), len(set(held["test"]))) == (104, 624)
-        assert not set(held["val"]) & set(held["test"])
-
-
 def test_round_trip_and_a_changed_table_is_refused(tmp_path):
     spec = perturbation(seed=4)
     table = draw_split(grid(), spec, LIMITS, "s")
@@ -265,9 +162,6 @@ def test_round_trip_and_a_changed_table_is_refused(tmp_path):
     path.write_text(path.read_text().replace("test", "train", 1))
     with pytest.raises(PtragError, match="changed after it was drawn"):
         read_split(path)
-
-
-# --- a line of which controls alone are known --------------------------------------------
 
 
 def test_an_unseen_line_has_no_training_pair_and_few_of_its_pairs_validate():
@@ -288,17 +182,6 @@ def test_what_an_unseen_line_has_alone_is_excluded_with_the_reason():
     reasons = table.set_index(["cell_line", "perturbation"])["reason"]
     assert reasons["line0", "ALONE"] == reasons["line0", "FEW"] == "trained on in no other line"
     assert reasons["line1", "FEW"] == "fewer than 20 cells"
-
-
-def test_lists_of_an_unseen_line_leave_the_rest_of_it_out(lists):
-    spec = lists({"line0": {"val": ["G03"], "test": ["G01", "G02"]}}) | {"protocol": "unseen_line"}
-    table = draw_split(grid(), spec, LIMITS, "s")
-    assert having(table, "test") == {("line0", "G01"), ("line0", "G02")}
-    assert len(having(table, "excluded")) == 17
-    assert set(table["reason"][table["role"] == "excluded"]) == {"not listed"}
-
-
-# --- two genes at once -------------------------------------------------------------------
 
 
 def screen_with_doubles():
@@ -346,65 +229,6 @@ def test_withheld_singles_leave_doubles_with_one_single_or_none():
     assert draw_split(screen_with_doubles(), spec, LIMITS, "s").equals(table)
 
 
-# --- by identity -------------------------------------------------------------------------
-
-
-def test_a_double_that_contains_a_held_out_gene_is_not_trained_on_unless_the_split_says_so(lists):
-    counts = dict.fromkeys(["A", "B", "C", "b+A", "B+C"], 50)
-    spec = lists({"val": ["B"], "test": ["A"]}) | {"protocol": "unseen_perturbation"}
-    del spec["target"]
-    table = draw_split(store({"x": counts}), spec, LIMITS, "s")
-    assert names(table, "train") == {"C"}
-    assert set(table["reason"]) == {"", "contains a held-out perturbation"}
-    table = draw_split(store({"x": counts}), spec | {"doubles": "train"}, LIMITS, "s")
-    assert names(table, "train") == {"C", "b+A", "B+C"}
-
-
-def symbols():
-    genes = [("STAT1", ("OLD1",)), ("JAK2", ()), ("ZAP70", ())]
-    return Symbols({name: Gene(name, alias, "", (), (), ()) for name, alias in genes})
-
-
-def test_a_perturbation_is_the_set_of_its_current_symbols():
-    table = symbols()
-    assert target_genes("old1+Jak2", table) == {"STAT1", "JAK2"}
-    assert joined_targets("JAK2+STAT1", table) == joined_targets("stat1+jak2", table)
-    assert joined_targets("stat1+control", table) == joined_targets(" STAT1", table)
-    assert target_genes("AAVS1", Symbols.read(GENE_TEXT)) == {
-        "AAVS1"
-    }  # PPP1R12C has it as an alias
-    assert joined_targets("mystery") == "MYSTERY"
-
-
-@pytest.mark.parametrize("protocol", ["unseen_combination", "unseen_perturbation"])
-def test_two_labels_of_one_gene_are_held_out_together(lists, protocol):
-    screen = store(
-        {"line0": {"STAT1": 50, "OLD1": 50, "JAK2": 50}, "line1": {"stat1": 50, "JAK2": 50}}
-    )
-    held = {"test": ["STAT1"]}
-    spec = lists({"line0": held} | held) | {"protocol": protocol}
-    if protocol == "unseen_perturbation":
-        spec = lists(held) | {"protocol": protocol}
-        del spec["target"]
-    table = draw_split(screen, spec, LIMITS, "s", symbols())
-    lines = ["line0"] if protocol == "unseen_combination" else ["line0", "line1"]
-    assert {pair for pair in having(table, "train") if pair[0] in lines} == {
-        (own, "JAK2") for own in lines
-    }
-    assert {("line0", "STAT1"), ("line0", "OLD1")} <= having(table, "test")
-
-
-def test_a_draw_counts_two_labels_of_one_gene_once():
-    counts = {"STAT1": 50, "OLD1": 50, "JAK2": 50, "ZAP70": 50}
-    spec = perturbation(fractions={"test": 0.34})
-    for seed in range(6):
-        table = draw_split(store({"x": counts}), spec | {"seed": seed}, LIMITS, "s", symbols())
-        assert len({target_genes(n, symbols()) for n in names(table, "test")}) == 1
-        assert not {target_genes(n, symbols()) for n in names(table, "test")} & {
-            target_genes(n, symbols()) for n in names(table, "train")
-        }
-
-
 def test_the_schema_knows_every_protocol_and_rule(root):
     schema = read_schema(root / "workflow/schemas/config.schema.yaml")["$defs"]
     split = schema["split"]["properties"]
@@ -429,16 +253,3 @@ def test_names_held_out_in_one_line_may_be_candidates(tmp_path):
         tmp_path / "split.tsv",
     )
     assert read_split(tmp_path / "split.tsv").held_out_perturbations == set()
-
-
-def test_a_line_is_the_target_in_any_spelling(tmp_path):
-    lists = {"RPE1 ": {"val": ["A"], "test": ["B"]}}
-    (tmp_path / "lists.json").write_text("\ufeff" + json.dumps(lists))
-    screen = store({name: dict.fromkeys("ABCD", 9) for name in ("k562", "rpe1")})
-    spec = {"protocol": "unseen_combination", "target": "Rpe1"}
-    limits = {"min_cells": 2, "min_controls": 2}
-    table = draw_split(screen, spec | {"lists": str(tmp_path / "lists.json")}, limits, "x")
-    write_split(table, spec, tmp_path / "split.tsv")
-    split = read_split(tmp_path / "split.tsv")
-    assert split.target == "rpe1"
-    assert split.pairs("val") == [("rpe1", "A")] and split.pairs("test") == [("rpe1", "B")]

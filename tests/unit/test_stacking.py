@@ -5,7 +5,7 @@ import pytest
 from response_cases import draw_embedding, draw_responses, nearest
 from scipy.optimize import minimize
 
-from ptrag.arms.expert.expert import fit_expert
+from ptrag.arms.expert.fitting import fit_expert
 from ptrag.arms.expert.stacking import LeftOut, distance, fit_stack, random_slopes
 from ptrag.genes.providers import derive_control
 

@@ -22,6 +22,12 @@ TARGETS = "targets"
 SINGLES = "singles"
 """Of how many genes of a double the single is trained on; missing for one gene."""
 
+DELTA = "delta"
+"""Layer of ``profiles.h5ad``: predicted deltas."""
+
+TARGET_TOTAL = 1e4
+"""Counts of a cell after normalisation, before log1p."""
+
 METRIC = "metric"
 VALUE = "value"
 FLOOR = "floor"

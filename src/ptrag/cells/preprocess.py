@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from ptrag.base.errors import PtragError
 from ptrag.base.files import sha256, write_table
-from ptrag.base.names import CELL_LINE, CONTROL, PERTURBATION
+from ptrag.base.names import CELL_LINE, CONTROL, PERTURBATION, TARGET_TOTAL
 from ptrag.cells.controls import CONTROL_PART, GIVEN, deal_controls
 from ptrag.cells.matrix import Block
 from ptrag.cells.scale import HIGHEST_LOG1P, ScaleCheck, silent_controls
@@ -31,9 +31,6 @@ from ptrag.cells.source import Source, open_source
 from ptrag.cells.store_writer import new_store, writing
 from ptrag.genes.names import Names
 from ptrag.genes.symbols import GENE_TEXT, Symbols
-
-TARGET = 1e4
-"""Counts of a cell after normalisation, before log1p."""
 
 CONTROLS_LOOKED_AT = 10_000
 """Control cells on which genes are chosen, at most; an equal share of each line."""
@@ -165,7 +162,7 @@ class _Blocks:
             return block[:, genes]
         totals = np.asarray(block.sum(axis=1, dtype=np.float64)).ravel()
         self.empty += int((totals == 0).sum())
-        factors = (TARGET / np.where(totals == 0, 1.0, totals)).astype(np.float32)
+        factors = (TARGET_TOTAL / np.where(totals == 0, 1.0, totals)).astype(np.float32)
         block = block[:, genes]
         if sp.issparse(block):
             block.data *= np.repeat(factors, np.diff(block.indptr))

@@ -21,6 +21,7 @@ from ptrag.config import EACH_BASELINE, EACH_MODEL, OWN_CONTROLS
 
 BASELINES = (
     "control", "perturbation_mean", "line_mean", "additive", "additive_singles", "ridge", "knn",
+    "evidence_mean", "atlas_fusion",
 )  # fmt: skip
 """The simple baselines: what a model has to beat."""
 

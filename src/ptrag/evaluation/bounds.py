@@ -3,8 +3,8 @@
 floor
     The mean baseline: the profile is the given mean of the line plus the mean delta of its
     training perturbations (of all training pairs where the line has none), the cells are given
-    controls moved by one shift per gene. As many cells as the arms predict: some metrics (W1, W2,
-    DEGs) depend on how many there are.
+    controls changed by one factor per gene. As many cells as the arms predict: some metrics (W1,
+    W2, DEGs) depend on how many there are.
 ceiling
     Split halves: one random half of the pair's real cells as the prediction of the other, mean
     of :data:`REPEATS` splits. Each half is measured from its own half of the line's yardstick
@@ -20,8 +20,8 @@ import numpy as np
 
 from ptrag.base.random import keyed_rng
 from ptrag.cells.responses import Responses
+from ptrag.evaluation.predictions import PredictedMean
 from ptrag.evaluation.scoring import Case, Reference, score_all
-from ptrag.prediction.emission import move_cells
 from ptrag.prediction.prediction import GivenControls
 
 REPEATS = 3
@@ -56,11 +56,12 @@ def floor(
     def case(number: int) -> Case:
         pair, origin = reference.keys[number], reference.line(number).given
         controls, delta = given[pair.cell_line], deltas[pair.cell_line]
-        start = controls.cells[controls.drawn(pair.perturbation, n_cells)]
-        cells = move_cells(start, controls.mover.shift(delta))
+        rows = controls.drawn(pair.perturbation, n_cells)
+        cells = controls.emitted(delta, pair.perturbation, rows)
         profile = np.maximum(origin.moments.mean + delta, 0.0)
+        mean = PredictedMean(profile, profile - origin.moments.mean)
         real = reference.real(number)
-        return Case(reference.side(number, cells, origin, profile, real.moments.n), real)
+        return Case(reference.side(number, cells, origin, mean, real.moments.n), real)
 
     return score_all(reference, case, threads)
 

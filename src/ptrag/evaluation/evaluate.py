@@ -111,7 +111,7 @@ def score_predictions(
                 return None
             real = reference.real(number)
             size = real.moments.n
-            side = reference.side(number, predicted.cells, origin, predicted.profile, size)
+            side = reference.side(number, predicted.cells, origin, predicted.mean, size)
             return Case(side, real)
 
         values = score_all(reference, case, threads)

@@ -2,8 +2,7 @@
 
 What is covered is the *observed* delta of a pair, gene by gene: mean of its cells minus mean of
 its line's yardstick controls, so that the interval contains the sampling noise of the pair's n
-cells and of these controls. It stands around the predicted delta: predicted profile minus mean of
-the given controls.
+cells and of these controls. It stands around the predicted delta.
 
 Interval of pair i and gene g:  δ̂_ig ± q_class(g) · s_ig
 
@@ -57,7 +56,7 @@ from ptrag.base.names import CELL_LINE, N_CELLS, PAIR, PERTURBATION, ROLE, Pair
 from ptrag.cells.noise import Precision
 from ptrag.cells.store import CellStore
 from ptrag.cells.store_writer import write_h5ad_around
-from ptrag.evaluation.predictions import read_profiles
+from ptrag.evaluation.predictions import PredictedMean, read_profiles
 from ptrag.evaluation.reference import read_reference
 from ptrag.evaluation.scoring import Reference
 from ptrag.evaluation.support import support
@@ -135,7 +134,7 @@ def write_intervals(
 
 
 def _deltas(
-    reference: Reference, profiles: Mapping[Pair, np.ndarray]
+    reference: Reference, profiles: Mapping[Pair, PredictedMean]
 ) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     """Return the predicted pairs (with ``number``), and their (P, G) predicted and real deltas."""
     pairs = reference.pairs.assign(number=np.arange(len(reference.pairs)))
@@ -143,11 +142,10 @@ def _deltas(
     pairs = pairs[[pair in profiles for pair in reference.keys]].reset_index(drop=True)
     numbers = pairs["number"]
     lines = [reference.line(number) for number in numbers]
-    predicted = np.array([profiles[reference.keys[number]] for number in numbers])
+    predicted = np.array([profiles[reference.keys[number]].delta for number in numbers])
     real = np.array([reference.measured[number][0].mean for number in numbers])
-    given = np.array([line.given.moments.mean for line in lines])
     yardstick = np.array([line.yardstick.moments.mean for line in lines])
-    return pairs, predicted - given, real - yardstick
+    return pairs, predicted, real - yardstick
 
 
 def _genes_of(reference: Reference, pairs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,8 @@
 """A run's two outputs as scoring reads them: predicted profiles, and predicted cells.
 
-``profiles.h5ad`` has one row per pair, ``predictions.h5ad`` one row per cell; both name
-cell_line and perturbation in obs, have the store's genes in var and declare their scale in uns.
+``profiles.h5ad`` has one row per pair, its delta in a layer, ``predictions.h5ad`` one row per
+cell; both name cell_line and perturbation in obs, have the store's genes in var and declare their
+scale in uns.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -15,8 +16,20 @@ import pandas as pd
 from anndata.io import read_elem
 
 from ptrag.base.errors import PtragError
-from ptrag.base.names import CELL_LINE, PAIR, PERTURBATION, Pair
+from ptrag.base.names import CELL_LINE, DELTA, PAIR, PERTURBATION, Pair
 from ptrag.cells.store import CellStore
+
+
+class PredictedMean(NamedTuple):
+    """The predicted profile of a pair, and the predicted delta, both (G,) float64."""
+
+    profile: np.ndarray
+    delta: np.ndarray
+
+    @property
+    def control(self) -> np.ndarray:
+        """(G,) the control profile that the delta is measured from."""
+        return self.profile - self.delta
 
 
 class Prediction(NamedTuple):
@@ -26,12 +39,13 @@ class Prediction(NamedTuple):
     ----------
     cells
         (n, G) float32.
-    profile
-        (G,) float64; None where the cells are all that there is, and their mean stands for it.
+    mean
+        Profile and delta; None where the cells are all that there is: then their mean stands for
+        the profile, and the delta is measured from controls.
     """
 
     cells: np.ndarray
-    profile: np.ndarray | None
+    mean: PredictedMean | None
 
 
 class Predictions:
@@ -46,7 +60,7 @@ class Predictions:
     """
 
     def __init__(
-        self, path: str | Path, store: CellStore, profiles: Mapping[Pair, np.ndarray] | None
+        self, path: str | Path, store: CellStore, profiles: Mapping[Pair, PredictedMean] | None
     ) -> None:
         """Open ``predictions.h5ad``.
 
@@ -94,28 +108,31 @@ class Predictions:
             yield read
 
 
-def read_profiles(path: str | Path, store: CellStore) -> dict[Pair, np.ndarray]:
-    """Return the predicted profile of every pair of ``profiles.h5ad``, (G,) float64.
+def read_profiles(path: str | Path, store: CellStore) -> dict[Pair, PredictedMean]:
+    """Return the predicted profile and delta of every pair of ``profiles.h5ad``.
 
     Raises
     ------
     PtragError
-        If the file is damaged, of other genes or another scale, has a pair twice, or a value that
-        is missing or infinite.
+        If the file is damaged, of other genes or another scale, has no deltas, a pair twice, or a
+        value that is missing or infinite.
     """
     obs = _checked_obs(path, store)
     with h5py.File(path) as file:
-        X = np.asarray(read_elem(file["X"]), np.float64)
+        if DELTA not in file["layers"]:
+            raise PtragError(f"{path}: has no layer {DELTA!r}; delete it and predict again")
+        values = [np.asarray(read_elem(file[key]), np.float64) for key in ("X", f"layers/{DELTA}")]
     pairs = [*map(Pair, obs[CELL_LINE].astype(str), obs[PERTURBATION].astype(str))]
     if len(set(pairs)) < len(pairs):
         raise PtragError(f"{path}: has a pair twice; delete it and predict again")
-    if len(infinite := np.flatnonzero(~np.isfinite(X).all(axis=1))):
+    finite = np.isfinite(values).all(axis=(0, 2))
+    if len(infinite := np.flatnonzero(~finite)):
         line, name = pairs[infinite[0]]
         raise PtragError(
             f"{path}: the profile of {name!r} in {line!r} has missing or infinite values; look "
             "at the arm's training history"
         )
-    return dict(zip(pairs, X, strict=True))
+    return dict(zip(pairs, map(PredictedMean, *values), strict=True))
 
 
 def _checked_obs(path: str | Path, store: CellStore) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from ptrag.base.discrimination import DISTANCES, discrimination
 from ptrag.base.moments import Moments, moments
 from ptrag.base.names import CELL_LINE, PERTURBATION, ROLE, Pair
 from ptrag.base.random import keyed_rng
@@ -22,9 +23,9 @@ from ptrag.cells.controls import ALL
 from ptrag.cells.noise import Precision
 from ptrag.cells.store import CellStore
 from ptrag.evaluation.lines import Controls, Line
+from ptrag.evaluation.predictions import PredictedMean
 from ptrag.metrics.compat import discrimination_score, effect
 from ptrag.metrics.degs import welch, wilcoxon
-from ptrag.metrics.discrimination import DISTANCES, discrimination
 from ptrag.metrics.pair import Compat, ScoredPair, Side
 from ptrag.metrics.pca import PCA
 from ptrag.metrics.registry import metric_names, score_pair
@@ -89,14 +90,15 @@ class Reference:
     def real(self, number: int) -> Side:
         """Return the real cells of pair ``number``, read from the store."""
         cells, (sample, p) = self.store.cells(*self.keys[number]), self.measured[number]
-        return self._side(number, cells, sample, p, sample.mean, self.line(number).yardstick)
+        yardstick = self.line(number).yardstick.moments.mean
+        return self._side(number, cells, sample, p, sample.mean, yardstick)
 
     def side(
         self,
         number: int,
         cells: np.ndarray,
         origin: Controls,
-        profile: np.ndarray | None = None,
+        mean: PredictedMean | None = None,
         size: int | None = None,
     ) -> Side:
         """Return one side of pair ``number``.
@@ -109,24 +111,26 @@ class Reference:
             (n, G) on the store's scale.
         origin
             The controls that it is measured from and tested against.
-        profile
-            (G,) float64; the mean of the cells where they are all that there is.
+        mean
+            Predicted profile and delta; None where the cells are all that there is: their mean,
+            measured from ``origin``.
         size
             The cells are tested for differential expression as if they were so many where they
             are more, so that a model that predicts more cells gets no power from that.
         """
         sample = moments(cells)
-        profile = sample.mean if profile is None else profile
+        if mean is None:
+            mean = PredictedMean(sample.mean, sample.mean - origin.moments.mean)
         p = self.tested(cells, sample, origin, size)
-        return self._side(number, cells, sample, p, profile, origin)
+        return self._side(number, cells, sample, p, mean.profile, mean.control)
 
     def _side(
         self, number: int, cells: np.ndarray, sample: Moments, p: np.ndarray, profile: np.ndarray,
-        origin: Controls,
+        control: np.ndarray,
     ) -> Side:  # fmt: skip
         return Side(
             profile=profile,
-            control=origin.moments.mean,
+            control=control,
             moments=sample,
             p=p,
             coordinates=self.pca.project(profile),

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ptrag.base.correlation import spearman
+from ptrag.base.discrimination import Distance, discrimination
 from ptrag.metrics import means, recovery
 from ptrag.metrics.degs import benjamini_hochberg
-from ptrag.metrics.discrimination import Distance, discrimination
 from ptrag.metrics.distribution import Distances, energy_halved, mmd, w2
 from ptrag.metrics.pair import ScoredPair, Side
 
@@ -192,7 +192,7 @@ def discrimination_score(
 ) -> np.ndarray:
     """cell-eval's: 1 − rank / N, only the own target left out of each comparison; worst 1/N.
 
-    With s of :func:`ptrag.metrics.discrimination.discrimination` it is (s (N − 1) + 1) / N; ties
+    With s of :func:`ptrag.base.discrimination.discrimination` it is (s (N − 1) + 1) / N; ties
     count half (cell-eval leaves them to the order of an unstable sort).
 
     Parameters

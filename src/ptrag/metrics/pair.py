@@ -42,8 +42,9 @@ class Side:
     profile
         (G,) float64, mean expression: the profile that an arm predicts, the mean of real cells.
     control
-        (G,) mean of the controls that this side is measured from: the given ones for a
-        prediction, the yardstick ones for real cells.
+        (G,) control profile that this side's delta is measured from: for a prediction the mean
+        of the given controls, or what the arm made of it; for real cells that of the yardstick
+        controls.
     moments
         Of the cells. The mean of an arm's cells fluctuates about its profile as a sample's does.
     p

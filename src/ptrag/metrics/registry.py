@@ -2,7 +2,8 @@
 
 Everything is on the log1p scale and in float64. Metrics of means (families ``means``, ``systema``
 and ``discrimination``) read the predicted profile, those of distributions and of DEGs the predicted
-cells. A predicted delta is the predicted profile minus the mean of the given controls, an observed
+cells. A predicted delta is the predicted profile minus the control profile that the arm knows
+(the mean of the given controls, or that mean freed of its noise), an observed
 delta the mean of the real cells minus that of the yardstick controls; DEGs are tested against the
 same two. Metrics of deltas and of DEGs leave the perturbed gene out where
 ``evaluation.exclude_target`` says so; distributions are compared in the PCA.
@@ -15,8 +16,8 @@ from functools import partial
 import numpy as np
 
 from ptrag.base.correlation import pearson, spearman
+from ptrag.base.discrimination import DISTANCES
 from ptrag.metrics import compat, distribution, means, recovery
-from ptrag.metrics.discrimination import DISTANCES
 from ptrag.metrics.pair import ScoredPair
 from ptrag.metrics.sinkhorn import diagonal, w2_halved
 

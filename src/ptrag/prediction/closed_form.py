@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ptrag.arms.estimate import Fitted
+from ptrag.arms.estimate import Fitted, start
 from ptrag.arms.registry import load_arm
 from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
 from ptrag.genes.embeddings import read_embedding
-from ptrag.prediction.emission import move_cells
 from ptrag.prediction.files import PredictionFiles
 from ptrag.prediction.pairs import predict_split
 from ptrag.prediction.prediction import GivenControls, Prediction, evidence_table
@@ -41,19 +40,24 @@ class ClosedFormPredictor(NamedTuple):
     def predict(
         self, controls: GivenControls, perturbation: str, n_cells: int | None = None
     ) -> Prediction:
-        """Predict one pair: profile max(0, mean of the given controls + δ̂), and moved controls."""
-        estimate = self.fitted(controls.line, perturbation)
+        """Predict one pair: profile max(0, origin + δ̂), and cells of it."""
+        estimate, given = self.fitted(controls.line, perturbation), controls.mean
+        origin = start(estimate.origin, given)
         rows = controls.drawn(perturbation, n_cells)
-        cells = move_cells(controls.cells[rows], controls.mover.shift(estimate.delta))
-        profile = np.maximum(controls.mean + estimate.delta, 0.0)
+        cells = controls.emitted(origin - given + estimate.delta, perturbation, rows)
+        profile = np.maximum(origin + estimate.delta, 0.0)
         changes: list[tuple[Any, ...]] = [
             (
                 candidate.name, candidate.similarity, candidate.weight,
-                np.linalg.norm(np.maximum(controls.mean + candidate.without, 0.0) - profile),
+                np.linalg.norm(
+                    np.maximum(start(candidate.origin, given) + candidate.without, 0.0) - profile
+                ),
             )
             for candidate in estimate.candidates
         ]  # fmt: skip
-        return Prediction(profile, cells, rows, evidence_table(changes, estimate.note))
+        return Prediction(
+            profile, profile - origin, cells, rows, evidence_table(changes, estimate.note)
+        )
 
 
 class ClosedForm(NamedTuple):

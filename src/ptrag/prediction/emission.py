@@ -1,46 +1,61 @@
-"""From a predicted delta to predicted cells: the one mover of cells of the project."""
+"""From a predicted profile to predicted cells: control cells whose counts change.
+
+Cells are moved in expression and not in its logarithm: counts of a gene that falls are thinned,
+those of a gene that rises gain others (:mod:`ptrag.prediction.count_model`), by the factor that
+brings the mean log1p value of the line's control cells to the profile
+(:mod:`ptrag.prediction.response_table`). Zeros, spread, library sizes and correlations of genes are
+then the line's. docs/emission.md has how near the cells come to real ones.
+"""
 
 import numpy as np
 
+from ptrag.base.random import keyed_rng
+from ptrag.cells.counts import to_counts, to_log1p
+from ptrag.prediction.count_model import CountModel
+from ptrag.prediction.response_table import ResponseTable
 
-class Mover:
-    """Moves control cells so that the mean of all of them changes by a delta.
 
-    A cell x_s becomes ReLU(x_s + d), with d for each gene the number for which
-
-        mean_s ReLU(x_s + d) = m,  m = max(0, mean_s x_s + δ).
-
-    The left side is continuous and increasing in d where it is positive, so d is unique for
-    m > 0. With x sorted downwards and S_k the sum of its k largest values, d = (n m − S_k)/k
-    for the largest k with x_(k) + (n m − S_k)/k > 0 (the projection onto a simplex).
-
-    The same d moves any of the cells: those drawn for a pair keep the mean and the spread of a
-    sample, and are not moved to an exact mean.
+class Emitter:
+    """Makes cells of a predicted profile from the control cells of a line.
 
     Parameters
     ----------
-    controls
-        (n, G) control cells, nonnegative. They are sorted once, for all deltas.
+    cells
+        (n, G) control cells on the log1p scale.
+    units
+        (n,) what one count of each cell is worth, of :func:`ptrag.cells.counts.count_units`.
+    sample
+        Rows on which expression, dispersion and expectations rest.
     """
 
-    def __init__(self, controls: np.ndarray) -> None:
-        self._ordered = np.sort(np.asarray(controls, np.float64), axis=0)[::-1]  # (n, G)
-        self._sums = np.cumsum(self._ordered, axis=0)
-        self._counts = np.arange(1, len(self._ordered) + 1)[:, None]
+    def __init__(self, cells: np.ndarray, units: np.ndarray, sample: np.ndarray) -> None:
+        self._cells, self._units = cells, units
+        units = units[sample]
+        counts = to_counts(cells[sample], units)
+        self._model = CountModel.of(counts, units)
+        self._table = ResponseTable(counts, units, self._model)
 
-    def shift(self, delta: np.ndarray) -> np.ndarray:
-        """Return d for a delta, both (G,), float64; for m = 0 minus the gene's largest value."""
-        n = len(self._ordered)
-        if not np.any(delta):
-            return np.zeros(len(delta))
-        total = n * np.maximum(self._sums[-1] / n + delta, 0.0)
-        shift = (total - self._sums) / self._counts
-        # the condition holds up to some k and never after it
-        last = np.maximum((self._ordered + shift > 0).sum(axis=0), 1) - 1
-        chosen = np.take_along_axis(shift, last[None], axis=0)[0]
-        return np.where(total == 0, -self._ordered[0], chosen)
+    def emit(
+        self, delta: np.ndarray, rows: np.ndarray, *key: object, share: float = 1.0
+    ) -> np.ndarray:
+        """Return the cells (len(rows), G) float32 that control cells become.
 
-
-def move_cells(cells: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """Return ReLU(x + d) of (n, G) cells, in their type; exact where d is 0."""
-    return np.maximum(cells + shift, 0.0).astype(cells.dtype)
+        Parameters
+        ----------
+        delta
+            (G,) predicted change of the mean log1p profile.
+        rows
+            The control cells they start from.
+        key
+            What the draw depends on, and nothing else: line and perturbation.
+        share
+            Of the cells that respond; the others stay as they are, and those that respond change
+            by delta / share.
+        """
+        rng = keyed_rng("emission", *key)
+        cells, units = np.asarray(self._cells[rows]), self._units[rows]
+        counts = to_counts(cells, units)
+        new = self._model.changed(counts, units, self._table.factor(delta / share), rng)
+        if share < 1:
+            new = np.where(rng.random((len(rows), 1)) < share, new, counts)
+        return np.where(new == counts, cells, to_log1p(new, units))

@@ -1,7 +1,9 @@
 """``profiles.h5ad``, ``predictions.h5ad``, ``evidence.tsv``: what a run predicts, pair by pair.
 
 ``profiles.h5ad``
-    One row per pair. obs: cell_line, perturbation; X: (pairs, G) float64, the predicted mean.
+    One row per pair. obs: cell_line, perturbation; X: (pairs, G) float64, the predicted mean;
+    layer ``delta``: the same less the line's control profile as the arm knows it
+    (:class:`ptrag.prediction.prediction.Prediction`).
 ``predictions.h5ad``
     One row per predicted cell, each pair one block. obs: cell_line, perturbation, control_cell
     (the name of the control cell it starts from); X: (n, G) float32, contiguous, streamed.
@@ -24,7 +26,7 @@ import pandas as pd
 
 from ptrag.base.errors import PtragError
 from ptrag.base.files import atomic, write_table
-from ptrag.base.names import CELL_LINE, PAIR, PERTURBATION, Pair
+from ptrag.base.names import CELL_LINE, DELTA, PAIR, PERTURBATION, Pair
 from ptrag.cells.store_writer import write_h5ad_around
 from ptrag.prediction.prediction import EVIDENCE, GivenControls, Prediction
 
@@ -87,20 +89,20 @@ def written_predictions(
     ]
     obs = _labels(pairs, [len(drawn) for drawn in rows])
     obs[CONTROL_CELL] = pd.Categorical(np.concatenate(starts).astype(str))
-    profiles, evidence = [], []
+    profiles, deltas, evidence = [], [], []
     with written_in_blocks(files.cells, obs, genes, uns) as write_cells:
 
         def write(prediction: Prediction) -> None:
             pair = pairs[len(profiles)]
             write_cells(prediction.cells)
             profiles.append(prediction.profile)
+            deltas.append(prediction.delta)
             named = dict(zip(PAIR, pair, strict=True))
             evidence.append(prediction.evidence.assign(**named))
 
         yield write
-    _write_profiles(
-        files.profiles, np.array(profiles), _labels(pairs, [1] * len(pairs)), genes, uns
-    )
+    means = np.array(profiles), np.array(deltas)
+    _write_profiles(files.profiles, *means, _labels(pairs, [1] * len(pairs)), genes, uns)
     rows_of_pairs = [table for table in evidence if len(table)]
     table = pd.concat(rows_of_pairs) if rows_of_pairs else pd.DataFrame(columns=EVIDENCE)
     write_table(table[EVIDENCE], files.evidence)
@@ -116,10 +118,12 @@ def _labels(pairs: Sequence[Pair], counts: Sequence[int]) -> pd.DataFrame:
 
 
 def _write_profiles(
-    path: Path, X: np.ndarray, obs: pd.DataFrame, genes: Sequence[str], uns: Mapping[str, Any]
-) -> None:
+    path: Path, X: np.ndarray, delta: np.ndarray, obs: pd.DataFrame, genes: Sequence[str],
+    uns: Mapping[str, Any],
+) -> None:  # fmt: skip
     """Write profiles in float64: in float32 their differences are rounding errors."""
     data = anndata.AnnData(X, obs, pd.DataFrame(index=pd.Index(list(genes), dtype=object)))
+    data.layers[DELTA] = delta
     data.uns.update(uns)
     with atomic(path) as part:
         data.write_h5ad(part)

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from ptrag.arms.estimate import Estimate, Fitted
+from ptrag.arms.estimate import Estimate, Fitted, Origin, start
 from ptrag.arms.neural.networks import SETS, Batch, Network
 from ptrag.arms.neural.perturbations import Perturbations
 from ptrag.base.errors import PtragError, did_you_mean
@@ -19,8 +19,8 @@ from ptrag.base.memory import keep_freed_memory
 from ptrag.base.names import CONTROL
 from ptrag.base.random import keyed_rng
 from ptrag.cells.sets import whole_sets
-from ptrag.prediction.emission import move_cells
 from ptrag.prediction.prediction import GivenControls, Prediction, evidence_table
+from ptrag.prediction.shift import move_cells
 
 #: A value of log1p(counts per 10,000) cannot be larger than log1p(10,000) = 9.2.
 LARGEST = 15.0
@@ -181,10 +181,11 @@ class NetworkPredictor:
         self._check_shape(controls.cells)
         self.check(controls.line, perturbation)
         key = (self.about["seed"] if seed is None else seed, "gates", controls.line, perturbation)
-        estimate, query = None, None
+        estimate, query, origin = None, None, controls.mean
         if self.perturbations is None:
             estimate = self.expert(controls.line, perturbation)
-            query = self._expected(estimate.delta, controls)
+            origin = start(estimate.origin, controls.mean)
+            query = self._expected(estimate.delta, estimate.origin, controls)
         else:
             number = self.perturbations.number(perturbation)
             query = self._looked_up(number)
@@ -196,7 +197,7 @@ class NetworkPredictor:
                 evidence = self._evidence(number, run)
             else:
                 evidence = self._expert_evidence(estimate, controls, rows, key, run.profile)
-        return Prediction(profile, run.cells, rows, evidence)
+        return Prediction(profile, profile - origin, run.cells, rows, evidence)
 
     def _expert_evidence(
         self,
@@ -209,7 +210,7 @@ class NetworkPredictor:
         """Return what each entry of the expert did to the mean of the predicted cells."""
         changes = []
         for candidate in estimate.candidates:
-            query = self._expected(candidate.without, controls)
+            query = self._expected(candidate.without, candidate.origin, controls)
             effect = np.linalg.norm(self._run(controls, rows, query, key).profile - profile)
             changes.append((candidate.name, candidate.similarity, candidate.weight, effect))
         return evidence_table(changes, estimate.note)
@@ -219,9 +220,12 @@ class NetworkPredictor:
         features = self._tensor(self.perturbations.features[lookup.distinct])
         return _Query(features, int(lookup.query[0]), lookup.candidates[0])
 
-    def _expected(self, delta: np.ndarray, controls: GivenControls) -> _Query:
+    def _expected(
+        self, delta: np.ndarray, origin: Origin | None, controls: GivenControls
+    ) -> _Query:
         features = self._tensor(delta[None].astype(np.float32))
-        return _Query(features, 0, np.empty(0, np.int64), controls.mover.shift(delta))
+        change = start(origin, controls.mean) - controls.mean + delta
+        return _Query(features, 0, np.empty(0, np.int64), controls.mover.shift(change))
 
     def _run(
         self,
@@ -258,8 +262,8 @@ class NetworkPredictor:
         if self._noisy:
             noise = keyed_rng(*key).logistic(size=(*fill.shape, len(query.candidates)))
             noise = noise.astype(np.float32)
-        for start in range(0, len(fill), SETS):
-            rows = fill[start : start + SETS]
+        for first in range(0, len(fill), SETS):
+            rows = fill[first : first + SETS]
             yield (
                 Batch(
                     self._tensor(controls[rows]),
@@ -267,10 +271,10 @@ class NetworkPredictor:
                     query.features,
                     self._tensor(np.full(len(rows), query.query)),
                     self._tensor(np.tile(query.candidates, (len(rows), 1))),
-                    None if noise is None else self._tensor(noise[start : start + SETS]),
+                    None if noise is None else self._tensor(noise[first : first + SETS]),
                     base=None if base is None else self._tensor(base[rows]),
                 ),
-                min(n - start * S, rows.size),
+                min(n - first * S, rows.size),
             )
 
     def _left_out(self, inputs: Batch, cells: Tensor, gates: Tensor, asked: int) -> np.ndarray:

@@ -15,9 +15,11 @@ import pandas as pd
 
 from ptrag.base.names import CELL_LINE, PERTURBATION
 from ptrag.cells.controls import GIVEN
+from ptrag.cells.counts import count_units
 from ptrag.cells.sets import drawn_controls
 from ptrag.cells.store import CellStore
-from ptrag.prediction.emission import Mover
+from ptrag.prediction.emission import Emitter
+from ptrag.prediction.shift import Mover
 
 PROFILE_CELLS = 1024
 """Given controls of a line on which a profile is worked out cell by cell, at most."""
@@ -75,8 +77,22 @@ class GivenControls:
         return evenly(len(self.cells))
 
     @cached_property
+    def units(self) -> np.ndarray:
+        """(n,) what one count of each cell is worth before the logarithm."""
+        return count_units(self.cells)
+
+    @cached_property
+    def emitter(self) -> Emitter:
+        """What makes cells of a predicted delta from these."""
+        return Emitter(self.cells, self.units, self.sample)
+
+    def emitted(self, delta: np.ndarray, perturbation: str, rows: np.ndarray) -> np.ndarray:
+        """Return the (len(rows), G) cells of a pair whose predicted delta is (G,) ``delta``."""
+        return self.emitter.emit(delta, rows, self.line, perturbation)
+
+    @cached_property
     def mover(self) -> Mover:
-        """What moves these cells by a delta."""
+        """What shifts these cells on the log1p scale, for networks that start from that."""
         return Mover(self.cells[self.sample])
 
     def drawn(self, perturbation: str, n_cells: int | None) -> np.ndarray:
@@ -97,6 +113,9 @@ class Prediction(NamedTuple):
     ----------
     profile
         (G,) float64, the predicted mean on the log1p scale.
+    delta
+        (G,) float64, the profile less the line's control profile as the arm knows it: the mean of
+        the given controls, or that mean freed of its noise (``Estimate.control``).
     cells
         (n, G) float32, predicted cells.
     rows
@@ -108,6 +127,7 @@ class Prediction(NamedTuple):
     """
 
     profile: np.ndarray
+    delta: np.ndarray
     cells: np.ndarray
     rows: np.ndarray
     evidence: pd.DataFrame

@@ -16,6 +16,8 @@ LOOKS = {
     "additive_singles": Look(NEUTRALS[3], "v", dashes="-."),
     "ridge": Look(COLOURS[8], "P", dashes="--"),
     "knn": Look(COLOURS[4], "X", dashes="--"),
+    "evidence_mean": Look(COLOURS[7], "<", dashes="--"),
+    "atlas_fusion": Look(NEUTRALS[3], ">", dashes="--"),
     "state": Look(COLOURS[5]),
     "state_genept": Look(COLOURS[1]),
     "vanilla_rag": Look(COLOURS[9]),
@@ -27,7 +29,7 @@ LOOKS = {
     "oracle": Look(INK, "*", dashes=":"),
     "split_half": Look(INK, "h", dashes=":"),
 }
-SPARE = (COLOURS[7],)
+SPARE = (INK,)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Deltas as the report draws them: observed from yardstick controls, predicted from given ones."""
+"""Deltas as the report draws them: observed from yardstick controls, predicted by the arms."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -8,8 +8,8 @@ import h5py
 import numpy as np
 from anndata.io import read_elem
 
-from ptrag.base.names import PAIR, Pair, Run
-from ptrag.cells.controls import GIVEN, YARDSTICK
+from ptrag.base.names import DELTA, PAIR, Pair, Run
+from ptrag.cells.controls import YARDSTICK
 from ptrag.cells.store import CellStore
 from ptrag.report.files import present
 
@@ -25,30 +25,25 @@ def observed_delta(store: CellStore, pair: Pair) -> np.ndarray:
 def predicted_deltas(
     results: "Results", split: str, pairs: Sequence[Pair], arms: Iterable[str]
 ) -> dict[str, dict[Pair, np.ndarray]]:
-    """Return {arm: {pair: (G,) predicted delta}}: predicted profile less the given controls' mean.
-
-    Profiles are averaged over seeds.
-    """
-    store = results.store
+    """Return {arm: {pair: (G,) predicted delta}}, averaged over seeds."""
     deltas: dict[str, dict[Pair, np.ndarray]] = {}
     for arm in arms:
         files = [
             results.home / Run(split, arm, seed).path / "profiles.h5ad"
             for seed in results.arms[arm].seeds
         ]
-        profiles = [_profiles(present(file), pairs) for file in files]
+        by_seed = [_deltas(present(file), pairs) for file in files]
         deltas[arm] = {
-            pair: np.mean([of_seed[pair] for of_seed in profiles], axis=0)
-            - store.control_mean(pair.cell_line, GIVEN)
+            pair: np.mean([of_seed[pair] for of_seed in by_seed], axis=0)
             for pair in pairs
-            if all(pair in of_seed for of_seed in profiles)
+            if all(pair in of_seed for of_seed in by_seed)
         }
     return deltas
 
 
-def _profiles(path: Path, pairs: Sequence[Pair]) -> dict[Pair, np.ndarray]:
-    """Return the (G,) predicted profiles of some pairs, reading only their rows."""
+def _deltas(path: Path, pairs: Sequence[Pair]) -> dict[Pair, np.ndarray]:
+    """Return the (G,) predicted deltas of some pairs, reading only their rows."""
     with h5py.File(path, "r") as file:
         obs = read_elem(file["obs"])
         rows = {Pair(*key): row for row, key in enumerate(zip(*map(obs.get, PAIR), strict=True))}
-        return {pair: file["X"][rows[pair]] for pair in pairs if pair in rows}
+        return {pair: file["layers"][DELTA][rows[pair]] for pair in pairs if pair in rows}

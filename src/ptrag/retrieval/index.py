@@ -57,6 +57,13 @@ class Neighbours:
         rows = self.table.iloc[at : at + self.k]
         return list(rows["neighbour"]), rows["similarity"].to_numpy()
 
+    def nearest(self, perturbation: str, k: int) -> tuple[list[str], np.ndarray]:
+        """Return the first ``k`` of :meth:`candidates`; none of a perturbation without a vector."""
+        if perturbation not in self:
+            return [], np.zeros(0)
+        names, similarity = self.candidates(perturbation)
+        return names[:k], similarity[:k]
+
 
 def build_index(embedding: Embedding, split: Split, k: int, out_dir: str | Path) -> None:
     """Index the training perturbations and write each perturbation's neighbours.

@@ -17,6 +17,9 @@ arm                    unseen_combination   unseen_perturbation unseen_line     
 ``ridge``              line + text          line + text         all entries + text   line + text
 ``knn``                neighbours in t      neighbours in t     neighbours elsewhere neighbours
 ``additive_singles``   p in other lines     line                p in other lines     sum of singles
+``evidence_mean``      p in other lines     neighbours          p in other lines     neighbours
+``atlas_fusion``       line + p elsewhere   line + neighbours   all entries + p      line +
+                       + neighbours                             and neighbours       neighbours
 ====================== ==================== =================== ==================== ==============
 
 An arm that cannot go its own way says in its note what it fell back on.

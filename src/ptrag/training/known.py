@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ptrag.arms.estimate import start
 from ptrag.arms.neural.perturbations import Perturbations
 from ptrag.arms.registry import load_arm
 from ptrag.base.errors import PtragError
@@ -119,9 +120,16 @@ def _by_expert(
     responses = Responses.measured(store, split)
     audit_responses(split, responses.entries)
     expert = load_arm(job.arm).fit(responses, embedding, neighbours, job.options)
+    estimates = [expert(*pair) for pair in pairs["val"]]
+    given = [responses.control_mean[line] for line, _ in pairs["val"]]
+    starts = [start(e.origin, mean) - mean for e, mean in zip(estimates, given, strict=True)]
     deltas = {
         "train": expert.leave_one_out(),
-        "val": np.array([expert(*pair).delta for pair in pairs["val"]]),
+        "val": np.array([estimate.delta for estimate in estimates]),
+    }
+    changes = {
+        "train": deltas["train"] + expert.left_out_starts(),
+        "val": deltas["val"] + np.array(starts),
     }
     numbers = np.arange(sum(map(len, pairs.values())))
     numbers = dict(zip(pairs, np.split(numbers, [len(pairs["train"])]), strict=True))
@@ -132,8 +140,8 @@ def _by_expert(
     shifts = {
         role: np.array(
             [
-                movers[line].shift(delta)
-                for (line, _), delta in zip(pairs[role], deltas[role], strict=True)
+                movers[line].shift(change)
+                for (line, _), change in zip(pairs[role], changes[role], strict=True)
             ],
             np.float32,
         )

@@ -43,8 +43,7 @@ def fit(
     def predict(line: str, perturbation: str) -> Estimate:
         if perturbation not in neighbours:
             return Estimate(mean(line, [], np.zeros(0)), note=BACK_OFF)
-        names, similarity = neighbours.candidates(perturbation)
-        names, similarity = names[: options["topk_rag"]], similarity[: options["topk_rag"]]
+        names, similarity = neighbours.nearest(perturbation, options["topk_rag"])
         positive = np.maximum(similarity, 0.0)
         candidates = tuple(
             Candidate(

@@ -31,7 +31,7 @@ def fit(
     options: dict[str, Any],
 ) -> "Expert":
     """Fit the expert."""
-    from ptrag.arms.expert.expert import fit_expert
+    from ptrag.arms.expert.fitting import fit_expert
 
     return fit_expert(responses, embedding, neighbours, options)
 

@@ -1,9 +1,9 @@
 """The closed-form expert: measured responses, weighted by what leave-one-out finds they are worth.
 
-    δ̂_g(p, t) = θ̂_g(t) + a_g Σ_m w_m (δ̂_mg(p, t) − m_g(t))
+    δ̂_g(p, t) = κ θ̂_g(t) + a_g Σ_m w_m (δ̂_mg(p, t) − m_g(t))
 
-with θ̂ the line's level (:mod:`ptrag.arms.expert.level`), m the mean of its entries, and δ̂_m the
-members:
+with θ̂ the line's level (:mod:`ptrag.arms.expert.level`), κ how much of it counts
+(:mod:`ptrag.arms.expert.direction`), m the mean of its entries, and δ̂_m the members:
 
     perturbation_mean, additive, additive_singles, ridge, knn
                         the simple arms (:mod:`ptrag.arms.simple`)
@@ -17,33 +17,31 @@ under ``unseen_combination`` an entry of the target line, under ``unseen_perturb
 of a perturbation, under ``unseen_double`` those of a double, under ``unseen_line`` of a line.
 Little data must not be over-fitted: from the line's level, the members are added step by step
 (simple before processes, responses before texts), each step only as far as it is confirmed
-(:mod:`ptrag.arms.expert.stacking`). With w 1 for a simple member, slopes of 1
-and the line's mean for its level the expert is that arm, without weights it is ``line_mean``.
+(:mod:`ptrag.arms.expert.stacking`). With w 1 for a simple member, slopes
+and κ of 1, and the line's mean for its level, the expert is that arm; without weights it is
+``line_mean``.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any
 
 import numpy as np
 
-from ptrag.arms.estimate import Candidate, Estimate
+from ptrag.arms.estimate import Candidate, Estimate, Origin
 from ptrag.arms.expert.components import Components
 from ptrag.arms.expert.entries import Entries
 from ptrag.arms.expert.level import Level
 from ptrag.arms.expert.members import Mixture, Process, Simple
 from ptrag.arms.expert.posterior import Variances
 from ptrag.arms.expert.signs import Signs
-from ptrag.arms.expert.sparse import shrunken
 from ptrag.arms.expert.spread import Spread
-from ptrag.arms.expert.stacking import LeftOut, Stack, fit_stack
-from ptrag.arms.expert.variances import fit_variances, fitted_lines, fitted_on, held_out
+from ptrag.arms.expert.stacking import Stack
+from ptrag.arms.expert.variances import held_out
 from ptrag.arms.simple import coefficients as simple
 from ptrag.arms.simple.line_means import LineMeans, left_out_line_means
-from ptrag.arms.simple.ridge import Regression, fit_penalty
+from ptrag.arms.simple.ridge import Regression
 from ptrag.cells.responses import Responses
-from ptrag.genes.embeddings import Embedding
 from ptrag.retrieval.index import Neighbours
 from ptrag.retrieval.similarity import TextSimilarity
 
@@ -81,6 +79,8 @@ class Expert:
         What all perturbations of a line share.
     stack
         Weights of the members of :data:`STEPS`, a missing one is zero, and slopes.
+    share
+        κ, how much of the level a delta counts.
     spread, signs
         How far truth is from predictions, and how often on the other side.
     """
@@ -95,6 +95,7 @@ class Expert:
     penalty: float
     level: Level
     stack: Stack
+    share: float = 1.0
     spread: Spread | None = None
     signs: Signs | None = None
     _members: dict[str, Simple | Process] = field(default_factory=dict, init=False, repr=False)
@@ -115,11 +116,11 @@ class Expert:
         candidates = self._candidates(line, perturbation, shared, parts) if parts else ()
         note = self._note(line, perturbation, keep)
         if self.spread is None:
-            return Estimate(delta, candidates, note)
+            return Estimate(delta, candidates, note, origin=shared.origin)
         leading = parts.get(self.leading)
         variance = leading.variance if leading else self.spread.usual
-        sd = self.spread.sd(beyond, variance, self.level.variance[number])
-        return Estimate(delta, candidates, note, sd, self.signs.rate(delta, sd))
+        sd = self.spread.sd(beyond, variance, self._uncounted(number, shared.left))
+        return Estimate(delta, candidates, note, sd, self.signs.rate(delta, sd), shared.origin)
 
     def leave_one_out(self) -> np.ndarray:
         """(N, G) delta of every entry, predicted without what the protocol would hold out.
@@ -139,8 +140,18 @@ class Expert:
             keep[group] = True
         beyond[~np.array(known)] = 0.0
         predicted = np.empty_like(beyond)
-        predicted[np.concatenate(groups)] = self.level.left_out(self.responses, groups) + beyond
+        level = self.share * self.level.left_out(self.responses, groups)
+        predicted[np.concatenate(groups)] = level + beyond
         return predicted
+
+    def left_out_starts(self) -> np.ndarray:
+        """(N, G) what :meth:`leave_one_out` starts from, less the mean of the given controls."""
+        groups = held_out(self.responses, self.responses.lines)
+        starts = np.empty_like(self.responses.delta)
+        starts[np.concatenate(groups)] = self.level.left_out_control_error(
+            self.responses, groups
+        ) + (1 - self.share) * self.level.left_out(self.responses, groups)
+        return starts
 
     def left_out(self, name: str, groups: Sequence[np.ndarray], mean: np.ndarray) -> np.ndarray:
         """(n, G) what a member says beyond the line's ``mean``, each entry without its group."""
@@ -196,11 +207,15 @@ class Expert:
             beyond += self.stack.weights[name] * (delta if name == DEVIATIONS else delta - mean)
         return self.stack.slopes * beyond
 
+    def _uncounted(self, line: int, left: np.ndarray) -> np.ndarray:
+        """(G,) squared error that a line's level leaves: its variance, and what no delta counts."""
+        return self.level.variance[line] + left**2
+
     def _candidates(
         self, line: str, perturbation: str, shared: "_Shared", parts: Mapping[str, Mixture]
     ) -> tuple[Candidate, ...]:
         """Return the entries of largest |ω|, and what δ̂ would be had each not been retrieved."""
-        omega, slope = shared.omega(), self.stack.slopes.mean()
+        omega, slope = self.share * shared.omega(), self.stack.slopes.mean()
         mean = simple.line_mean(self.responses, line, shared.keep)
         for name, part in parts.items():
             base = 0.0 if name == DEVIATIONS else mean
@@ -215,7 +230,9 @@ class Expert:
             similarity = self.text.cosine([perturbation], [pair.perturbation])[0, 0]
             delta = rest.level + self._beyond(rest.mean, without)
             candidates.append(
-                Candidate(pair.perturbation, pair.cell_line, similarity, omega[j], delta)
+                Candidate(
+                    pair.perturbation, pair.cell_line, similarity, omega[j], delta, rest.origin
+                )
             )
         return tuple(candidates)
 
@@ -235,10 +252,7 @@ def _nearest(
     perturbation: str,
     keep: np.ndarray,
 ) -> np.ndarray:
-    names, similarity = [], np.zeros(0)
-    if perturbation in neighbours:
-        names, similarity = neighbours.candidates(perturbation)
-    return simple.knn(responses, line, names[:k], similarity[:k], keep)
+    return simple.knn(responses, line, *neighbours.nearest(perturbation, k), keep)
 
 
 class _Shared:
@@ -246,7 +260,10 @@ class _Shared:
 
     def __init__(self, expert: Expert, line: int, means: LineMeans, keep: np.ndarray) -> None:
         self._expert, self._line, self._means, self.keep = expert, line, means, keep
-        self.mean, self.level = means.mean(line), expert.level.of(line, means)
+        self.mean, level = means.mean(line), expert.level.of(line, means)
+        self.level, self.left = expert.share * level, (1 - expert.share) * level
+        given = expert.responses.control_mean[expert.responses.lines[line]]
+        self.origin = Origin(given, expert.level.control_error(line, means), self.left)
 
     def omega(self) -> np.ndarray:
         """(N,) coefficients of the entries in the level."""
@@ -257,69 +274,3 @@ class _Shared:
         keep = self.keep.copy()
         keep[entry] = False
         return _Shared(self._expert, self._line, self._means.without([entry]), keep)
-
-
-def fit_expert(
-    responses: Responses, embedding: Embedding, neighbours: Neighbours, options: dict[str, Any]
-) -> Expert:
-    """Fit variances, weights, slopes and spread to exact leave-one-out; nothing is random.
-
-    Parameters
-    ----------
-    responses
-        Training entries, protocol and target line.
-    embedding, neighbours
-        Vectors of perturbations and stage one's candidates.
-    options
-        ``topk_rag``: k of :class:`Expert`.
-    """
-    text = TextSimilarity(embedding, responses.perturbations)
-    new = responses.protocol == "unseen_perturbation"  # of these, texts alone tell
-    sparse = None if new else shrunken(responses)
-    entries = {"text_process": Entries.measured(responses)}
-    if not new:
-        entries["process"] = entries["text_process"]
-    if sparse:
-        entries["sparse_process"] = sparse
-    variances = {
-        name: fit_variances(mixed, text, read=name == "text_process")
-        for name, mixed in entries.items()
-    }
-    expert = Expert(
-        responses, text, neighbours, options["topk_rag"], sparse, variances,
-        Components.of(responses), fit_penalty(responses, text), Level.fitted(responses),
-        Stack({}, np.ones(len(responses.genes))),
-    )  # fmt: skip
-    fit_mixture(expert)
-    return expert
-
-
-def fit_mixture(expert: Expert) -> None:
-    """Fit the weights, slopes and spread of an expert whose members are fitted."""
-    responses = expert.responses
-    groups = fitted_on(responses, fitted_lines(responses))
-    rows = np.concatenate(groups)
-    mean = left_out_line_means(responses, groups)
-    steps = [
-        [name for name in step if name not in PROCESSES or name in expert.variances]
-        for step in STEPS
-    ]
-    left = LeftOut(
-        {name: expert.left_out(name, groups, mean) for step in steps for name in step},
-        responses.delta[rows] - mean,
-        responses.perturbation_of[rows],
-    )
-    expert.stack = fit_stack(left, steps)
-    expert.keep_solved(expert.stack.weights)
-    variance = np.ones(len(rows))
-    if expert.leading:
-        variance = expert.member(expert.leading).left_out_variance(groups)
-    beyond = expert.stack.slopes * left.mix(expert.stack.weights)
-    own = responses.own_variance[rows]
-    expert.spread = Spread.fitted(beyond, left.missing, own, variance)
-    level = expert.level.left_out(responses, groups)
-    uncertain = expert.level.variance[responses.line_of[rows]]
-    expert.signs = Signs.fitted(
-        level + beyond, expert.spread.sd(beyond, variance[:, None], uncertain),
-        level + left.missing, np.sqrt(own + uncertain),
-    )  # fmt: skip

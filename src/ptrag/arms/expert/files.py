@@ -47,13 +47,18 @@ def write_expert(expert: Expert, path: str | Path) -> None:
             "share": components.share,
         }
         | {f"directions{i}": rows for i, rows in enumerate(components.directions)},
-        "level": {"trust": expert.level.trust, "variance": expert.level.variance},
+        "level": {
+            "trust": expert.level.trust,
+            "of_controls": expert.level.of_controls,
+            "variance": expert.level.variance,
+        },
         "stack": {"slopes": expert.stack.slopes},
     }
     about = {
         "k": expert.k,
         "penalty": float(expert.penalty),
         "carried": expert.level.carried,
+        "share": expert.share,
         "neighbours": expert.neighbours.k,
         "groups": len(components.directions),
         "variances": {name: _floats(asdict(of)) for name, of in expert.variances.items()},
@@ -111,6 +116,7 @@ def _expert(arrays: Mapping[str, np.ndarray]) -> Expert:
         penalty=about["penalty"],
         level=Level(about["carried"], **parts["level"]),
         stack=Stack(about["weights"], parts["stack"]["slopes"]),
+        share=about["share"],
         spread=Spread(spread["gene"], **about["spread"]) if spread else None,
         signs=Signs(**parts["signs"]) if spread else None,
     )

@@ -11,13 +11,25 @@ level is the posterior mean
 with m̄ the mean of the other lines' means, ρ from least squares over lines and genes, and g(z²) the
 adaptive shrinkage (:class:`ptrag.arms.expert.sparse.Prior`) of what is left,
 z² = (m_l − ρ m̄)²/σ_l².
-The factors ρ and g are fitted once; θ̂ is linear in the entries. Where controls are known exactly
+The factors ρ and g are fitted once. A gene counts in g's mixture by its noise, as it does in the
+squared error, for what few cells show says least of how far noise reaches. And g is not below a
+tenth: in a small screen hardly anything rises
+above the noise, and there the direction of m_l is still better than none. θ̂ is linear in the
+entries. Where controls are known exactly
 (σ = 0), the level is the line's mean; of a line without entries it is ρ m̄.
+
+What is taken from the mean was the error of the control mean c_l, but for the share of the entries'
+own noise. So the line's control profile is known better than by c_l alone:
+
+    ĉ_l = c_l + s ∘ (1 − g) ∘ (m_l − ρ m̄),   s = the controls' share of σ_l².
+
+A predicted delta stands on θ̂, and the predicted profile on ĉ + θ̂. With s near 1 this is c_l + m_l,
+the mean of the training profiles, in which no control has a part.
 
 Origin: adaptive shrinkage, Stephens (2017); shrinkage towards a regression, Efron & Morris (1973).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +39,7 @@ from ptrag.arms.simple.line_means import LineMeans
 from ptrag.cells.responses import Responses
 
 LEAST_NOISE = 0.001  # of a gene, in units of the mean over genes
+LEAST_TRUST = 0.1  # of a line's mean, whose noise is known no better than to about a tenth
 
 
 @dataclass(frozen=True)
@@ -39,19 +52,22 @@ class Level:
         ρ, how much of the other lines' mean level carries over.
     trust
         (L, G) g, how far a line's own mean is believed; of a line without entries it is not used.
+    of_controls
+        (L, G) s, the controls' share of the noise of a line's mean.
     variance
         (L, G) of the true level about θ̂, squared units of delta.
     """
 
     carried: float
     trust: np.ndarray
+    of_controls: np.ndarray
     variance: np.ndarray
 
     @classmethod
     def plain(cls, responses: Responses) -> "Level":
         """Return the level that is the line's mean."""
         shape = len(responses.lines), len(responses.genes)
-        return cls(1.0, np.ones(shape), np.zeros(shape))
+        return cls(1.0, np.ones(shape), np.ones(shape), np.zeros(shape))
 
     @classmethod
     def fitted(cls, responses: Responses) -> "Level":
@@ -62,15 +78,18 @@ class Level:
         if not controls[lines].any():
             return cls.plain(responses)
         a_cell = variance_of_a_cell(responses)
-        noise = _noise(responses, controls, a_cell, means.counts)
+        noise, of_controls = _noise(responses, controls, a_cell, means.counts)
         own = np.array([means.mean(line) for line in range(len(noise))])
         others = np.array([means.elsewhere(line) for line in range(len(noise))])
         power = (others[lines] ** 2).sum()
         carried = max(0.0, (own[lines] * others[lines]).sum() / power) if power > 0 else 0.0
         squares = (own - carried * others) ** 2 / noise
         counted = a_cell > 0
-        prior = Prior.fitted(squares[lines][:, counted | ~counted.any()].ravel())
-        return cls(float(carried), prior(squares), prior.variance(squares) * noise)
+        rows = np.ix_(lines, counted | ~counted.any())
+        prior = Prior.fitted(squares[rows].ravel(), noise[rows].ravel())
+        variance = prior.variance(squares) * noise
+        trust = np.maximum(prior(squares), LEAST_TRUST)
+        return cls(float(carried), trust, of_controls, variance)
 
     def of(self, line: int, means: LineMeans) -> np.ndarray:
         """(G,) θ̂ of a line by number."""
@@ -79,13 +98,22 @@ class Level:
             return expected
         return expected + self.trust[line] * (means.mean(line) - expected)
 
+    def control_error(self, line: int, means: LineMeans) -> np.ndarray:
+        """(G,) ĉ − c of a line by number: what its control profile is beyond the measured mean."""
+        if not means.counts[line]:
+            return np.zeros(self.trust.shape[1])
+        beyond = means.mean(line) - self.carried * means.elsewhere(line)
+        return self.of_controls[line] * (1 - self.trust[line]) * beyond
+
     def left_out(self, responses: Responses, groups: Sequence[np.ndarray]) -> np.ndarray:
         """(n, G) level of its line for each entry of ``groups``, without its group."""
-        means, levels = LineMeans.of_all(responses), []
-        for group in groups:
-            rest = means.without(group)
-            levels += [self.of(line, rest) for line in responses.line_of[group]]
-        return np.array(levels)
+        return _without(groups, responses, self.of)
+
+    def left_out_control_error(
+        self, responses: Responses, groups: Sequence[np.ndarray]
+    ) -> np.ndarray:
+        """(n, G) :meth:`control_error` of its line for each entry of ``groups``, as before."""
+        return _without(groups, responses, self.control_error)
 
     def omega(self, line: int, responses: Responses, keep: np.ndarray) -> np.ndarray:
         """(N,) coefficients of the entries that may be used, as a mean over genes."""
@@ -98,10 +126,23 @@ class Level:
         return keep * (by_line / np.maximum(counts, 1))[responses.line_of]
 
 
+def _without(
+    groups: Sequence[np.ndarray],
+    responses: Responses,
+    of: Callable[[int, LineMeans], np.ndarray],
+) -> np.ndarray:
+    """(n, G) what ``of`` says of the line of each entry of ``groups``, without its group."""
+    means, values = LineMeans.of_all(responses), []
+    for group in groups:
+        rest = means.without(group)
+        values += [of(line, rest) for line in responses.line_of[group]]
+    return np.array(values)
+
+
 def _noise(
     responses: Responses, controls: np.ndarray, a_cell: np.ndarray, counts: np.ndarray
-) -> np.ndarray:
-    """(L, G) squared standard errors of the lines' means.
+) -> tuple[np.ndarray, np.ndarray]:
+    """(L, G) squared standard errors of the lines' means, and the controls' share of them.
 
     Where a gene is rarely counted, few controls have none of it, and (L, G) ``controls`` would say
     that it is known exactly. So they are averaged with what (G,) ``a_cell``, the variance between
@@ -112,4 +153,6 @@ def _noise(
     own = np.zeros_like(controls)
     np.add.at(own, responses.line_of, responses.own_variance)
     noise = controls + own / np.maximum(counts, 1)[:, None] ** 2
-    return np.maximum(noise, LEAST_NOISE * noise[counts > 0].mean())
+    least = LEAST_NOISE * noise[counts > 0].mean()
+    share = np.divide(controls, noise, out=np.ones_like(noise), where=noise > 0)
+    return np.maximum(noise, least), share

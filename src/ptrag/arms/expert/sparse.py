@@ -69,11 +69,22 @@ class Prior:
     weights: np.ndarray
 
     @classmethod
-    def fitted(cls, squares: np.ndarray) -> "Prior":
-        """Fit π to (n,) z² by expectation maximisation, on the means of bins of like values."""
-        edges = np.linspace(0, len(squares), min(BINS, len(squares)) + 1).astype(int)
-        likelihood = _likelihood(np.add.reduceat(np.sort(squares), edges[:-1]) / np.diff(edges))
-        share_of_bin = np.diff(edges) / len(squares)
+    def fitted(cls, squares: np.ndarray, counts: np.ndarray | None = None) -> "Prior":
+        """Fit π by expectation maximisation, on the means of bins of like values.
+
+        Parameters
+        ----------
+        squares
+            (n,) z².
+        counts
+            (n,) how much each of them counts; alike unless given.
+        """
+        counts = np.ones(len(squares)) if counts is None else counts
+        order = np.argsort(squares, kind="stable")
+        edges = np.linspace(0, len(squares), min(BINS, len(squares)) + 1).astype(int)[:-1]
+        of_bin = np.add.reduceat(counts[order], edges)
+        likelihood = _likelihood(np.add.reduceat((counts * squares)[order], edges) / of_bin)
+        share_of_bin = of_bin / of_bin.sum()
         weights = np.full(len(WIDTHS), 1 / len(WIDTHS))
         for _ in range(ROUNDS):
             share = weights * likelihood

@@ -26,7 +26,8 @@ from ptrag.splits.protocols import IN_EVERY_LINE
 FITTED_ON = 300  # perturbations that the variances are fitted on, at most
 PRIOR = 0.1  # weight of the squared distance of the log variances from where they start
 ROUNDS = 50
-FEWEST = 3  # entries of a line from which anything is fitted
+FEWEST = 3  # groups from which anything is fitted
+ENOUGH = 10  # entries of the target line from which it is fitted to alone
 
 
 def held_out(responses: Responses, lines: Sequence[str]) -> list[np.ndarray]:
@@ -57,7 +58,7 @@ def fitted_on(responses: Responses, lines: Sequence[str]) -> list[np.ndarray]:
 def fitted_lines(responses: Responses) -> list[str]:
     """Return the target line; all lines where there is none, or it has too few entries."""
     target = responses.target
-    if target is not None and len(responses.rows(target)) >= FEWEST:
+    if target is not None and len(responses.rows(target)) >= ENOUGH:
         return [target]
     return responses.lines
 

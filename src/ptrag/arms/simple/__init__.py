@@ -1,1 +1,1 @@
-"""The simple baselines: coefficients of measured responses, and the ridge regression."""
+"""The simple baselines: coefficients of measured responses, the ridge regression, fixed pooling."""

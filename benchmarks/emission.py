@@ -1,0 +1,209 @@
+"""How near emitted cells come to real ones, and what that does to the scores of arms.
+
+    python benchmarks/emission.py given papalexi datlinger demo semireal_dev --data-dir DIR
+    python benchmarks/emission.py arms demo semireal_dev --data-dir DIR
+
+``given``: cells of held-out measured pairs, against one half of their real cells. Each emission
+gets the true profile: the noise-free one where it is known (``truth``) and the mean of the same
+real cells (``cells``), which knows their noise, too. As many cells on both sides. ``auc_linear``
+and ``auc_forest`` are areas under the ROC curve of cross-validated classifiers that tell the cells
+from the real half, energy and MMD² are in 50 components, ``zeros`` is the mean absolute difference
+of the genes' shares of zeros, ``correlation`` the root mean square difference of gene–gene
+correlations over genes that a tenth of the cells have, ``effect_left`` the energy less that of the
+other real half, relative to that of the controls.
+
+``arms``: closed-form arms on val and test pairs with both emissions; profiles are the same. Scores
+are means over several draws of the control cells that a pair starts from: one draw's noise is the
+same for all arms and looks like a difference of emissions.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+from contest import fit_arms
+from screens import Screen, screens
+from sklearn.decomposition import PCA
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from ptrag.arms.estimate import Estimate
+from ptrag.base.random import choose, keyed_rng
+from ptrag.evaluation.reference import build_reference, read_reference
+from ptrag.evaluation.scoring import Case, Reference, score_all
+from ptrag.metrics.distribution import Distances, energy, median_distance, mmd
+from ptrag.metrics.pca import fit_pca
+from ptrag.prediction.prediction import GivenControls
+from ptrag.prediction.shift import move_cells
+
+SPLITS = {"demo": ["hepg2", "genes"], "semireal_dev": ["hepg2", "genes"]}  # others: all of them
+FEWEST, MOST = 24, 200  # cells of a half
+DRAWS = 4
+SHOWN = [
+    "energy", "mmd", "w2", "deg_overlap", "deg_precision", "deg_recall", "deg_direction",
+    "deg_pr_auc", "deg_count_error",
+]  # fmt: skip
+
+
+def main() -> None:
+    """Print a table of means."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("what", choices=["given", "arms"])
+    parser.add_argument("datasets", nargs="+")
+    parser.add_argument("--config", default="config.yaml")
+    parser.add_argument("--data-dir", default="data")
+    parser.add_argument("--pairs", type=int, default=16, help="of a split, for `given`")
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    config = yaml.safe_load(Path(arguments.config).read_text())
+    for name in arguments.datasets:
+        signal = 0.8 if "simulate" in config["datasets"].get(name, {}) else None
+        for screen in screens(config, name, arguments.seed, signal, Path(arguments.data_dir)):
+            if screen.split not in SPLITS.get(name, [screen.split]):
+                continue
+            if arguments.what == "given":
+                table = pd.DataFrame(judged(screen, arguments.pairs))
+                table = table.groupby(["profile", "emission"], sort=False).mean()
+                base = table["energy"].xs("real half", level=1).mean()
+                whole = table["energy"].xs("controls", level=1).mean() - base
+                table["effect_left"] = (table["energy"] - base) / whole
+            else:
+                table = scored(screen, config)
+            print(f"{screen.case}, {screen.split}\n{table.round(4).to_string()}\n", flush=True)
+
+
+def judged(screen: Screen, most: int) -> Iterator[dict]:
+    """Yield the distances of each emission to a half of the real cells, for some test pairs."""
+    store = screen.store
+    every = np.asarray(store.X[:: -(-store.n_cells // 4000)])
+    pca = fit_pca(every, 50)
+    width = median_distance(pca.project(every[:1000]))
+    given = {line: GivenControls.of_store(store, line) for line in store.lines}
+    enough = [i for i, pair in enumerate(screen.pairs) if len(store.cells(*pair)) >= 2 * FEWEST]
+    for i in enough[:: -(-len(enough) // most)]:
+        pair, controls = screen.pairs[i], given[screen.pairs[i].cell_line]
+        real = np.asarray(store.cells(*pair))
+        real = real[keyed_rng("halves", *pair).permutation(len(real))]
+        n = min(len(real) // 2, MOST)
+        half, other = real[:n], real[n : 2 * n]
+        rows = controls.drawn(pair.perturbation, n)
+        start = controls.cells[rows]
+        yield measured("-", "real half", other, half, pca, width)
+        yield measured("-", "controls", start, half, pca, width)
+        deltas = {"cells": real.mean(axis=0, dtype=np.float64) - controls.mean}
+        if screen.truth is not None:
+            deltas["truth"] = screen.truth[i]
+        for profile, delta in deltas.items():
+            shifted = move_cells(start, controls.mover.shift(delta))
+            yield measured(profile, "log-shifted", shifted, half, pca, width)
+            emitted = controls.emitted(delta, pair.perturbation, rows)
+            yield measured(profile, "counts", emitted, half, pca, width)
+        emitted = controls.emitter.emit(deltas["cells"], rows, *pair, share=0.7)
+        yield measured("cells", "counts, 70 % respond", emitted, half, pca, width)
+
+
+def measured(profile: str, emission: str, cells, half, pca, width: float) -> dict:
+    """Return how far cells are from real ones, (n, G) each."""
+    d = Distances.of(pca.project(cells), pca.project(half))
+    zeros = np.abs((cells == 0).mean(axis=0) - (half == 0).mean(axis=0)).mean()
+    linear, forest = told_apart(cells, half)
+    return {
+        "profile": profile, "emission": emission, "auc_linear": linear, "auc_forest": forest,
+        "energy": energy(d), "mmd": mmd(d, width), "zeros": zeros,
+        "zero_share": (cells == 0).mean() - (half == 0).mean(),
+        "correlation": correlation_distance(cells, half),
+    }  # fmt: skip
+
+
+def told_apart(cells: np.ndarray, half: np.ndarray) -> tuple[float, float]:
+    """Return the areas under the ROC curve of two classifiers, over five folds."""
+    X, y = np.concatenate([cells, half]), np.repeat([0, 1], [len(cells), len(half)])
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    parts = min(30, len(cells) // 4)
+    linear = make_pipeline(PCA(parts, random_state=0), StandardScaler(), LogisticRegression(C=0.1))
+    forest = RandomForestClassifier(100, min_samples_leaf=2, random_state=0)
+    scores = [
+        cross_val_predict(model, X, y, cv=folds, method="predict_proba")[:, 1]
+        for model in (linear, forest)
+    ]
+    return roc_auc_score(y, scores[0]), roc_auc_score(y, scores[1])
+
+
+def correlation_distance(cells: np.ndarray, half: np.ndarray) -> float:
+    """Return the root mean square difference of correlations of genes that vary in both."""
+    genes = ((half > 0).mean(axis=0) > 0.1) & (cells.std(axis=0) > 0) & (half.std(axis=0) > 0)
+    above = np.triu_indices(genes.sum(), 1)
+    one, other = (np.corrcoef(sample[:, genes].T)[above] for sample in (cells, half))
+    return float(np.sqrt(np.mean((one - other) ** 2)))
+
+
+def scored(screen: Screen, config: dict) -> pd.DataFrame:
+    """Return the mean scores of closed-form arms on test pairs, per emission."""
+    store, n_cells = screen.store, 64
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "reference.h5")
+        build_reference(store, screen.drawn, config["evaluation"], path, floor_cells=None)
+        reference = read_reference(path, store, screen.drawn)
+    given = {line: GivenControls.of_store(store, line) for line in reference.lines}
+    rows = {("split half", ""): reference.bounds["ceiling"]}
+    for arm, fitted in fit_arms(screen, config["arm_options"]):
+        if "@" in arm:
+            continue
+        estimates = [fitted(*pair) for pair in reference.keys]
+        for emission, emit in EMISSIONS.items():
+            if emission != "drawn" or estimates[0].sd is not None:
+                rows[arm, emission] = scores_of(reference, given, estimates, emit, n_cells)
+    table = {key: np.nanmean(values, axis=0) for key, values in rows.items()}
+    return pd.DataFrame(table, index=reference.metrics).T[SHOWN]
+
+
+def scores_of(reference: Reference, given, estimates: Sequence[Estimate], emit, n_cells: int):
+    """Return (pairs, metrics) of one arm with one emission, means over draws."""
+    draws = [one_draw(reference, given, estimates, emit, n_cells, i) for i in range(DRAWS)]
+    return np.mean(draws, axis=0)
+
+
+def one_draw(
+    reference: Reference, given, estimates: Sequence[Estimate], emit, n_cells: int, draw: int
+):  # fmt: skip
+    """Return (pairs, metrics) of one draw of control cells."""
+
+    def case(number: int) -> Case:
+        pair, estimate = reference.keys[number], estimates[number]
+        controls, real = given[pair.cell_line], reference.real(number)
+        rows = choose(keyed_rng("rows", draw, *pair), len(controls.cells), n_cells)
+        cells = emit(controls, estimate, (draw, *pair), rows)
+        profile = np.maximum(controls.mean + estimate.delta, 0)
+        origin = reference.line(number).given
+        return Case(reference.side(number, cells, origin, profile, real.moments.n), real)
+
+    return score_all(reference, case)
+
+
+def _shifted(controls: GivenControls, estimate: Estimate, key: tuple, rows: np.ndarray):
+    return move_cells(controls.cells[rows], controls.mover.shift(estimate.delta))
+
+
+def _emitted(controls: GivenControls, estimate: Estimate, key: tuple, rows: np.ndarray):
+    return controls.emitter.emit(estimate.delta, rows, *key)
+
+
+def _drawn(controls: GivenControls, estimate: Estimate, key: tuple, rows: np.ndarray):
+    noise = keyed_rng("posterior", *key).standard_normal(len(estimate.delta))
+    return controls.emitter.emit(estimate.delta + estimate.sd * noise, rows, *key)
+
+
+EMISSIONS = {"log-shifted": _shifted, "counts": _emitted, "drawn": _drawn}
+"""``drawn``: counts moved by one draw from the posterior of the arms that have one."""
+
+
+if __name__ == "__main__":
+    main()
