@@ -17,8 +17,7 @@ and how often the sign that it predicts is wrong, at nominal false-sign rates.
 """
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,9 +31,8 @@ from ptrag.arms.registry import NEGATIVE_CONTROLS, base_name, embedding_control,
 from ptrag.base.correlation import pearson
 from ptrag.base.discrimination import discrimination
 from ptrag.base.files import write_table
-from ptrag.base.names import PAIR, Pair
+from ptrag.base.names import PAIR
 from ptrag.cells.controls import GIVEN
-from ptrag.cells.store import CellStore
 from ptrag.comparison.contrasts import BASELINES
 from ptrag.comparison.statistics import paired_comparison
 from ptrag.metrics.distribution import Distances, energy
@@ -74,8 +72,8 @@ def main() -> None:
                 draw = screens(config, name, seed, signal, Path(arguments.data_dir))
                 for screen in draw:
                     predictors = dict(fit_arms(screen, config["arm_options"]))
-                    n_pcs = config["evaluation"]["n_pcs"]
-                    predicted = {arm: fits(screen, f, n_pcs) for arm, f in predictors.items()}
+                    pca = components(screen, config["evaluation"]["n_pcs"])
+                    predicted = {arm: fits(screen, f, pca) for arm, f in predictors.items()}
                     tables.append(score(screen, predicted))
                     signs.append(signs_of(screen, predictors[OURS]))
     scores = pd.concat(tables, ignore_index=True)
@@ -117,10 +115,10 @@ class Predicted(NamedTuple):
     energy: np.ndarray
 
 
-def fits(screen: Screen, fitted: Callable, n_pcs: int) -> Predicted:
+def fits(screen: Screen, fitted: Callable, pca: PCA | None) -> Predicted:
     """Predict the test pairs of a screen by a closed form."""
     if screen.store is not None:
-        return predictions(screen, ClosedFormPredictor(fitted), n_pcs)
+        return predictions(screen, ClosedFormPredictor(fitted), pca)
     delta = np.array([fitted(*pair).delta for pair in screen.pairs])
     given = [screen.responses.control_mean[pair.cell_line] for pair in screen.pairs]
     origins = [start(fitted(*p).origin, g) for p, g in zip(screen.pairs, given, strict=True)]
@@ -128,11 +126,9 @@ def fits(screen: Screen, fitted: Callable, n_pcs: int) -> Predicted:
     return Predicted(delta, delta + origins, np.full(len(delta), np.nan))
 
 
-def predictions(screen: Screen, predictor: Predictor, n_pcs: int) -> Predicted:
+def predictions(screen: Screen, predictor: Predictor, pca: PCA) -> Predicted:
     """Predict the test pairs of a screen that has cells."""
     store = screen.store
-    trained = tuple(Pair(*pair) for pair in screen.drawn.pairs("train"))
-    pca = components(store, trained, n_pcs)
     given = {line: GivenControls.of_store(store, line) for line in store.lines}
     rows = []
     for pair in screen.pairs:
@@ -143,10 +139,12 @@ def predictions(screen: Screen, predictor: Predictor, n_pcs: int) -> Predicted:
     return Predicted(*map(np.array, zip(*rows, strict=True)))
 
 
-@lru_cache(maxsize=1)
-def components(store: CellStore, trained: Sequence[Pair], n_pcs: int) -> PCA:
-    """Return the PCA of training cells and given controls."""
-    cells = [store.cells(*pair) for pair in trained]
+def components(screen: Screen, n_pcs: int) -> PCA | None:
+    """Return the PCA of training cells and given controls; None without cells."""
+    store = screen.store
+    if store is None:
+        return None
+    cells = [store.cells(*pair) for pair in screen.drawn.pairs("train")]
     cells += [store.controls(line, GIVEN) for line in store.lines]
     return fit_pca(np.concatenate(cells), n_pcs)
 

@@ -19,7 +19,7 @@ same for all arms and looks like a difference of emissions.
 
 import argparse
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ import pandas as pd
 import yaml
 from contest import fit_arms
 from screens import Screen, screens
-from sklearn.decomposition import PCA
+from sklearn import decomposition
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -35,18 +35,21 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ptrag.arms.estimate import Estimate
+from ptrag.arms.estimate import Estimate, start
 from ptrag.base.random import choose, keyed_rng
+from ptrag.cells.controls import YARDSTICK
+from ptrag.evaluation.predictions import PredictedMean
 from ptrag.evaluation.reference import build_reference, read_reference
 from ptrag.evaluation.scoring import Case, Reference, score_all
 from ptrag.metrics.distribution import Distances, energy, median_distance, mmd
-from ptrag.metrics.pca import fit_pca
+from ptrag.metrics.pca import PCA, fit_pca
 from ptrag.prediction.prediction import GivenControls
 from ptrag.prediction.shift import move_cells
 
 SPLITS = {"demo": ["hepg2", "genes"], "semireal_dev": ["hepg2", "genes"]}  # others: all of them
-FEWEST, MOST = 24, 200  # cells of a half
-DRAWS = 4
+FEWEST, MOST = 18, 200  # cells of a half
+DRAWS, N_CELLS = 2, 64
+APART = "energy, other PCA"  # of :func:`apart_from_given`
 SHOWN = [
     "energy", "mmd", "w2", "deg_overlap", "deg_precision", "deg_recall", "deg_direction",
     "deg_pr_auc", "deg_count_error",
@@ -88,21 +91,20 @@ def judged(screen: Screen, most: int) -> Iterator[dict]:
     width = median_distance(pca.project(every[:1000]))
     given = {line: GivenControls.of_store(store, line) for line in store.lines}
     enough = [i for i, pair in enumerate(screen.pairs) if len(store.cells(*pair)) >= 2 * FEWEST]
-    for i in enough[:: -(-len(enough) // most)]:
+    for i in enough[:: max(1, -(-len(enough) // most))]:
         pair, controls = screen.pairs[i], given[screen.pairs[i].cell_line]
         real = np.asarray(store.cells(*pair))
         real = real[keyed_rng("halves", *pair).permutation(len(real))]
         n = min(len(real) // 2, MOST)
         half, other = real[:n], real[n : 2 * n]
         rows = controls.drawn(pair.perturbation, n)
-        start = controls.cells[rows]
         yield measured("-", "real half", other, half, pca, width)
-        yield measured("-", "controls", start, half, pca, width)
+        yield measured("-", "controls", controls.cells[rows], half, pca, width)
         deltas = {"cells": real.mean(axis=0, dtype=np.float64) - controls.mean}
         if screen.truth is not None:
             deltas["truth"] = screen.truth[i]
         for profile, delta in deltas.items():
-            shifted = move_cells(start, controls.mover.shift(delta))
+            shifted = move_cells(controls.cells[rows], controls.mover.shift(delta))
             yield measured(profile, "log-shifted", shifted, half, pca, width)
             emitted = controls.emitted(delta, pair.perturbation, rows)
             yield measured(profile, "counts", emitted, half, pca, width)
@@ -128,7 +130,8 @@ def told_apart(cells: np.ndarray, half: np.ndarray) -> tuple[float, float]:
     X, y = np.concatenate([cells, half]), np.repeat([0, 1], [len(cells), len(half)])
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
     parts = min(30, len(cells) // 4)
-    linear = make_pipeline(PCA(parts, random_state=0), StandardScaler(), LogisticRegression(C=0.1))
+    components = decomposition.PCA(parts, random_state=0)
+    linear = make_pipeline(components, StandardScaler(), LogisticRegression(C=0.1))
     forest = RandomForestClassifier(100, min_samples_leaf=2, random_state=0)
     scores = [
         cross_val_predict(model, X, y, cv=folds, method="predict_proba")[:, 1]
@@ -146,59 +149,77 @@ def correlation_distance(cells: np.ndarray, half: np.ndarray) -> float:
 
 
 def scored(screen: Screen, config: dict) -> pd.DataFrame:
-    """Return the mean scores of closed-form arms on test pairs, per emission."""
-    store, n_cells = screen.store, 64
+    """Return the mean scores of closed-form arms on val and test pairs, per emission."""
+    store = screen.store
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "reference.h5")
         build_reference(store, screen.drawn, config["evaluation"], path, floor_cells=None)
         reference = read_reference(path, store, screen.drawn)
+    apart = apart_from_given(screen, config["evaluation"]["n_pcs"])
     given = {line: GivenControls.of_store(store, line) for line in reference.lines}
-    rows = {("split half", ""): reference.bounds["ceiling"]}
+    rows = {("split half", ""): [*np.nanmean(reference.bounds["ceiling"], axis=0), np.nan]}
     for arm, fitted in fit_arms(screen, config["arm_options"]):
         if "@" in arm:
             continue
         estimates = [fitted(*pair) for pair in reference.keys]
         for emission, emit in EMISSIONS.items():
-            if emission != "drawn" or estimates[0].sd is not None:
-                rows[arm, emission] = scores_of(reference, given, estimates, emit, n_cells)
-    table = {key: np.nanmean(values, axis=0) for key, values in rows.items()}
-    return pd.DataFrame(table, index=reference.metrics).T[SHOWN]
+            if emission == "drawn" and estimates[0].sd is None:
+                continue
+            draws = [one_draw(reference, apart, given, estimates, emit, i) for i in range(DRAWS)]
+            rows[arm, emission] = np.nanmean(draws, axis=(0, 1))
+    return pd.DataFrame(rows, index=[*reference.metrics, APART]).T[[APART, *SHOWN]]
 
 
-def scores_of(reference: Reference, given, estimates: Sequence[Estimate], emit, n_cells: int):
-    """Return (pairs, metrics) of one arm with one emission, means over draws."""
-    draws = [one_draw(reference, given, estimates, emit, n_cells, i) for i in range(DRAWS)]
-    return np.mean(draws, axis=0)
+def apart_from_given(screen: Screen, n: int) -> PCA:
+    """Return a PCA of training cells and yardstick controls.
+
+    That of an evaluation is fitted on given controls, which predicted cells start from.
+    """
+    store = screen.store
+    blocks = [store.rows(*pair) for pair in screen.drawn.pairs("train")]
+    blocks += [store.control_rows(line, YARDSTICK) for line in store.lines]
+    return fit_pca(np.concatenate([store.X[rows] for rows in blocks]), n)
 
 
 def one_draw(
-    reference: Reference, given, estimates: Sequence[Estimate], emit, n_cells: int, draw: int
-):  # fmt: skip
-    """Return (pairs, metrics) of one draw of control cells."""
+    reference: Reference, apart: PCA, given: Mapping[str, GivenControls],
+    estimates: Sequence[Estimate], emit: Callable[..., np.ndarray], draw: int,
+) -> np.ndarray:  # fmt: skip
+    """Return (pairs, metrics and :data:`APART`) of one draw of control cells."""
+    others = np.empty(len(estimates))
 
     def case(number: int) -> Case:
         pair, estimate = reference.keys[number], estimates[number]
         controls, real = given[pair.cell_line], reference.real(number)
-        rows = choose(keyed_rng("rows", draw, *pair), len(controls.cells), n_cells)
-        cells = emit(controls, estimate, (draw, *pair), rows)
-        profile = np.maximum(controls.mean + estimate.delta, 0)
-        origin = reference.line(number).given
-        return Case(reference.side(number, cells, origin, profile, real.moments.n), real)
+        rows = choose(keyed_rng("rows", draw, *pair), len(controls.cells), N_CELLS)
+        origin = start(estimate.origin, controls.mean)
+        cells = emit(controls, origin - controls.mean + estimate.delta, estimate, rows, draw, *pair)
+        sides = (apart.project(sample) for sample in (cells, reference.store.cells(*pair)))
+        others[number] = energy(Distances.of(*sides))
+        profile = np.maximum(origin + estimate.delta, 0.0)
+        mean, line = PredictedMean(profile, profile - origin), reference.line(number).given
+        return Case(reference.side(number, cells, line, mean, real.moments.n), real)
 
-    return score_all(reference, case)
-
-
-def _shifted(controls: GivenControls, estimate: Estimate, key: tuple, rows: np.ndarray):
-    return move_cells(controls.cells[rows], controls.mover.shift(estimate.delta))
-
-
-def _emitted(controls: GivenControls, estimate: Estimate, key: tuple, rows: np.ndarray):
-    return controls.emitter.emit(estimate.delta, rows, *key)
+    return np.column_stack([score_all(reference, case), others])
 
 
-def _drawn(controls: GivenControls, estimate: Estimate, key: tuple, rows: np.ndarray):
-    noise = keyed_rng("posterior", *key).standard_normal(len(estimate.delta))
-    return controls.emitter.emit(estimate.delta + estimate.sd * noise, rows, *key)
+def _shifted(
+    controls: GivenControls, delta: np.ndarray, estimate: Estimate, rows: np.ndarray, *key: object
+) -> np.ndarray:
+    return move_cells(controls.cells[rows], controls.mover.shift(delta))
+
+
+def _emitted(
+    controls: GivenControls, delta: np.ndarray, estimate: Estimate, rows: np.ndarray, *key: object
+) -> np.ndarray:
+    return controls.emitter.emit(delta, rows, *key)
+
+
+def _drawn(
+    controls: GivenControls, delta: np.ndarray, estimate: Estimate, rows: np.ndarray, *key: object
+) -> np.ndarray:
+    noise = keyed_rng("posterior", *key).standard_normal(len(delta))
+    return controls.emitter.emit(delta + estimate.sd * noise, rows, *key)
 
 
 EMISSIONS = {"log-shifted": _shifted, "counts": _emitted, "drawn": _drawn}

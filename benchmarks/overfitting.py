@@ -22,7 +22,7 @@ from typing import Any
 
 import pandas as pd
 import yaml
-from contest import METRICS, predictions, score
+from contest import METRICS, components, predictions, score
 from screens import N_SEMIREAL, SEMIREAL, Screen, screens
 
 from ptrag.base.files import write_table
@@ -81,7 +81,7 @@ def trained(
     screen: Screen, config: dict[str, Any], arm: str, steps: int, options: dict[str, dict]
 ) -> pd.DataFrame:
     """Train an arm with each option, and return one row per test pair and option."""
-    predicted, facts = {}, []
+    predicted, facts, pca = {}, [], components(screen, config["evaluation"]["n_pcs"])
     with tempfile.TemporaryDirectory() as folder:
         for option, model in options.items():
             job = job_of(screen, config, arm, steps, model, Path(folder) / option)
@@ -91,7 +91,7 @@ def trained(
             predictor = load_bundle(job.bundle)
             about = predictor.about
             facts.append((option, about["step"], about["plateau"], seconds))
-            predicted[option] = predictions(screen, predictor, config["evaluation"]["n_pcs"])
+            predicted[option] = predictions(screen, predictor, pca)
     facts = pd.DataFrame(facts, columns=["arm", *FACTS])
     scores = score(screen, predicted).merge(facts, on="arm")
     return scores.rename(columns={"arm": "option"}).assign(arm=arm)

@@ -45,6 +45,13 @@ SEMIREAL = {
     | {"genes": {"protocol": "unseen_perturbation", "fractions": HELD}},
     "settings": {"cells": {"genes": "given"}},
 }  # fmt: skip
+PROTOCOLS = {
+    "norman_mcfaline": {
+        "a172_line": {"protocol": "unseen_line", "target": "A172", "fractions": {"val": 0.0}},
+        "u87_line": {"protocol": "unseen_line", "target": "U87MG", "fractions": {"val": 0.0}},
+        "doubles": {"protocol": "unseen_double", "fractions": {"val": 0.0, "test": 0.5}},
+    }
+}  # splits of a data set beside those of the configuration
 DRUG_GENES = 1000  # drawn anew for each seed
 DRUGS_HELD = 45
 
@@ -129,7 +136,7 @@ def _of_cells(
     embedding = embed("text", store.perturbations, settings["embeddings"])
     write_embedding(embedding, work / "embedding.h5ad")
     embeddings = _with_controls(embedding, seed)
-    for split_name, spec in entry["splits"].items():
+    for split_name, spec in (entry["splits"] | PROTOCOLS.get(name, {})).items():
         table = draw_split(store, spec | {"seed": seed}, settings["cells"], split_name)
         write_split(table, spec, work / "split.tsv")
         split = read_split(work / "split.tsv")

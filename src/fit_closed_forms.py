@@ -7,24 +7,30 @@ with rule_log(snakemake.log[0]):
 
     from ptrag.base.files import write_json
     from ptrag.cells.store import CellStore
-    from ptrag.prediction.closed_form import ClosedForm, predict_closed_forms
+    from ptrag.genes.vectors import Provider
     from ptrag.prediction.files import PredictionFiles
+    from ptrag.prediction.fit_split import ClosedFormJob, predict_closed_forms
     from ptrag.prediction.prediction import predicted_cells
     from ptrag.splits.protocols import read_split
 
     names = snakemake.params.embedding
     embeddings = {Path(file).name: file for file in snakemake.input.embeddings}
     indices = {Path(file).parent.name: Path(file).parent for file in snakemake.input.indices}
+    bundles = {Path(file).parents[2].name: Path(file).parent for file in snakemake.output.bundles}
+    source = next(iter(snakemake.input.source), None)
     audit = predict_closed_forms(
         CellStore(snakemake.input.cells),
         read_split(snakemake.input.split),
         [
-            ClosedForm(
+            ClosedFormJob(
                 arm,
                 options,
                 embeddings.get(f"{names[arm]}.h5ad"),
                 indices.get(names[arm]) if options.get("rag") else None,
                 PredictionFiles.beside(predictions),
+                bundles.get(arm),
+                names[arm]
+                and Provider.of_settings(names[arm], snakemake.params.embeddings, source),
             )
             for (arm, options), predictions in zip(
                 snakemake.params.arms.items(), snakemake.output.predictions, strict=True

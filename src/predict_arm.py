@@ -9,17 +9,15 @@ with rule_log(snakemake.log[0]):
     from pathlib import Path
 
     from ptrag.cells.store import CellStore
-    from ptrag.prediction.bundle import load_bundle
     from ptrag.prediction.files import PredictionFiles
-    from ptrag.prediction.pairs import predict_with_bundle
+    from ptrag.prediction.loading import load_bundle
+    from ptrag.prediction.pairs import predict_with_network
     from ptrag.splits.protocols import read_split
 
-    predict_with_bundle(
+    predict_with_network(
         load_bundle(Path(snakemake.input.bundle).parent),
         CellStore(snakemake.input.cells),
         read_split(snakemake.input.split),
         snakemake.params.prediction["cells_per_pair"],
-        PredictionFiles(
-            snakemake.output.profiles, snakemake.output.cells, snakemake.output.evidence
-        ),
+        PredictionFiles.beside(snakemake.output.cells),
     )

@@ -73,7 +73,8 @@ def comment(name: str) -> Case:
 INDEX = {"build_index", "fit_closed_forms"} | TRAIN
 CASES = (
     # one row for each room of src/ptrag
-    module("base/correlation.py", "the correlation", {"build_reference"} | TRAIN, BOTH),
+    module("base/correlation.py", "the correlation", {"build_reference", "fit_closed_forms"}
+           | TRAIN, BOTH),
     module("genes/providers.py", "the embeddings", {"embed_perturbations"} | INDEX, ("ptrag",)),
     module("cells/opening.py", "how a source is read", set(PIPELINE) - {"simulate_screen"}, BOTH),
     module("splits/leakage.py", "the leak audit", {"build_reference"} | INDEX, BOTH),
@@ -85,7 +86,8 @@ CASES = (
     module("arms/catalogue/state.py", "one neural arm", TRAIN, ("state",)),
     module("arms/catalogue/line_mean.py", "one closed-form arm", {"fit_closed_forms"} | SCORE),
     module("training/module.py", "the training step", TRAIN, BOTH),
-    module("prediction/closed_form.py", "how closed forms predict", {"fit_closed_forms"} | SCORE),
+    module("prediction/closed_form.py", "how closed forms predict",
+           {"fit_closed_forms", "predict_arm"} | SCORE),
     module("metrics/distribution.py", "a metric", {"build_reference"} | SCORE),
     module("evaluation/scoring.py", "the scoring", {"build_reference"} | SCORE),
     module("comparison/statistics.py", "the statistics", COMPARE),

@@ -8,10 +8,13 @@ from ptrag.arms.neural.networks import Shapes
 from ptrag.arms.neural.perturbations import Perturbations
 from ptrag.arms.registry import load_arm
 from ptrag.base.names import CONTROL
+from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
 from ptrag.cells.store_writer import write_store
-from ptrag.genes.embeddings import Embedding, write_embedding
-from ptrag.prediction.bundle import write_bundle
+from ptrag.genes.embeddings import Embedding
+from ptrag.prediction.bundle import facts_of, write_bundle
+from ptrag.prediction.lines import Lines
+from ptrag.prediction.network_files import network_files
 from ptrag.retrieval.index import build_index, read_neighbours
 from ptrag.splits.protocols import Split
 
@@ -77,9 +80,8 @@ def make_bundle(folder, arm, seed=0):
     embedding = index = None
     known = Perturbations.one_hot(store.perturbations, TRAINED)
     if options["use_genept"]:
-        embedding = folder / "embedding.h5ad"
-        write_embedding(make_embedding(), embedding)
-        known = Perturbations.embedded(make_embedding())
+        embedding = make_embedding()
+        known = Perturbations.embedded(embedding)
     if options["rag"]:
         index = folder / "index"
         build_index(make_embedding(), make_split(), K, index)
@@ -89,9 +91,11 @@ def make_bundle(folder, arm, seed=0):
     network = load_arm(arm).build(options, MODEL, shapes)
     for name, parameter in network.named_parameters():
         torch.nn.init.normal_(parameter, mean="norm.weight" in name, std=0.4)
-    about = {
-        "arm": arm, "seed": 3, "options": options, "model": MODEL, "trained": TRAINED,
-        "training": {"set_size": SET, "threads": 1}, "hashes": {"cells": "0" * 64},
+    lines = Lines.of(Responses.measured(store, make_split()), store)
+    about = facts_of(store, arm, options, {"cells": "0" * 64}) | {
+        "seed": 3, "model": MODEL, "trained": TRAINED, "batches": store.batches,
+        "features": known.features.shape[1],
+        "training": {"set_size": SET, "threads": 1},
     }  # fmt: skip
-    write_bundle(folder / "bundle", network, store, about, embedding, index)
+    write_bundle(folder / "bundle", about, lines, network_files(network), embedding, None, index)
     return folder / "bundle"

@@ -1,7 +1,28 @@
 """Retrieval-augmented prediction of single-cell responses to gene perturbations.
 
-Nothing is imported here, so that ``import ptrag`` costs nothing: torch, scanpy
-and faiss load with the module that needs them.
+The public names are those of :mod:`ptrag.api`: ``ptrag.responses``, ``ptrag.fit``, ``ptrag.load``,
+``ptrag.evaluate``. They are imported when they are first asked for, so that ``import ptrag`` costs
+nothing: torch, scanpy and faiss load with the module that needs them.
 """
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ptrag.api import Predicted, Predictor, evaluate, fit, load, responses
+
 __version__ = "0.1.0"
+__all__ = ["Predicted", "Predictor", "__version__", "evaluate", "fit", "load", "responses"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for."""
+    if name in __all__:
+        import importlib
+
+        return getattr(importlib.import_module("ptrag.api"), name)
+    raise AttributeError(f"module 'ptrag' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Name what is public."""
+    return sorted(__all__)

@@ -24,7 +24,7 @@ PREDICT = ["predict", "bundle", "controls.h5ad", "--perturbations", "TP53", "--o
         ([*EVALUATE, "--out", "real.h5ad/m.tsv"], "is no folder"),
         ([*EVALUATE, "--bogus"], "unrecognized arguments: --bogus"),
         ([*PREDICT, "--cells", "0"], "argument --cells: 0 is too small"),
-        ([*PREDICT, "--out", "."], "argument --out: . is a folder"),
+        ([*PREDICT, "--out", "real.h5ad"], "argument --out: real.h5ad is a file; name a folder"),
         (["predict"], "the following arguments are required"),
         ([], "required: COMMAND"),
     ],

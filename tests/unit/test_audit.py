@@ -7,7 +7,7 @@ from small_screen import make_split, make_store
 
 from ptrag.base.errors import PtragError
 from ptrag.genes.embeddings import Embedding
-from ptrag.prediction.closed_form import predict_closed_forms
+from ptrag.prediction.fit_split import predict_closed_forms
 from ptrag.splits.leakage import SAME_VECTOR, audit_index, audit_responses, key_hash
 from ptrag.splits.protocols import Split
 

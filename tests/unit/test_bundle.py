@@ -13,7 +13,9 @@ from ptrag.arms.registry import load_arm
 from ptrag.base.errors import PtragError
 from ptrag.base.files import sha256
 from ptrag.cells.store import CellStore
-from ptrag.prediction.bundle import load_bundle, write_bundle
+from ptrag.prediction.bundle import facts_digest, write_bundle
+from ptrag.prediction.loading import load_bundle
+from ptrag.prediction.network_files import network_files
 from ptrag.prediction.prediction import GivenControls
 
 
@@ -22,20 +24,20 @@ def test_a_bundle_is_enough_by_itself(arm, tmp_path):
     made = make_bundle(tmp_path / "made", arm)
     cells = np.random.default_rng(0).random((9, G), dtype=np.float32)
     given = GivenControls("", cells, [f"c{i}" for i in range(9)])
-    before = load_bundle(made, "cpu").predict(given, "A").cells
+    before = load_bundle(made, "cpu").predictor.predict(given, "A").cells
     moved = shutil.move(made, tmp_path / "elsewhere")
     shutil.rmtree(tmp_path / "made")
-    predictor = load_bundle(moved, "cpu")
-    np.testing.assert_array_equal(predictor.predict(given, "A").cells, before)
-    assert predictor.genes == [f"G{i}" for i in range(G)]
-    assert predictor.about["scale"] == "log1p"
-    assert predictor.about["simulated"] is True
+    bundle = load_bundle(moved, "cpu")
+    np.testing.assert_array_equal(bundle.predictor.predict(given, "A").cells, before)
+    assert bundle.genes == [f"G{i}" for i in range(G)]
+    assert bundle.about["scale"] == "log1p"
+    assert bundle.about["simulated"] is True
 
 
 def test_weights_come_back_bit_by_bit(tmp_path):
     made = make_bundle(tmp_path, "ptrag")
     written = load_file(made / "weights.safetensors")
-    network = load_bundle(made, "cpu").network
+    network = load_bundle(made, "cpu").predictor.network
     for name, tensor in network.state_dict().items():
         if name == "batch_embedding.weight":  # one row more: the mean batch
             torch.testing.assert_close(tensor[-1], written[name].mean(0))
@@ -47,7 +49,7 @@ def test_a_bundle_holds_no_pickle(tmp_path):
     made = make_bundle(tmp_path, "ptrag")
     for path in made.rglob("*"):
         if path.is_file():
-            assert path.suffix in {".json", ".safetensors", ".h5ad", ".faiss", ".tsv"}, path
+            assert path.suffix in {".json", ".safetensors", ".h5ad", ".faiss", ".tsv", ".npz"}, path
             assert b"\x80\x04\x95" not in path.read_bytes(), path
 
 
@@ -56,15 +58,14 @@ def test_what_is_said_of_a_bundle_is_what_it_was_trained_on(tmp_path):
     about = json.loads((made / "bundle.json").read_text())
     store = CellStore(tmp_path / "cells.h5ad")
     assert about["genes"] == store.genes
-    assert about["lines"] == store.lines
+    assert load_bundle(made).lines.names == store.lines
     assert about["perturbations"] == PERTURBATIONS
     assert about["trained"] == TRAINED
     assert about["hashes"]["cells"] == "0" * 64
-    for key, name in {
-        "weights": "weights.safetensors", "embedding": "embedding.h5ad",
-        "neighbours": "index/neighbours.tsv",
-    }.items():  # fmt: skip
-        assert about["hashes"][key] == sha256(made / name)
+    files = {path.relative_to(made).as_posix(): path for path in made.rglob("*") if path.is_file()}
+    assert about["files"] == {
+        name: sha256(path) for name, path in files.items() if name != "bundle.json"
+    }
 
 
 def test_a_bundle_replaces_the_one_before_and_leaves_nothing_half_made(tmp_path):
@@ -72,16 +73,18 @@ def test_a_bundle_replaces_the_one_before_and_leaves_nothing_half_made(tmp_path)
     (made / "old").write_text("of the bundle before")
     store = CellStore(tmp_path / "cells.h5ad")
     network = load_arm("state").build({}, MODEL, Shapes(G, len(TRAINED), len(store.batches)))
-    about = json.loads((made / "bundle.json").read_text())
-    write_bundle(made, network, store, about)
-    assert sorted(path.name for path in made.iterdir()) == ["bundle.json", "weights.safetensors"]
+    bundle = load_bundle(made, "cpu")
+    files = network_files(network)
+    write_bundle(made, bundle.about, bundle.lines, files)
+    names = ["bundle.json", "lines.npz", "weights.safetensors"]
+    assert sorted(path.name for path in made.iterdir()) == names
     assert not list(tmp_path.glob(".*"))
     with pytest.raises(FileNotFoundError):
-        write_bundle(tmp_path / "new", network, store, about, tmp_path / "none.h5ad")
+        write_bundle(tmp_path / "new", {}, bundle.lines, files, index=tmp_path / "none")
     assert not (tmp_path / "new").exists()
 
 
-NAMES = ["weights.safetensors", "embedding.h5ad", "index/neighbours.tsv"]
+NAMES = ["weights.safetensors", "embedding.h5ad", "lines.npz", "index/neighbours.tsv"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -103,13 +106,22 @@ def test_a_changed_byte_is_noticed(name, tmp_path):
         load_bundle(made)
 
 
+def test_a_changed_word_of_bundle_json_is_noticed(tmp_path):
+    made = make_bundle(tmp_path, "ptrag")
+    text = (made / "bundle.json").read_text()
+    (made / "bundle.json").write_text(text.replace('"seed": 3', '"seed": 4'))
+    with pytest.raises(PtragError, match=r"bundle\.json is not as it was written"):
+        load_bundle(made)
+
+
 def test_weights_of_another_network_do_not_fit(tmp_path):
     made = make_bundle(tmp_path, "ptrag")
     weights = load_file(made / "weights.safetensors")
     del weights["decode.bias"]
     save_file(weights, made / "weights.safetensors")
     about = json.loads((made / "bundle.json").read_text())
-    about["hashes"]["weights"] = sha256(made / "weights.safetensors")
+    about["files"]["weights.safetensors"] = sha256(made / "weights.safetensors")
+    about["sha256"] = facts_digest(about)
     (made / "bundle.json").write_text(json.dumps(about))
     with pytest.raises(PtragError, match="weights do not fit"):
         load_bundle(made)

@@ -12,8 +12,8 @@ from ptrag.base.files import read_table
 from ptrag.cells.controls import GIVEN
 from ptrag.cells.responses import Responses
 from ptrag.genes.embeddings import Embedding, read_embedding, write_embedding
-from ptrag.prediction.closed_form import ClosedForm, predict_closed_forms
 from ptrag.prediction.files import PredictionFiles
+from ptrag.prediction.fit_split import ClosedFormJob, predict_closed_forms
 from ptrag.prediction.prediction import EVIDENCE
 from ptrag.retrieval.index import build_index, read_neighbours
 from ptrag.splits.protocols import Split, draw_split
@@ -51,7 +51,7 @@ def screen(tmp_path_factory):
 
 def forms_of(folder, out):
     return [
-        ClosedForm(
+        ClosedFormJob(
             arm, OPTIONS, folder / "text.h5ad" if reads else None,
             folder / "index" if reads else None,
             PredictionFiles.beside(out / arm / "predictions.h5ad"),
@@ -135,7 +135,7 @@ def test_what_an_arm_fell_back_on_stands_in_its_evidence(screen, predicted):
 
 def test_the_oracle_is_refused_where_there_is_no_truth(screen, tmp_path):
     _, store, split, _ = screen
-    form = ClosedForm("oracle", {}, None, None, PredictionFiles.beside(tmp_path / "p.h5ad"))
+    form = ClosedFormJob("oracle", {}, None, None, PredictionFiles.beside(tmp_path / "p.h5ad"))
     with pytest.raises(PtragError, match="only a simulated data set has a known truth"):
         predict_closed_forms(store, split, [form], 8)
 

@@ -15,10 +15,10 @@ from ptrag.cells.preprocess import build_cells
 from ptrag.cells.store import CellStore
 from ptrag.cells.store_writer import write_store
 from ptrag.genes.embeddings import Embedding, write_embedding
-from ptrag.prediction.bundle import load_bundle
-from ptrag.prediction.closed_form import ClosedForm, predict_closed_forms
 from ptrag.prediction.files import PredictionFiles
-from ptrag.prediction.pairs import predict_with_bundle
+from ptrag.prediction.fit_split import ClosedFormJob, predict_closed_forms
+from ptrag.prediction.loading import load_bundle
+from ptrag.prediction.pairs import predict_with_network
 from ptrag.retrieval.index import build_index
 from ptrag.splits.protocols import draw_split, read_split, write_split
 from ptrag.training.run import train
@@ -143,7 +143,7 @@ def chain(folder, planted):
     build_index(embedding, split, 3, folder / "index")
     out = folder / "out"
     forms = [
-        ClosedForm(
+        ClosedFormJob(
             arm, OPTIONS, folder / "text.h5ad", folder / "index",
             PredictionFiles.beside(out / arm / "predictions.h5ad"),
         )
@@ -154,7 +154,7 @@ def chain(folder, planted):
         options = OPTIONS | {"rag": arm == "response_rag"}
         train(make_job(folder, out / arm, arm, options, max_steps=6, match_batch=True))
         files = PredictionFiles.beside(out / arm / "predictions.h5ad")
-        predict_with_bundle(load_bundle(out / arm / "bundle", "cpu"), store, split, 8, files)
+        predict_with_network(load_bundle(out / arm / "bundle", "cpu"), store, split, 8, files)
     return folder
 
 

@@ -36,7 +36,7 @@ def predicted(tmp_path):
                 rows = given.drawn(pair.perturbation, n_cells)
                 counts = rng.poisson(2, (n_cells, 6))
                 cells = to_log1p(counts, given.units[rows])
-                write(Prediction(np.zeros(6), cells, rows, evidence_table([])))
+                write(Prediction(np.zeros(6), np.zeros(6), cells, rows, evidence_table([])))
                 everything.append(counts)
         return files.cells, controls, np.concatenate(everything)
 

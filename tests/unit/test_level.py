@@ -108,3 +108,38 @@ def test_left_out_means_are_those_of_the_simple_arm_with_a_mask():
             omega = line_mean(alone, alone.entries["cell_line"][i], keep)
             np.testing.assert_allclose(left_out[at], omega @ alone.delta, rtol=1e-10, atol=1e-12)
             at += 1
+
+
+def test_what_is_taken_from_the_mean_is_the_error_of_the_controls():
+    """The profile c + error + level has less error than given controls and level have alone."""
+    responses, levels = screen(level_sd=0.1, control_sd=0.1, n_genes=3000)
+    level, means = Level.fitted(responses), LineMeans.of_all(responses)
+    plain, freed = [], []
+    for line in range(3):
+        deviation = np.mean(responses.centred[responses.line_of == line], axis=0)
+        # measured mean = level − error of the control mean + the entries' own
+        error = levels[line] + deviation - means.mean(line)
+        known = level.control_error(line, means)
+        plain.append((error**2).mean())
+        freed.append(((known + error) ** 2).mean())
+    assert np.mean(freed) < 0.7 * np.mean(plain)
+
+
+def test_the_profile_of_a_line_is_that_of_its_training_pairs():
+    """Where entries are known exactly, controls have no part in the level of the profile."""
+    responses, _ = screen(level_sd=0.1, control_sd=0.1)
+    control = np.array([responses.control_se[line] for line in responses.entries["cell_line"]])
+    responses = replace(responses, se=control)  # the entries' own cells have no error
+    level, means = Level.fitted(responses), LineMeans.of_all(responses)
+    for line in range(3):
+        whole = level.control_error(line, means) + level.of(line, means)
+        np.testing.assert_allclose(whole, means.mean(line), rtol=1e-9, atol=1e-12)
+    nothing = responses.without(responses.rows("c"))
+    assert not Level.fitted(nothing).control_error(2, LineMeans.of_all(nothing)).any()
+
+
+def test_a_small_screen_keeps_the_direction_of_its_mean():
+    """Noise that explains all of the mean leaves a tenth of it, not nothing."""
+    responses, _ = screen(level_sd=0.0, control_sd=0.1)
+    level = Level.fitted(responses)
+    assert level.trust.min() >= 0.1 and level.trust.mean() < 0.2

@@ -12,6 +12,7 @@ from ptrag.cells.controls import GIVEN
 from ptrag.cells.store import CellStore
 from ptrag.cells.store_writer import write_store
 from ptrag.prediction.files import PredictionFiles, written_predictions
+from ptrag.prediction.lines import NEVER
 from ptrag.prediction.prediction import (
     EVIDENCE,
     GivenControls,
@@ -53,7 +54,7 @@ def write(store, folder, n_cells=8, pairs=PAIRS):
     with written_predictions(files, pairs, given, n_cells, store.genes, UNS) as take:
         for pair in pairs:
             assert not files.cells.exists()
-            take(plus_one(given[pair.cell_line], pair.perturbation, n_cells))
+            take(plus_one(given[pair.cell_line], pair.perturbation, n_cells), NEVER, (None, None))
     return files
 
 
@@ -96,10 +97,10 @@ def test_a_note_stands_in_a_row_without_a_candidate():
 def test_a_prediction_that_stops_half_way_leaves_no_file(store, tmp_path):
     files, given = PredictionFiles.beside(tmp_path / "predictions.h5ad"), controls_of(store)
     with (
-        pytest.raises(ValueError, match="8 of 16 rows"),
+        pytest.raises(ValueError, match="1 of 2 pairs"),
         written_predictions(files, PAIRS, given, 8, store.genes, UNS) as take,
     ):
-        take(plus_one(given["one"], "p", 8))
+        take(plus_one(given["one"], "p", 8), NEVER, (None, None))
     assert not [path for path in files if path.exists()]
     assert list(tmp_path.glob(".*")) == []
 

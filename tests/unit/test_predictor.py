@@ -2,13 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy.sparse import csr_matrix
 from small_screen import OPTIONS, SET, G, K, make_bundle
 
 from ptrag.arms.neural.networks import Batch
 from ptrag.base.errors import PtragError
 from ptrag.prediction import network as module
-from ptrag.prediction.bundle import load_bundle
+from ptrag.prediction.loading import load_bundle
 from ptrag.prediction.prediction import GivenControls
 
 RETRIEVING = ["ptrag", "ptrag_residual", "vanilla_rag"]
@@ -17,7 +16,8 @@ RETRIEVING = ["ptrag", "ptrag_residual", "vanilla_rag"]
 @pytest.fixture(scope="module")
 def predictors(tmp_path_factory):
     return {
-        arm: load_bundle(make_bundle(tmp_path_factory.mktemp(arm), arm), "cpu") for arm in OPTIONS
+        arm: load_bundle(make_bundle(tmp_path_factory.mktemp(arm), arm), "cpu").predictor
+        for arm in OPTIONS
     }
 
 
@@ -159,16 +159,6 @@ def test_a_candidate_that_no_cell_takes_has_no_effect(predictors):
     assert (evidence["effect"][~shut] > 0).any()
 
 
-def test_align_picks_the_bundles_genes_by_name(predictors):
-    X, order = controls(3), np.random.default_rng(0).permutation(G + 2)
-    wide = np.hstack([X, np.full((3, 2), 7, np.float32)])[:, order]
-    genes = np.array([*predictors["state"].genes, "X1", "X2"])[order]
-    np.testing.assert_array_equal(predictors["state"].align(wide, list(genes)), X)
-    aligned = predictors["state"].align(csr_matrix(wide), list(genes))
-    np.testing.assert_array_equal(aligned, X)
-    assert aligned.dtype == np.float32
-
-
 def bad(value):
     X = controls(4)
     X[2, 3] = value
@@ -196,8 +186,3 @@ def test_controls_that_do_not_fit_are_said_in_one_line(X, message, predictors):
 def test_what_else_is_wrong_is_named(predictors):
     with pytest.raises(PtragError, match="'ZZZ': unknown"):
         cells_of(predictors["ptrag"], controls(), "ZZZ")
-    genes = predictors["state"].genes
-    with pytest.raises(PtragError, match="1 of the bundle's 7 genes are missing, first 'G2'"):
-        predictors["state"].align(controls(), ["x" if g == "G2" else g for g in genes])
-    with pytest.raises(PtragError, match="'G1' occurs twice"):
-        predictors["state"].align(np.ones((1, G + 1), np.float32), [*genes, "G1"])

@@ -12,8 +12,8 @@ from ptrag.base.errors import PtragError
 from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
 from ptrag.genes.embeddings import read_embedding
-from ptrag.prediction.bundle import load_bundle
 from ptrag.prediction.closed_form import ClosedFormPredictor
+from ptrag.prediction.loading import load_bundle
 from ptrag.prediction.prediction import GivenControls
 from ptrag.retrieval.index import read_neighbours
 from ptrag.splits.protocols import read_split
@@ -44,7 +44,7 @@ def trained(home, tmp_path_factory):
     def at(rate):
         out = tmp_path_factory.mktemp("run")
         train(make_job(home, out, "response_rag", OPTIONS, learning_rate=rate))
-        return load_bundle(out / "bundle")
+        return load_bundle(out / "bundle").predictor
 
     return {rate: at(rate) for rate in (1e-30, 0.01)}
 
@@ -61,7 +61,7 @@ def test_untrained_it_is_its_expert(store, split, trained, expert):
     for line, name in split.pairs("test"):
         given = GivenControls.of_store(store, line)
         predicted = trained[1e-30].predict(given, name)
-        expected = ClosedFormPredictor(expert).predict(given, name)
+        expected = ClosedFormPredictor({"fit": expert}).predict(given, name)
         np.testing.assert_allclose(predicted.cells, expected.cells, atol=1e-6)
         np.testing.assert_allclose(predicted.profile, expected.profile, atol=1e-6)
 
@@ -105,8 +105,12 @@ def test_evidence_is_the_change_of_the_prediction_without_it(store, split, train
     )
 
     def predicted(delta, retrieved=()):
+        def expert(*_):
+            return Estimate(delta, retrieved)
+
+        expert.responses = predictor.expert.responses
         with monkeypatch.context() as patch:
-            patch.setattr(predictor, "expert", lambda *_: Estimate(delta, retrieved))
+            patch.setattr(predictor, "expert", expert)
             return predictor.predict(given, name)
 
     made = predicted(whole, candidates)

@@ -14,7 +14,7 @@ from ptrag.arms.neural.networks import Batch, Network, Shapes
 from ptrag.base.errors import PtragError
 from ptrag.base.files import read_table
 from ptrag.cells.store import CellStore
-from ptrag.prediction.bundle import load_bundle
+from ptrag.prediction.loading import load_bundle
 from ptrag.splits.protocols import draw_split, write_split
 from ptrag.training import averaging, milestones
 from ptrag.training.run import train

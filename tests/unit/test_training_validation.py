@@ -8,7 +8,7 @@ from training_cases import make_home, make_job
 from ptrag.base.files import read_table
 from ptrag.cells.store import CellStore
 from ptrag.prediction import prediction
-from ptrag.prediction.bundle import load_bundle
+from ptrag.prediction.loading import load_bundle
 from ptrag.prediction.prediction import GivenControls
 from ptrag.splits.protocols import read_split
 from ptrag.training.run import train
@@ -35,7 +35,7 @@ def test_it_measures_the_profile_that_the_bundle_predicts(home, tmp_path, arm):
     expected = []
     for line, perturbation in split.pairs("val"):
         given = GivenControls.of_store(store, line)
-        predicted = bundle.predict(given, perturbation)
+        predicted = bundle.predictor.predict(given, perturbation)
         real = store.cells(line, perturbation).astype(float)
         observed, control = real.mean(axis=0), given.mean
         cells = predicted.cells.astype(float)

@@ -47,6 +47,14 @@ except OSError as error:
     )
 
 
+GENEPT = "results/genept/GenePT.zip"
+PROVIDER_FILES = {
+    "genept": GENEPT,
+    "text": SETTINGS["embeddings"]["text"]["gene_text"],
+    "table": SETTINGS["embeddings"]["table"]["path"] or [],
+}
+
+
 RUNS = list(runs(SETTINGS))
 TRAINED = [run for run in RUNS if load_arm(run.arm).family == "neural"]
 CLOSED_FORMS = [
@@ -144,6 +152,14 @@ def embedding_file(arm):
     """The embedding an arm reads, as a list of no or one file."""
     name = arm_embedding(SETTINGS, arm)
     return [f"results/{SETTINGS['dataset']}/embeddings/{name}.h5ad"] if name else []
+
+
+def provider_file(*arms):
+    """The file that the vectors of arms come from, as a list of no or one file: a bundle has it,
+    so that it can embed any gene."""
+    names = {arm_embedding(SETTINGS, arm) for arm in arms} - {None}
+    file = PROVIDER_FILES[SETTINGS["embedding"]]
+    return [file] if names and file else []
 
 
 def index_files(split, arm):

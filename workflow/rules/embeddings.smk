@@ -1,12 +1,5 @@
 # From perturbation names to vectors, and to their negative controls.
 
-GENEPT = "results/genept/GenePT.zip"
-PROVIDER_FILES = {
-    "genept": GENEPT,
-    "text": SETTINGS["embeddings"]["text"]["gene_text"],
-    "table": SETTINGS["embeddings"]["table"]["path"] or [],
-}
-
 
 rule fetch_genept:
     """Find or download the GenePT archive and check its size and md5."""

@@ -18,6 +18,7 @@ rule fit_closed_forms:
             }
         ),
         truth=("results/{dataset}/truth.h5ad" if "oracle" in CLOSED_FORMS else []),
+        source=provider_file(*CLOSED_FORMS),
     output:
         predictions=expand(
             "results/{{dataset}}/{{split}}/{arm}/seed0/predictions.h5ad",
@@ -28,6 +29,13 @@ rule fit_closed_forms:
         ),
         evidence=expand(
             "results/{{dataset}}/{{split}}/{arm}/seed0/evidence.tsv", arm=CLOSED_FORMS
+        ),
+        summaries=expand(
+            "results/{{dataset}}/{{split}}/{arm}/seed0/summary.tsv", arm=CLOSED_FORMS
+        ),
+        bundles=expand(
+            "results/{{dataset}}/{{split}}/{arm}/seed0/bundle/bundle.json",
+            arm=[arm for arm in CLOSED_FORMS if load_arm(arm).write],
         ),
         audit="results/{dataset}/{split}/responses.audit.json",
     log:
@@ -42,6 +50,7 @@ rule fit_closed_forms:
         code=code("fit_closed_forms", *CLOSED_FORMS),
         arms={arm: arm_options(SETTINGS, arm) for arm in CLOSED_FORMS},
         embedding={arm: arm_embedding(SETTINGS, arm) for arm in CLOSED_FORMS},
+        embeddings=SETTINGS["embeddings"],
         prediction=SETTINGS["prediction"],
         set_size=SETTINGS["training"]["set_size"],
     script:
@@ -63,6 +72,7 @@ rule train_arm:
         about="results/{dataset}/{split}/split.json",
         embedding=lambda wildcards: embedding_file(wildcards.arm),
         index=lambda wildcards: index_files(wildcards.split, wildcards.arm),
+        source=lambda wildcards: provider_file(wildcards.arm),
     output:
         bundle="results/{dataset}/{split}/{arm}/seed{seed}/bundle/bundle.json",
         weights="results/{dataset}/{split}/{arm}/seed{seed}/bundle/weights.safetensors",
@@ -83,6 +93,8 @@ rule train_arm:
         options=lambda wildcards: arm_options(SETTINGS, wildcards.arm),
         model=lambda wildcards: arm_settings(SETTINGS, wildcards.arm, "model"),
         training=lambda wildcards: arm_settings(SETTINGS, wildcards.arm, "training"),
+        embedding=lambda wildcards: arm_embedding(SETTINGS, wildcards.arm),
+        embeddings=SETTINGS["embeddings"],
     script:
         "../../src/train_arm.py"
 
@@ -131,6 +143,7 @@ rule predict_arm:
         profiles="results/{dataset}/{split}/{arm}/seed{seed}/profiles.h5ad",
         cells="results/{dataset}/{split}/{arm}/seed{seed}/predictions.h5ad",
         evidence="results/{dataset}/{split}/{arm}/seed{seed}/evidence.tsv",
+        summary="results/{dataset}/{split}/{arm}/seed{seed}/summary.tsv",
     log:
         "results/{dataset}/{split}/{arm}/seed{seed}/logs/predict_arm.log",
     benchmark:
@@ -149,3 +162,4 @@ rule predict_arm:
 
 
 ruleorder: fit_closed_forms > predict_arm
+ruleorder: fit_closed_forms > train_arm

@@ -1,6 +1,5 @@
 """What a closed-form arm says of a pair."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -92,10 +91,6 @@ class Estimate(NamedTuple):
     sd: np.ndarray | None = None
     wrong_sign: np.ndarray | None = None
     origin: Origin | None = None
-
-
-Fitted = Callable[[str, str], Estimate]
-"""A fitted arm: (line, perturbation) → estimate."""
 
 
 def start(origin: Origin | None, mean: np.ndarray) -> np.ndarray:

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+TABLE: dict[str, Any] = {
+    "sep": "\t", "index": False, "float_format": "%.10g", "na_rep": "NA", "lineterminator": "\n",
+}  # fmt: skip
+"""How pandas writes a table: no index, ten significant digits, ``NA`` for missing."""
+
 ZARR_ROOTS = ("zarr.json", ".zgroup", ".zattrs")
 """Files at the root of a zarr, by which a link can name the folder."""
 
@@ -67,9 +72,7 @@ def zarr_root(folder: str | Path) -> Path | None:
 def write_table(table: "pd.DataFrame", path: str | Path) -> None:
     """Write a table as TSV: no index, ten significant digits, ``NA`` for missing."""
     with atomic(path) as part:
-        table.to_csv(
-            part, sep="\t", index=False, float_format="%.10g", na_rep="NA", lineterminator="\n"
-        )
+        table.to_csv(part, **TABLE)
 
 
 def read_table(path: str | Path, **kwargs: Any) -> "pd.DataFrame":

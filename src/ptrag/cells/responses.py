@@ -88,6 +88,22 @@ class Responses:
         entries = self.entries.iloc[keep].reset_index(drop=True)
         return replace(self, entries=entries, delta=self.delta[keep], se=self.se[keep])
 
+    def with_line(self, line: str, mean: np.ndarray, se: np.ndarray) -> "Responses":
+        """Return the responses with one more line, of which controls alone are known.
+
+        Parameters
+        ----------
+        line
+            Its name; none of :attr:`lines`.
+        mean, se
+            (G,) mean of its controls and the standard error of it.
+        """
+        return replace(
+            self,
+            control_mean={**self.control_mean, line: mean},
+            control_se={**self.control_se, line: se},
+        )
+
     def permuted(self, seed: int) -> "Responses":
         """Return the responses dealt anew to the perturbations of each line.
 

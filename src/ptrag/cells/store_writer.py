@@ -111,7 +111,7 @@ def new_store(
     obs = obs.iloc[order]
     uns = {"ptrag": facts, "pairs": _pairs(obs)}
     with writing(path), atomic(path) as part:
-        _check_space(part, 4 * len(obs) * len(genes))
+        check_space(part, 4 * len(obs) * len(genes))
         offset = write_h5ad_around(part, obs, genes, uns)
         descriptor = os.open(part, os.O_WRONLY)
         try:
@@ -173,7 +173,14 @@ def write_h5ad_around(
         return X.id.get_offset()
 
 
-def _check_space(path: Path, needed: int) -> None:
+def check_space(path: Path, needed: int) -> None:
+    """Refuse to begin a file of ``needed`` bytes where there is no room for it.
+
+    Raises
+    ------
+    OSError
+        As the file system would say it later.
+    """
     if needed > (free := shutil.disk_usage(path.parent).free):
         reason = f"needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"
         raise OSError(errno.ENOSPC, reason)

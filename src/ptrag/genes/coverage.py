@@ -32,7 +32,12 @@ class Match(NamedTuple):
 
 
 def cover(
-    perturbations: Sequence[str], known: Set[str], symbols: Symbols, missing: str, provider: str
+    perturbations: Sequence[str],
+    known: Set[str],
+    symbols: Symbols,
+    missing: str,
+    provider: str,
+    need_one: bool = True,
 ) -> tuple[dict[str, list[list[str]]], pd.DataFrame]:
     """Find every perturbation among the names that a provider knows.
 
@@ -48,6 +53,8 @@ def cover(
         ``error`` | ``drop`` | ``family``.
     provider
         Its name, for messages.
+    need_one
+        Whether it is an error where no perturbation at all is known.
 
     Returns
     -------
@@ -61,7 +68,7 @@ def cover(
     Raises
     ------
     PtragError
-        Where no perturbation at all is known, or one is not under ``error``.
+        Where no perturbation at all is known and one is needed, or one is not under ``error``.
     """
     if missing not in POLICIES:
         raise PtragError(f"embeddings.missing: {missing!r}; {did_you_mean(missing, POLICIES)}")
@@ -82,7 +89,8 @@ def cover(
         if level != "dropped":
             recipes[perturbation] = [f.names for f in matches]
     coverage = pd.DataFrame(rows, columns=COVERAGE)
-    _check(coverage, known, missing, provider)
+    if need_one or missing == "error":
+        _check(coverage, known, missing, provider)
     return recipes, coverage
 
 

@@ -63,24 +63,54 @@ def embed(
         For an unknown provider, a file that is not what it should be, or
         perturbations without a vector (see :func:`ptrag.genes.coverage.cover`).
     """
-    if provider not in _OPEN:
-        raise PtragError(f"embedding: no provider {provider!r}; {did_you_mean(provider, _OPEN)}")
+    vocabulary = open_provider(provider, settings, source)
     symbols = Symbols.read(settings["text"]["gene_text"])
-    vocabulary = _OPEN[provider](settings, source)
     recipes, coverage = cover(
         perturbations, vocabulary.names, symbols, settings["missing"], provider
     )
     needed = sorted({name for parts in recipes.values() for names in parts for name in names})
     logger.info("%s: %d names for %d perturbations", provider, len(needed), len(recipes))
+    levels = coverage["level"].value_counts()
+    logger.info("%s: %s", provider, ", ".join(f"{n} {level}" for level, n in levels.items()))
+    return Embedding(list(recipes), averaged(recipes, needed, vocabulary), coverage)
+
+
+def open_provider(
+    provider: str, settings: Mapping[str, Any], source: str | Path | None = None
+) -> Vocabulary:
+    """Return what a provider knows; the parameters are those of :func:`embed`.
+
+    Raises
+    ------
+    PtragError
+        For an unknown provider, or a file that is not what it should be.
+    """
+    if provider not in _OPEN:
+        raise PtragError(f"embedding: no provider {provider!r}; {did_you_mean(provider, _OPEN)}")
+    return _OPEN[provider](settings, source)
+
+
+def averaged(
+    recipes: Mapping[str, list[list[str]]], needed: list[str], vocabulary: Vocabulary
+) -> np.ndarray:
+    """Return the (n, E) float32 vectors of what :func:`ptrag.genes.coverage.cover` gave.
+
+    Parameters
+    ----------
+    recipes
+        {perturbation: for each part the names to average}.
+    needed
+        All names in them.
+    vocabulary
+        Where their vectors are.
+    """
     row = {name: i for i, name in enumerate(needed)}
     vectors = vocabulary.vectors(needed).astype(np.float64)
     mixed = [
         np.mean([vectors[[row[name] for name in names]].mean(axis=0) for names in parts], axis=0)
         for parts in recipes.values()
     ]
-    levels = coverage["level"].value_counts()
-    logger.info("%s: %s", provider, ", ".join(f"{n} {level}" for level, n in levels.items()))
-    return Embedding(list(recipes), np.array(mixed, dtype=np.float32), coverage)
+    return np.array(mixed, dtype=np.float32)
 
 
 def derive_control(embedding: Embedding, kind: str, seed: int = 0) -> Embedding:

@@ -1,47 +1,213 @@
-"""A bundle: one folder that predicts by itself.
+"""A bundle: one folder that predicts by itself, any gene in any line.
 
 ========================  ==========================================================
-``bundle.json``           arm, options, sizes, genes, lines, batches, perturbations,
-                          seed, hashes of what it was trained on
-``weights.safetensors``   weights, the frozen ones too
-``embedding.h5ad``        vectors of perturbations, for arms that use them
-``index/``                index and neighbours, for arms that retrieve
-``responses.npz``         measured responses, for arms with an expert: it is fitted from them
+``bundle.json``           arm, options, genes, scale, provider of vectors, hash of every file
+``lines.npz``             given control profiles of its lines, what was measured in them
+``fitted/PROTOCOL.npz``   the fitted closed form or expert; nothing is fitted again
+``weights.safetensors``   weights of a network, the frozen ones too
+``embedding.h5ad``        vectors of the perturbations it was made with
+``index/``                index and neighbours, for networks that retrieve
+``provider/``             the file that any other gene's vector comes from
 ========================  ==========================================================
 """
 
+import hashlib
+import json
 import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+import numpy as np
 
 from ptrag import __version__
-from ptrag.arms.estimate import Fitted
-from ptrag.arms.neural.networks import Network, Shapes
-from ptrag.arms.neural.perturbations import Perturbations
 from ptrag.arms.registry import load_arm
 from ptrag.base.errors import PtragError
-from ptrag.base.files import read_json, sha256, share_as_others, write_json
-from ptrag.cells.responses import Responses
+from ptrag.base.files import atomic, sha256, share_as_others, write_json
+from ptrag.base.moments import moments
 from ptrag.cells.store import CellStore
-from ptrag.genes.embeddings import read_embedding
-from ptrag.prediction.network import NetworkPredictor
-from ptrag.retrieval.index import read_neighbours
+from ptrag.genes.embeddings import Embedding, write_embedding
+from ptrag.genes.names import Names
+from ptrag.genes.symbols import GENE_TEXT, Symbols
+from ptrag.genes.vectors import Provider
+from ptrag.prediction.lines import Lines
+from ptrag.retrieval.nearest import Keys
 
-FORMAT = 1
+if TYPE_CHECKING:
+    from ptrag.genes.any_gene import AnyGene
+    from ptrag.prediction.prediction import Predictor
+
+FORMAT = 2
+EMBEDDING, LINES, WEIGHTS = "embedding.h5ad", "lines.npz", "weights.safetensors"
+
+
+@dataclass
+class Bundle:
+    """What predicts, with all that it needs to know of genes and lines.
+
+    Attributes
+    ----------
+    about
+        Content of ``bundle.json``.
+    predictor
+        The fitted arm.
+    lines
+        What it was made on.
+    embedding
+        Vectors of the perturbations it was made with; None for arms that read none.
+    any_gene
+        Vectors of others; None where there are none.
+    """
+
+    about: dict[str, Any]
+    predictor: "Predictor"
+    lines: Lines
+    embedding: Embedding | None = None
+    any_gene: "AnyGene | None" = None
+    _learnt: dict[str, np.ndarray] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def genes(self) -> list[str]:
+        """Symbols of the genes whose expression is predicted."""
+        return self.about["genes"]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What every file of predictions says of where it comes from."""
+        keys = ("arm", "seed", "scale", "simulated")
+        return {key: self.about[key] for key in keys} | {
+            "checkpoint": self.about.get("checkpoint", "")
+        }
+
+    @cached_property
+    def known_perturbations(self) -> list[str]:
+        """Perturbations of the screen that it was made with, held-out ones too, sorted."""
+        return sorted({*self._row, *self.about["perturbations"]})
+
+    def informed(self, perturbation: str) -> bool:
+        """Whether there is more to say of a perturbation than the mean of the line."""
+        return self.predictor.informed(perturbation) or (
+            self.any_gene is not None and self.any_gene.can_embed(perturbation)
+        )
+
+    def with_line(self, line: str, controls: np.ndarray) -> "Bundle":
+        """Return the bundle with one more line, of which (n, G) control cells are known."""
+        if line in self.lines.names:
+            return self
+        mean, variance, n = moments(controls)
+        predictor = self.predictor.with_line(line, mean, np.sqrt(variance / n))
+        return replace(self, predictor=predictor)
+
+    def meet(self, perturbations: Sequence[str]) -> None:
+        """Give the predictor vectors and candidates of perturbations that it has none of.
+
+        What was met by an earlier call is forgotten, so that memory does not grow with their
+        number. A perturbation's prediction does not depend on which others are met with it.
+        """
+        if self.any_gene is None:
+            return
+        new = [name for name in dict.fromkeys(perturbations) if name not in self._row]
+        vectors = self.any_gene.embed(new)
+        self._learnt = dict(zip(vectors.names, vectors.vectors, strict=True))
+        candidates = {}
+        if k := self.about.get("candidates"):
+            candidates = {
+                name: self._near(name, vector, k) for name, vector in self._learnt.items()
+            }
+        self.predictor.learn(vectors, candidates)
+
+    def nearest(self, perturbation: str) -> tuple[str | None, float | None]:
+        """Return the measured perturbation nearest by text, itself apart, and the cosine."""
+        vector = self._learnt.get(perturbation)
+        if vector is None and perturbation in self._row:
+            vector = self.embedding.vectors[self._row[perturbation]]
+        if vector is None or self._keys is None:
+            return None, None
+        names, similarity = self._near(perturbation, vector, 1)
+        return (names[0], float(similarity[0])) if names else (None, None)
+
+    def _near(self, name: str, vector: np.ndarray, k: int) -> tuple[list[str], np.ndarray]:
+        """Return the k nearest trained perturbations that are not the same gene by any name."""
+        own, own_genes = self._names.identity(name), self._names.possible_genes(name)
+
+        def is_same(key: str) -> bool:
+            if self._names.identity(key) == own:
+                return True
+            single = "+" not in key and "+" not in name
+            return single and bool(own_genes & self._names.possible_genes(key))
+
+        return self._keys.nearest(vector, k, is_same)
+
+    @cached_property
+    def _row(self) -> dict[str, int]:
+        names = self.embedding.names if self.embedding is not None else []
+        return {name: row for row, name in enumerate(names)}
+
+    @cached_property
+    def _names(self) -> Names:
+        return Names(Symbols.read(GENE_TEXT))
+
+    @cached_property
+    def _keys(self) -> Keys | None:
+        """The trained perturbations that have a vector."""
+        names = [name for name in self.lines.perturbations if name in self._row]
+        return Keys(self.embedding, names) if names else None
+
+
+def facts_of(
+    store: CellStore, arm: str, options: Mapping[str, Any], hashes: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return what ``bundle.json`` says of any arm that was made from a store."""
+    facts = {
+        "arm": arm, "seed": 0, "options": dict(options), "genes": store.genes,
+        "perturbations": store.perturbations, "scale": store.scale,
+        "simulated": store.simulated, "hashes": dict(hashes),
+    }  # fmt: skip
+    if options.get("rag"):
+        facts["candidates"] = options["topk_rag"]
+    return facts
+
+
+def facts_digest(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the content of ``bundle.json``, its own digest left out."""
+    rest = {key: value for key, value in content.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def refuse_other_folder(folder: Path) -> None:
+    """Refuse to replace a folder that is no bundle.
+
+    Raises
+    ------
+    PtragError
+        If it holds anything and no ``bundle.json``.
+    """
+    if folder.is_file() or (
+        folder.is_dir() and any(folder.iterdir()) and not (folder / "bundle.json").is_file()
+    ):
+        raise PtragError(f"{folder}: is there and is no bundle; name a new folder")
+
+
+def write_closed_form(bundle: Bundle, folder: str | Path, provider: Provider | None) -> None:
+    """Write the bundle of a closed form; the parameters are those of :func:`write_bundle`."""
+    write = load_arm(bundle.about["arm"]).write
+    files = {
+        f"fitted/{protocol}.npz": lambda path, fitted=fitted: write(fitted, path)
+        for protocol, fitted in bundle.predictor.fits.items()
+    }
+    write_bundle(folder, bundle.about, bundle.lines, files, bundle.embedding, provider)
 
 
 def write_bundle(
     folder: str | Path,
-    network: Network,
-    store: CellStore,
-    about: dict[str, Any],
-    embedding: str | Path | None = None,
+    about: Mapping[str, Any],
+    lines: Lines,
+    files: Mapping[str, Callable[[Path], None]],
+    embedding: Embedding | None = None,
+    provider: Provider | None = None,
     index: str | Path | None = None,
-    responses: Responses | None = None,
 ) -> None:
     """Write a bundle; the folder appears whole or not at all.
 
@@ -49,106 +215,43 @@ def write_bundle(
     ----------
     folder
         The bundle; replaced where it exists.
-    network
-        What was trained.
-    store
-        The cells it was trained on: genes, lines, batches and scale come from it.
     about
-        ``arm``, ``seed``, ``options``, ``model``, ``training``, ``trained``, ``hashes``, ...
-    embedding, index, responses
-        The h5ad and the folder to copy in, and the responses to write, where the arm uses them.
+        :func:`facts_of`, and what else is to be known of the arm.
+    lines
+        What it was made on.
+    files
+        {name of a file in the folder: what writes it}.
+    embedding
+        Vectors of perturbations, where the arm uses them.
+    provider
+        Where those of other genes come from; None: the bundle predicts no others.
+    index
+        The folder of the index to copy in, where the arm reads it.
     """
     folder = Path(folder)
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    weights = {name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}
-    save_file(weights, part / "weights.safetensors")
-    share_as_others(part / "weights.safetensors")
-    hashes = {**about["hashes"], "weights": sha256(part / "weights.safetensors")}
+    with atomic(part / LINES) as path, open(path, "wb") as file:
+        np.savez(file, **lines.arrays())
+    for name, write in files.items():
+        (part / name).parent.mkdir(exist_ok=True)
+        write(part / name)
+        share_as_others(part / name)
+    content = dict(about) | {"format": FORMAT, "ptrag": __version__, "provider": None}
     if embedding is not None:
-        shutil.copyfile(embedding, part / "embedding.h5ad")
-        hashes["embedding"] = sha256(part / "embedding.h5ad")
+        write_embedding(embedding, part / EMBEDDING)
+        content["provider"] = provider and provider.facts()
+        if provider is not None and provider.control is None:
+            (part / "provider").mkdir()
+            shutil.copyfile(provider.source, part / "provider" / provider.source.name)
     if index is not None:
         shutil.copytree(index, part / "index", copy_function=shutil.copyfile)
-        hashes["neighbours"] = sha256(part / "index" / "neighbours.tsv")
-    if responses is not None:
-        responses.write(part / "responses.npz")
-        hashes["responses"] = sha256(part / "responses.npz")
-    content = about | {
-        "format": FORMAT, "ptrag": __version__, "hashes": hashes, "genes": store.genes,
-        "lines": store.lines, "batches": store.batches, "perturbations": store.perturbations,
-        "scale": store.scale, "simulated": store.simulated,
-        "features": network.encode_perturbation.in_features,
-    }  # fmt: skip
-    write_json(content, part / "bundle.json")
+    content["files"] = {
+        path.relative_to(part).as_posix(): sha256(path)
+        for path in sorted(part.rglob("*"))
+        if path.is_file()
+    }
+    write_json(content | {"sha256": facts_digest(content)}, part / "bundle.json")
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
-
-
-def load_bundle(folder: str | Path, device: str | None = None) -> NetworkPredictor:
-    """Read a bundle.
-
-    Parameters
-    ----------
-    folder
-        What :func:`write_bundle` wrote.
-    device
-        Where to predict; None: a GPU if there is one.
-
-    Returns
-    -------
-    NetworkPredictor
-        What predicts with it.
-
-    Raises
-    ------
-    PtragError
-        If the folder is no bundle, or a file in it is not the one that was written.
-    """
-    folder = Path(folder)
-    try:
-        about = read_json(folder / "bundle.json")
-    except FileNotFoundError:
-        raise PtragError(f"{folder}: is no bundle, it has no bundle.json") from None
-    if about.get("format") != FORMAT:
-        raise PtragError(
-            f"{folder}: made in format {about.get('format')}, this version reads {FORMAT}; "
-            "train it again"
-        )
-    names = {"weights": "weights.safetensors", "embedding": "embedding.h5ad",
-             "neighbours": "index/neighbours.tsv", "responses": "responses.npz"}  # fmt: skip
-    for key, name in names.items():
-        if key not in about["hashes"]:
-            continue
-        if not (folder / name).is_file():
-            raise PtragError(f"{folder}: {name} is missing; copy the whole folder again")
-        if sha256(folder / name) != about["hashes"][key]:
-            raise PtragError(f"{folder}: {name} is not the file that was written; copy it again")
-    shapes = Shapes(len(about["genes"]), about["features"], len(about["batches"]))
-    network = load_arm(about["arm"]).build(about["options"], about["model"], shapes)
-    try:
-        network.load_state_dict(load_file(folder / "weights.safetensors"))
-    except (SafetensorError, RuntimeError) as error:
-        first = str(error).splitlines()[0]
-        raise PtragError(f"{folder}: weights do not fit ({first}); train it again") from None
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    known, expert = _known(folder, about)
-    return NetworkPredictor(network, known, about, torch.device(device), expert)
-
-
-def _known(folder: Path, about: dict[str, Any]) -> tuple[Perturbations | None, Fitted | None]:
-    """Return what the network knows: of perturbations, or of pairs through its expert."""
-    hashes, options = about["hashes"], about["options"]
-    embedding = neighbours = None
-    if "embedding" in hashes:
-        embedding = read_embedding(folder / "embedding.h5ad")
-    if "neighbours" in hashes:
-        neighbours = read_neighbours(folder / "index")
-    if "responses" in hashes:
-        responses = Responses.read(folder / "responses.npz")
-        return None, load_arm(about["arm"]).fit(responses, embedding, neighbours, options)
-    if embedding is None:
-        return Perturbations.one_hot(about["perturbations"], about["trained"]), None
-    return Perturbations.embedded(embedding, neighbours, options.get("topk_rag")), None

@@ -1,14 +1,19 @@
-"""``profiles.h5ad``, ``predictions.h5ad``, ``evidence.tsv``: what a run predicts, pair by pair.
+"""What a run predicts, pair by pair, streamed to files: memory does not grow with the pairs.
 
 ``profiles.h5ad``
-    One row per pair. obs: cell_line, perturbation; X: (pairs, G) float64, the predicted mean;
-    layer ``delta``: the same less the line's control profile as the arm knows it
-    (:class:`ptrag.prediction.prediction.Prediction`).
-``predictions.h5ad``
+    One row per pair. obs: cell_line, perturbation and the rest of the summary; X: (pairs, G)
+    float64, the predicted mean; layer ``delta``, float64: the same less the line's control profile
+    as the arm knows it (:class:`ptrag.prediction.prediction.Prediction`). Layers in float32, NaN
+    where an arm does not know them: ``lower`` and ``upper``, the central :data:`INTERVAL` of the
+    true delta; ``p_moves``, probability that the gene moves to the side of ``direction``, -1, 0 or
+    1.
+``predictions.h5ad`` (the workflow's) or ``cells.h5ad`` (the command's)
     One row per predicted cell, each pair one block. obs: cell_line, perturbation, control_cell
-    (the name of the control cell it starts from); X: (n, G) float32, contiguous, streamed.
+    (the name of the control cell it starts from); X: (n, G) float32, contiguous.
 ``evidence.tsv``
     One row per pair and candidate: :data:`ptrag.prediction.prediction.EVIDENCE`.
+``summary.tsv``
+    One row per pair: :mod:`ptrag.prediction.summary`.
 
 Both h5ad files are ordinary AnnData on the store's scale, with the store's genes; uns: ``arm``,
 ``seed``, ``checkpoint`` (SHA-256 of the weights, empty for arms without), ``scale``,
@@ -16,36 +21,132 @@ Both h5ad files are ordinary AnnData on the store's scale, with the store's gene
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
-import anndata
+import h5py
 import numpy as np
 import pandas as pd
+from anndata.io import write_elem
 
 from ptrag.base.errors import PtragError
-from ptrag.base.files import atomic, write_table
+from ptrag.base.files import TABLE, atomic, write_table
 from ptrag.base.names import CELL_LINE, DELTA, PAIR, PERTURBATION, Pair
-from ptrag.cells.store_writer import write_h5ad_around
+from ptrag.cells.store_writer import check_space, write_h5ad_around, writing
 from ptrag.prediction.prediction import EVIDENCE, GivenControls, Prediction
+from ptrag.prediction.summary import SUMMARY, summary_row
 
 CONTROL_CELL = "control_cell"
-"""Column of ``predictions.h5ad``: the control cell that a predicted cell starts from."""
+"""Column of the file of cells: the control cell that a predicted cell starts from."""
+
+INTERVAL = 0.9
+"""Probability of the interval of a delta."""
+
+Z = 1.6448536269514722  # normal quantile of (1 + INTERVAL) / 2
+
+FLUSHED = 64  # pairs whose evidence is written at a time
 
 
 class PredictionFiles(NamedTuple):
-    """Where the predictions of one run go."""
+    """Where the predictions of one run go; ``cells`` is None where none are wanted."""
 
     profiles: Path
-    cells: Path
+    cells: Path | None
     evidence: Path
+    summary: Path
 
     @classmethod
     def beside(cls, cells: str | Path) -> "PredictionFiles":
         """Return the files beside ``predictions.h5ad``."""
-        cells = Path(cells)
-        return cls(cells.with_name("profiles.h5ad"), cells, cells.with_name("evidence.tsv"))
+        return cls.into(Path(cells).parent, Path(cells).name)
+
+    @classmethod
+    def into(cls, folder: str | Path, cells: str | None = "cells.h5ad") -> "PredictionFiles":
+        """Return the files in a folder."""
+        folder = Path(folder)
+        return cls(
+            folder / "profiles.h5ad", cells and folder / cells, folder / "evidence.tsv",
+            folder / "summary.tsv",
+        )  # fmt: skip
+
+
+class PredictionWriter:
+    """Takes the prediction of each pair, in order.
+
+    Parameters
+    ----------
+    pairs, genes
+        As of :func:`written_predictions`.
+    profiles
+        The open file.
+    evidence
+        The open table.
+    write_cells
+        What takes the cells of a pair; None where none are wanted.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        genes: Sequence[str],
+        profiles: h5py.File,
+        evidence: IO[str],
+        write_cells: Callable[[np.ndarray], None] | None,
+    ) -> None:
+        self._pairs, self._genes = pairs, list(genes)
+        self._profiles, self._evidence_file, self._write_cells = profiles, evidence, write_cells
+        self._rows: list[dict[str, object]] = []
+        self._evidence: list[pd.DataFrame] = []
+        profiles.create_dataset("X", (len(pairs), len(self._genes)), "<f8")
+
+    def __call__(
+        self, prediction: Prediction, level: str, nearest: tuple[str | None, float | None]
+    ) -> None:
+        """Write the next pair: its prediction, what it rests on, and the nearest measured one."""
+        number = len(self._rows)
+        pair = self._pairs[number]
+        if self._write_cells is not None:
+            self._write_cells(prediction.cells)
+        self._profiles["X"][number] = prediction.profile
+        for name, values in self._layers(prediction).items():
+            self._layer(name)[number] = values
+        self._rows.append(summary_row(pair, prediction, level, nearest, self._genes))
+        self._evidence.append(prediction.evidence.assign(**dict(zip(PAIR, pair, strict=True))))
+        if len(self._evidence) >= FLUSHED:
+            self.flush()
+
+    def summary(self) -> pd.DataFrame:
+        """Return the summary of what was written."""
+        return pd.DataFrame(self._rows, columns=SUMMARY)
+
+    def flush(self) -> None:
+        """Write the evidence that is held."""
+        tables = [table for table in self._evidence if len(table)]
+        if tables:
+            pd.concat(tables)[EVIDENCE].to_csv(self._evidence_file, header=False, **TABLE)
+        self._evidence = []
+
+    def _layers(self, prediction: Prediction) -> dict[str, np.ndarray]:
+        delta = prediction.delta
+        layers = {DELTA: delta, "direction": np.sign(delta)}
+        if prediction.sd is not None:
+            least = delta - prediction.profile  # expression is not negative
+            layers["lower"] = np.maximum(delta - Z * prediction.sd, least)
+            layers["upper"] = np.maximum(delta + Z * prediction.sd, least)
+        if prediction.wrong_sign is not None:
+            layers["p_moves"] = 1 - prediction.wrong_sign
+        return layers
+
+    def _layer(self, name: str) -> h5py.Dataset:
+        """Return a layer; it is made when an arm first knows it."""
+        key = f"layers/{name}"
+        if key not in self._profiles:
+            kind = {"direction": "i1", DELTA: "<f8"}.get(name, "<f4")
+            fill = 0 if name == "direction" else np.nan
+            shape = self._profiles["X"].shape
+            self._profiles.create_dataset(key, shape, dtype=kind, fillvalue=fill)
+        return self._profiles[key]
 
 
 @contextmanager
@@ -56,7 +157,7 @@ def written_predictions(
     n_cells: int | None,
     genes: Sequence[str],
     uns: Mapping[str, Any],
-) -> Iterator[Callable[[Prediction], None]]:
+) -> Iterator[PredictionWriter]:
     """Make the files of a run and yield what takes the prediction of each pair, in order.
 
     Parameters
@@ -79,54 +180,77 @@ def written_predictions(
     """
     if not pairs:
         raise PtragError(
-            f"{files.cells}: no val or test pair to predict; check the split and the embedding's "
-            "coverage"
+            f"{files.profiles}: no val or test pair to predict; check the split and the "
+            "embedding's coverage"
         )
+    with writing(files.profiles), ExitStack() as stack:
+        write_cells = None
+        if files.cells is not None:
+            obs = _cells_obs(pairs, controls, n_cells)
+            write_cells = stack.enter_context(written_in_blocks(files.cells, obs, genes, uns))
+        part = stack.enter_context(atomic(files.profiles))
+        table = stack.enter_context(atomic(files.evidence))
+        with h5py.File(part, "w") as profiles, open(table, "w", newline="") as evidence:
+            pd.DataFrame(columns=EVIDENCE).to_csv(evidence, **TABLE)
+            write = PredictionWriter(pairs, genes, profiles, evidence, write_cells)
+            yield write
+            write.flush()
+            _finish(profiles, write.summary(), genes, uns)
+    write_table(write.summary(), files.summary)
+
+
+def _finish(
+    profiles: h5py.File, summary: pd.DataFrame, genes: Sequence[str], uns: Mapping[str, Any]
+) -> None:
+    """Make an AnnData file of what holds X and layers."""
+    if len(summary) != profiles["X"].shape[0]:
+        raise ValueError(f"{len(summary)} of {profiles['X'].shape[0]} pairs were written")
+    obs = summary.set_index(pd.RangeIndex(len(summary)).astype(str))
+    for column in PAIR:
+        obs[column] = obs[column].astype("category")
+    for column in ("strength", "n_moving", "confidence", "similarity"):
+        obs[column] = obs[column].astype(float)
+    for column in ("level", "nearest", "up", "down", "note"):
+        obs[column] = obs[column].fillna("").astype(str)
+    profiles.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
+    for node in (profiles["X"], *profiles["layers"].values()):
+        node.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+    profiles["layers"].attrs.update({"encoding-type": "dict", "encoding-version": "0.1.0"})
+    write_elem(profiles, "obs", obs)
+    write_elem(profiles, "var", pd.DataFrame(index=pd.Index(list(genes), dtype=object)))
+    write_elem(profiles, "uns", dict(uns))
+    for name in ("obsm", "obsp", "varm", "varp"):
+        write_elem(profiles, name, {})
+
+
+def _cells_obs(
+    pairs: Sequence[Pair], controls: Mapping[str, GivenControls], n_cells: int | None
+) -> pd.DataFrame:
+    """Cell line, perturbation and control cell of each predicted cell."""
     rows = [controls[pair.cell_line].drawn(pair.perturbation, n_cells) for pair in pairs]
-    starts = [
-        np.asarray(controls[pair.cell_line].names, dtype=object)[drawn]
-        for pair, drawn in zip(pairs, rows, strict=True)
-    ]
-    obs = _labels(pairs, [len(drawn) for drawn in rows])
-    obs[CONTROL_CELL] = pd.Categorical(np.concatenate(starts).astype(str))
-    profiles, deltas, evidence = [], [], []
-    with written_in_blocks(files.cells, obs, genes, uns) as write_cells:
-
-        def write(prediction: Prediction) -> None:
-            pair = pairs[len(profiles)]
-            write_cells(prediction.cells)
-            profiles.append(prediction.profile)
-            deltas.append(prediction.delta)
-            named = dict(zip(PAIR, pair, strict=True))
-            evidence.append(prediction.evidence.assign(**named))
-
-        yield write
-    means = np.array(profiles), np.array(deltas)
-    _write_profiles(files.profiles, *means, _labels(pairs, [1] * len(pairs)), genes, uns)
-    rows_of_pairs = [table for table in evidence if len(table)]
-    table = pd.concat(rows_of_pairs) if rows_of_pairs else pd.DataFrame(columns=EVIDENCE)
-    write_table(table[EVIDENCE], files.evidence)
-
-
-def _labels(pairs: Sequence[Pair], counts: Sequence[int]) -> pd.DataFrame:
-    """Cell line and perturbation of each row, ``counts`` rows for each pair."""
+    counts = [len(drawn) for drawn in rows]
     columns = {
-        name: pd.Categorical(np.repeat(np.array([pair[at] for pair in pairs], object), counts))
+        name: _repeated([pair[at] for pair in pairs], counts)
         for at, name in enumerate((CELL_LINE, PERTURBATION))
     }
+    names, offset = [], {}
+    for line, given in controls.items():
+        offset[line] = len(names)
+        names += map(str, given.names)
+    starts = [drawn + offset[pair.cell_line] for pair, drawn in zip(pairs, rows, strict=True)]
+    columns[CONTROL_CELL] = _of_codes(names, np.concatenate(starts))
     return pd.DataFrame(columns, index=pd.RangeIndex(sum(counts)).astype(str))
 
 
-def _write_profiles(
-    path: Path, X: np.ndarray, delta: np.ndarray, obs: pd.DataFrame, genes: Sequence[str],
-    uns: Mapping[str, Any],
-) -> None:  # fmt: skip
-    """Write profiles in float64: in float32 their differences are rounding errors."""
-    data = anndata.AnnData(X, obs, pd.DataFrame(index=pd.Index(list(genes), dtype=object)))
-    data.layers[DELTA] = delta
-    data.uns.update(uns)
-    with atomic(path) as part:
-        data.write_h5ad(part)
+def _repeated(labels: Sequence[str], counts: Sequence[int]) -> pd.Categorical:
+    return _of_codes(labels, np.repeat(np.arange(len(labels)), counts))
+
+
+def _of_codes(labels: Sequence[str], codes: np.ndarray) -> pd.Categorical:
+    """Return ``labels[codes]`` as categories that occur, sorted."""
+    kept, within = np.unique(codes, return_inverse=True)
+    categories, of_kept = np.unique(np.array(labels, dtype=object)[kept], return_inverse=True)
+    return pd.Categorical.from_codes(of_kept[within], categories)
 
 
 @contextmanager
@@ -135,6 +259,7 @@ def written_in_blocks(
 ) -> Iterator[Callable[[np.ndarray], None]]:
     """Make an AnnData file and yield what takes its rows of X, block after block."""
     with atomic(path) as part:
+        check_space(part, 4 * len(obs) * len(genes))
         offset = write_h5ad_around(part, obs, genes, uns)
         with open(part, "r+b") as file:
             file.seek(offset)

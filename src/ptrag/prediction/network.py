@@ -3,7 +3,9 @@
 Axes: n cells, B sets, S cells of a set, G genes, K candidates.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +13,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from ptrag.arms.estimate import Estimate, Fitted, Origin, start
+from ptrag.arms.arm import ClosedForm
+from ptrag.arms.estimate import Estimate, Origin, start
 from ptrag.arms.neural.networks import SETS, Batch, Network
 from ptrag.arms.neural.perturbations import Perturbations
 from ptrag.base.errors import PtragError, did_you_mean
@@ -19,11 +22,10 @@ from ptrag.base.memory import keep_freed_memory
 from ptrag.base.names import CONTROL
 from ptrag.base.random import keyed_rng
 from ptrag.cells.sets import whole_sets
+from ptrag.genes.embeddings import Embedding
+from ptrag.prediction.checked import check_shape, checked
 from ptrag.prediction.prediction import GivenControls, Prediction, evidence_table
 from ptrag.prediction.shift import move_cells
-
-#: A value of log1p(counts per 10,000) cannot be larger than log1p(10,000) = 9.2.
-LARGEST = 15.0
 
 
 class _Query(NamedTuple):
@@ -65,7 +67,7 @@ class NetworkPredictor:
 
     Attributes
     ----------
-    genes, lines, batches
+    genes, batches
         What it was trained on; columns of controls must be ``genes``, in this order.
     """
 
@@ -75,13 +77,13 @@ class NetworkPredictor:
         perturbations: Perturbations | None,
         about: dict[str, Any],
         device: torch.device,
-        expert: Fitted | None = None,
+        expert: ClosedForm | None = None,
     ) -> None:
         keep_freed_memory()
         self.about, self.device = about, device
         self.perturbations, self.expert = perturbations, expert
+        self._first_told = perturbations
         self.genes: list[str] = about["genes"]
-        self.lines: list[str] = about["lines"]
         self.batches: list[str] = about["batches"]
         self.set_size: int = about["training"]["set_size"]
         # one row more: cells of a batch that was not trained on have the mean of all
@@ -93,38 +95,6 @@ class NetworkPredictor:
         refinement = network.refinement
         self._noisy = refinement is not None and refinement.random_at_inference
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What predictions say of who made them: ``arm``, ``seed`` and ``checkpoint``."""
-        about = self.about
-        return {k: about[k] for k in ("arm", "seed")} | {"checkpoint": about["hashes"]["weights"]}
-
-    def use_threads(self) -> None:
-        """Let torch use as many threads as in training."""
-        torch.set_num_threads(self.about["training"]["threads"])
-
-    def align(self, X: Any, genes: Sequence[str]) -> np.ndarray:
-        """Return the bundle's genes out of expression (n, genes), dense float32.
-
-        Raises
-        ------
-        PtragError
-            If a gene of the bundle is missing, or occurs twice.
-        """
-        position = pd.Index(genes)
-        missing = [gene for gene in self.genes if gene not in position]
-        if missing:
-            raise PtragError(
-                f"controls: {len(missing)} of the bundle's {len(self.genes)} genes are missing, "
-                f"first {missing[0]!r} ({did_you_mean(missing[0], position)}); "
-                "give all of them, by the same symbols"
-            )
-        if position.has_duplicates:
-            twice = position[position.duplicated()][0]
-            raise PtragError(f"controls: gene {twice!r} occurs twice; keep one column of it")
-        X = X[:, position.get_indexer(self.genes)]
-        return np.asarray(X.todense() if hasattr(X, "todense") else X, dtype=np.float32)
-
     def check(self, line: str, perturbation: str) -> None:
         """Check that a pair can be predicted.
 
@@ -135,10 +105,10 @@ class NetworkPredictor:
         """
         if self.perturbations is not None:
             self.perturbations.number(perturbation)
-        elif line not in self.lines:
+        elif line not in (known := self.expert.responses.lines):
             raise PtragError(
-                f"cell line {line!r}: unknown to the bundle, whose expert reads responses line by "
-                f"line; name the line of the controls ({did_you_mean(line, self.lines)})"
+                f"cell line {line!r}: unknown to the expert, which reads responses line by line; "
+                f"{did_you_mean(line, known)}"
             )
         elif perturbation == CONTROL:
             raise PtragError(f"perturbation {CONTROL!r}: is none; name a gene")
@@ -146,6 +116,31 @@ class NetworkPredictor:
     def knows(self, perturbation: str) -> bool:
         """Whether a perturbation can be predicted; an expert has a word on any."""
         return self.perturbations is None or perturbation in self.perturbations
+
+    def informed(self, perturbation: str) -> bool:
+        """Whether it has learnt of a perturbation, or was given its vector."""
+        if self.expert is not None:
+            return self.expert.knows(perturbation)
+        if perturbation not in self.perturbations:
+            return False
+        return bool(self.perturbations.features[self.perturbations.number(perturbation)].any())
+
+    def with_line(self, line: str, mean: np.ndarray, se: np.ndarray) -> "NetworkPredictor":
+        """Return what predicts in one more line, of which controls alone are known."""
+        other = copy(self)
+        if self.expert is not None:
+            other.expert = self.expert.with_line(line, mean, se)
+        return other
+
+    def learn(
+        self, embedding: Embedding, candidates: Mapping[str, tuple[list[str], np.ndarray]]
+    ) -> None:
+        """Take in vectors and candidates of new perturbations; a one-hot arm can take none."""
+        if self.expert is not None:
+            self.expert.learn(embedding.names, embedding.vectors)
+            self.expert.neighbours.learn(candidates)
+        elif self.about["options"].get("use_genept"):
+            self.perturbations = self._first_told.with_more(embedding, candidates)
 
     def predict(
         self,
@@ -178,7 +173,7 @@ class NetworkPredictor:
         PtragError
             For an unknown perturbation, or controls that do not fit.
         """
-        self._check_shape(controls.cells)
+        check_shape(controls.cells, len(self.genes))
         self.check(controls.line, perturbation)
         key = (self.about["seed"] if seed is None else seed, "gates", controls.line, perturbation)
         estimate, query, origin = None, None, controls.mean
@@ -190,14 +185,25 @@ class NetworkPredictor:
             number = self.perturbations.number(perturbation)
             query = self._looked_up(number)
         rows = controls.drawn(perturbation, n_cells)
-        with torch.inference_mode():
+        with self._threads(), torch.inference_mode():
             profile = self._run(controls, controls.sample, query, key).profile
-            run = self._run(controls, rows, query, key, leave_out=estimate is None)
+            shown = rows if len(rows) else controls.sample  # evidence needs some cells
+            run = self._run(controls, shown, query, key, leave_out=estimate is None)
             if estimate is None:
                 evidence = self._evidence(number, run)
             else:
-                evidence = self._expert_evidence(estimate, controls, rows, key, run.profile)
-        return Prediction(profile, profile - origin, run.cells, rows, evidence)
+                evidence = self._expert_evidence(estimate, controls, shown, key, run.profile)
+        return Prediction(profile, profile - origin, run.cells[: len(rows)], rows, evidence)
+
+    @contextmanager
+    def _threads(self) -> Iterator[None]:
+        """Let torch use as many threads as in training, and as before afterwards."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.about["training"]["threads"])
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
     def _expert_evidence(
         self,
@@ -236,7 +242,7 @@ class NetworkPredictor:
         leave_out: bool = False,
     ) -> "_Run":
         """Predict the cells of ``rows``; with ``leave_out`` what each candidate did, too."""
-        start = self._checked(controls.cells[rows])
+        start = checked(controls.cells[rows])
         codes = self._codes(controls.batches, rows)
         cells, gates, changes = [], [], []
         for inputs, asked in self._batches(start, codes, query, key):
@@ -296,29 +302,6 @@ class NetworkPredictor:
         effect = np.linalg.norm(sum(run.changes), axis=1) / len(run.cells)
         names = [known.names[i] for i in known.candidates[number]]
         return evidence_table(list(zip(names, known.similarity[number], gate, effect, strict=True)))
-
-    def _check_shape(self, cells: np.ndarray) -> None:
-        if cells.ndim != 2 or cells.shape[1] != len(self.genes):
-            raise PtragError(
-                f"controls: shape {cells.shape}, the bundle has {len(self.genes)} genes; "
-                "give cells × these genes (NetworkPredictor.align picks them)"
-            )
-        if not len(cells):
-            raise PtragError("controls: there are no cells; give at least one")
-
-    def _checked(self, cells: np.ndarray) -> np.ndarray:
-        """Return cells as float32; refuse what cannot be log1p of counts per 10,000."""
-        cells = np.asarray(cells, dtype=np.float32)
-        if not np.isfinite(cells).all() or cells.min() < 0:
-            raise PtragError(
-                "controls: negative or missing values; give log1p of counts per 10,000"
-            )
-        if cells.max() > LARGEST:
-            raise PtragError(
-                f"controls: the largest value is {cells.max():.4g}, which looks like counts; "
-                "normalise each cell to 10,000 and take log1p"
-            )
-        return cells
 
     def _codes(self, batches: np.ndarray | None, rows: np.ndarray) -> np.ndarray:
         """Return the batch of each of ``rows``; the mean batch where it was not trained on."""

@@ -2,44 +2,45 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence, Set
 
+import pandas as pd
+
+from ptrag.arms.estimate import Estimate
 from ptrag.base.errors import PtragError
 from ptrag.base.names import Pair
 from ptrag.cells.store import CellStore
+from ptrag.prediction.bundle import Bundle
+from ptrag.prediction.closed_form import prediction_of
 from ptrag.prediction.files import PredictionFiles, written_predictions
-from ptrag.prediction.prediction import GivenControls, Predictor, predicted_cells
+from ptrag.prediction.lines import FALLBACK
+from ptrag.prediction.prediction import GivenControls, predicted_cells
 from ptrag.splits.protocols import Split
 
-if TYPE_CHECKING:
-    from ptrag.prediction.network import NetworkPredictor
+PROGRESS_SECONDS = 20
+AT_ONCE = 128
+"""Perturbations whose vectors are held at a time."""
 
-PROGRESS_SECONDS = 30
+MEAN_RESPONSE = "fallback: mean response of the line"
 
 logger = logging.getLogger("ptrag")
 
 
 def predict_split(
-    predictor: Predictor,
-    store: CellStore,
-    split: Split,
-    n_cells: int,
-    files: PredictionFiles,
-    uns: Mapping[str, Any],
+    bundle: Bundle, store: CellStore, split: Split, n_cells: int, files: PredictionFiles
 ) -> None:
-    """Predict every val and test pair of a split that the predictor knows.
+    """Predict every val and test pair of a split that the bundle's arm knows.
 
     Parameters
     ----------
-    predictor
-        A trained network or a fitted closed form.
+    bundle
+        What was fitted or trained on the split.
     store, split
         The cells it learnt from, and the role of every pair.
     n_cells
         Cells of each pair.
-    files, uns
-        Where predictions go, and ``arm``, ``seed`` and ``checkpoint``.
+    files
+        Where predictions go.
 
     Raises
     ------
@@ -47,30 +48,25 @@ def predict_split(
         If nothing can be predicted.
     """
     pairs = [Pair(*pair) for pair in sorted(split.pairs("val") + split.pairs("test"))]
-    known = [pair for pair in pairs if predictor.knows(pair.perturbation)]
+    known = [pair for pair in pairs if bundle.predictor.knows(pair.perturbation)]
     if len(known) < len(pairs):
         logger.info("%d of %d pairs have no vector", len(pairs) - len(known), len(pairs))
     controls = {
         line: GivenControls.of_store(store, line)
         for line in dict.fromkeys(pair.cell_line for pair in known)
     }
-    facts = {"scale": store.scale, "simulated": store.simulated, **uns}
-    predict_pairs(predictor, known, controls, n_cells, store.genes, files, facts)
+    predict_pairs(bundle, known, controls, n_cells, files)
 
 
-def predict_with_bundle(
-    predictor: "NetworkPredictor",
-    store: CellStore,
-    split: Split,
-    cells_per_pair: int,
-    files: PredictionFiles,
+def predict_with_network(
+    bundle: Bundle, store: CellStore, split: Split, cells_per_pair: int, files: PredictionFiles
 ) -> None:
     """Predict every val and test pair of the split that a network was trained on.
 
     Parameters
     ----------
-    predictor
-        What :func:`ptrag.prediction.bundle.load_bundle` returns.
+    bundle
+        What :func:`ptrag.prediction.loading.load_bundle` returns.
     store, split
         What it was trained on.
     cells_per_pair
@@ -83,31 +79,62 @@ def predict_with_bundle(
     PtragError
         If the store has other genes than the bundle, or nothing can be predicted.
     """
-    if store.genes != predictor.genes:
+    if store.genes != bundle.genes:
         raise PtragError(f"{store.path}: other genes than the bundle's; train on this store again")
-    predictor.use_threads()
-    n_cells = predicted_cells(cells_per_pair, predictor.set_size)
-    predict_split(predictor, store, split, n_cells, files, predictor.facts)
+    n_cells = predicted_cells(cells_per_pair, bundle.predictor.set_size)
+    predict_split(bundle, store, split, n_cells, files)
 
 
 def predict_pairs(
-    predictor: Predictor,
+    bundle: Bundle,
     pairs: Sequence[Pair],
     controls: Mapping[str, GivenControls],
     n_cells: int | None,
-    genes: Sequence[str],
     files: PredictionFiles,
-    uns: Mapping[str, Any],
-) -> None:
-    """Predict pairs one after the other: the one path of the workflow and of the command."""
+    fallback: Set[str] = frozenset(),
+) -> pd.DataFrame:
+    """Predict pairs one after the other: the one path of the workflow, the command and Python.
+
+    Parameters
+    ----------
+    bundle
+        What predicts; its predictor knows the lines.
+    pairs
+        What is predicted.
+    controls
+        The given controls of each line.
+    n_cells
+        Cells of each pair; None: one for each control.
+    files
+        To write.
+    fallback
+        Perturbations to predict by the mean response of the line.
+
+    Returns
+    -------
+    summary
+        As :mod:`ptrag.prediction.summary` describes it.
+    """
     begun = last = time.monotonic()
-    with written_predictions(files, pairs, controls, n_cells, genes, uns) as write:
-        for number, pair in enumerate(pairs, start=1):
-            write(predictor.predict(controls[pair.cell_line], pair.perturbation, n_cells))
-            if time.monotonic() - last > PROGRESS_SECONDS or number == len(pairs):
+    with written_predictions(files, pairs, controls, n_cells, bundle.genes, bundle.facts) as write:
+        for number, pair in enumerate(pairs):
+            if number % AT_ONCE == 0:
+                names = [other.perturbation for other in pairs[number : number + AT_ONCE]]
+                bundle.meet([name for name in names if name not in fallback])
+            given = controls[pair.cell_line]
+            level = FALLBACK if pair.perturbation in fallback else bundle.lines.level(pair)
+            if level == FALLBACK:
+                estimate = Estimate(bundle.lines.mean_response(pair.cell_line), note=MEAN_RESPONSE)
+                prediction = prediction_of(estimate, given, pair.perturbation, n_cells)
+            else:
+                prediction = bundle.predictor.predict(given, pair.perturbation, n_cells)
+            write(prediction, level, bundle.nearest(pair.perturbation))
+            done = number + 1
+            if time.monotonic() - last > PROGRESS_SECONDS or done == len(pairs):
                 last = time.monotonic()
-                rate = number / max(last - begun, 1e-9)
+                rate = done / max(last - begun, 1e-9)
                 logger.info(
                     "%s: %d of %d pairs predicted, %.3g pairs/s, %.0f s left",
-                    uns["arm"], number, len(pairs), rate, (len(pairs) - number) / rate,
+                    bundle.about["arm"], done, len(pairs), rate, (len(pairs) - done) / rate,
                 )  # fmt: skip
+    return write.summary()

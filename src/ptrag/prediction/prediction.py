@@ -5,7 +5,7 @@ the *cells*, a sample as the arm makes it. The workflow, the command and Python 
 same call.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Protocol
@@ -18,6 +18,7 @@ from ptrag.cells.controls import GIVEN
 from ptrag.cells.counts import count_units
 from ptrag.cells.sets import drawn_controls
 from ptrag.cells.store import CellStore
+from ptrag.genes.embeddings import Embedding
 from ptrag.prediction.emission import Emitter
 from ptrag.prediction.shift import Mover
 
@@ -124,6 +125,12 @@ class Prediction(NamedTuple):
         One row per candidate, columns of :data:`EVIDENCE` after those of the pair; empty for
         arms that do not retrieve. ``effect`` is the L2 norm of the change of the mean predicted
         profile when the candidate is left out.
+    sd
+        (G,) standard deviation of the true delta about the predicted one; None where the arm knows
+        none.
+    wrong_sign
+        (G,) probability that a gene does not move to the side of the predicted delta; None where
+        the arm knows none.
     """
 
     profile: np.ndarray
@@ -131,6 +138,8 @@ class Prediction(NamedTuple):
     cells: np.ndarray
     rows: np.ndarray
     evidence: pd.DataFrame
+    sd: np.ndarray | None = None
+    wrong_sign: np.ndarray | None = None
 
 
 class Predictor(Protocol):
@@ -142,7 +151,18 @@ class Predictor(Protocol):
         """Predict one pair from the given controls of its line."""
 
     def knows(self, perturbation: str) -> bool:
-        """Whether a perturbation can be predicted."""
+        """Whether a perturbation of the screen can be predicted: else it has no prediction."""
+
+    def informed(self, perturbation: str) -> bool:
+        """Whether there is more to say of a perturbation than the mean of the line."""
+
+    def with_line(self, line: str, mean: np.ndarray, se: np.ndarray) -> "Predictor":
+        """Return what predicts in one more line, of which the controls' (G,) moments are known."""
+
+    def learn(
+        self, embedding: Embedding, candidates: Mapping[str, tuple[list[str], np.ndarray]]
+    ) -> None:
+        """Take in vectors and candidates of new perturbations; those of before are forgotten."""
 
 
 def evenly(n: int) -> np.ndarray:

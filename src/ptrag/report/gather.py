@@ -322,6 +322,8 @@ def _training(run: Run, folder: Path) -> Training | None:
     if not (folder / BUNDLE).is_file():
         return None
     about = read_json(folder / BUNDLE)
+    if "training" not in about:
+        return None
     last = read_table(present(folder / "seconds.tsv")).iloc[-1]
     return Training(
         run.arm, run.seed, about["model"], about["training"], about["step"], about["validation"],

@@ -6,7 +6,8 @@ the perturbation alone and are computed once per split and embedding.
 """
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -18,8 +19,12 @@ from ptrag.base.errors import PtragError
 from ptrag.base.files import atomic, read_table, write_json, write_table
 from ptrag.base.names import CONTROL, PERTURBATION
 from ptrag.genes.embeddings import Embedding
+from ptrag.retrieval.nearest import Keys
 from ptrag.splits.leakage import audit_index
 from ptrag.splits.protocols import Split
+
+COLUMNS = (PERTURBATION, "rank", "neighbour", "similarity")
+"""Columns of a table of neighbours."""
 
 logger = logging.getLogger("ptrag")
 
@@ -41,16 +46,42 @@ class Neighbours:
     names: list[str]
     table: pd.DataFrame
     k: int
+    _learnt: dict[str, tuple[list[str], np.ndarray]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def _number(self) -> dict[str, int]:
         return {name: i for i, name in enumerate(self.names)}
 
     def __contains__(self, perturbation: str) -> bool:
-        return perturbation in self._number
+        return perturbation in self._number or perturbation in self._learnt
+
+    def learn(self, candidates: Mapping[str, tuple[list[str], np.ndarray]]) -> None:
+        """Take in the candidates of perturbations that were not queried; earlier ones are dropped.
+
+        Parameters
+        ----------
+        candidates
+            {perturbation: (at most k neighbours, their similarities), best first}.
+        """
+        self._learnt.clear()
+        self._learnt.update(candidates)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return everything as arrays by name; :meth:`of_arrays` undoes it."""
+        text = {key: self.table[key].to_numpy(dtype=str) for key in (PERTURBATION, "neighbour")}
+        numbers = {key: self.table[key].to_numpy() for key in ("rank", "similarity")}
+        return text | numbers | {"names": np.array(self.names, dtype=str), "k": np.array(self.k)}
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Neighbours":
+        """Return the neighbours of :meth:`arrays`; a missing name is a KeyError."""
+        table = pd.DataFrame({key: arrays[key] for key in COLUMNS})
+        return cls(arrays["names"].tolist(), table, int(arrays["k"]))
 
     def candidates(self, perturbation: str) -> tuple[list[str], np.ndarray]:
         """Return the (k,) neighbours of one perturbation and their (k,) similarities."""
+        if perturbation in self._learnt:
+            return self._learnt[perturbation]
         if perturbation not in self:
             raise PtragError(f"neighbours: {perturbation!r} was not embedded; see coverage.tsv")
         at = self._number[perturbation] * self.k
@@ -93,15 +124,13 @@ def build_index(embedding: Embedding, split: Split, k: int, out_dir: str | Path)
     if missing:
         logger.info("index: %d perturbations have no vector: %s", len(missing), missing[:8])
     k = min(k, len(keys) - 1)
-    unit = _unit(embedding.vectors[embedding.rows(keys)])
-    index = faiss.IndexFlatIP(unit.shape[1])
-    index.add(unit)
-    table = _neighbours(index, keys, queries, embedding, k)
+    indexed = Keys(embedding, keys)
+    table = _neighbours(indexed, queries, embedding, k)
 
     handed = zip(table[PERTURBATION], table["neighbour"], strict=True)
     report = audit_index(split, keys, embedding, handed) | {"k": k, "without_vector": missing}
     with atomic(out_dir / "index.faiss") as part:
-        faiss.write_index(index, str(part))
+        faiss.write_index(indexed.index, str(part))
     write_table(pd.DataFrame({"row": range(len(keys)), PERTURBATION: keys}), out_dir / "keys.tsv")
     write_table(table, out_dir / "neighbours.tsv")
     write_json(report, out_dir / "audit.json")
@@ -114,24 +143,28 @@ def read_neighbours(out_dir: str | Path) -> Neighbours:
     return Neighbours(list(table[PERTURBATION].drop_duplicates()), table, int(table["rank"].max()))
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    """(n, E) rows scaled to length one in float64, then float32."""
-    wide = vectors.astype(np.float64)
-    return (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)
+def find_neighbours(embedding: Embedding, keys: Sequence[str], k: int) -> Neighbours:
+    """Return the ``k`` nearest keys of every embedded perturbation, as an index has them.
+
+    Parameters
+    ----------
+    embedding
+        Vectors.
+    keys
+        Perturbations that may be candidates, at least two.
+    k
+        Neighbours; one less than there are keys at most.
+    """
+    k = min(k, len(keys) - 1)
+    table = _neighbours(Keys(embedding, sorted(keys)), sorted(embedding.names), embedding, k)
+    return Neighbours(sorted(embedding.names), table, k)
 
 
-def _neighbours(
-    index: faiss.IndexFlatIP, keys: list[str], queries: list[str], embedding: Embedding, k: int
-) -> pd.DataFrame:
-    # The whole index is ranked (it has a few thousand rows at most), so that a tie
-    # at the cut is broken by key and not by the order of faiss's heap. Float32
-    # products of equal vectors differ in the last digits, hence six decimals.
-    xq = _unit(embedding.vectors[embedding.rows(queries)])
-    D, I = index.search(xq, len(keys))  # noqa: E741
-    D = np.round(D.astype(np.float64), 6)
+def _neighbours(indexed: Keys, queries: list[str], embedding: Embedding, k: int) -> pd.DataFrame:
+    numbers, similarity = indexed.ranked(embedding.vectors[embedding.rows(queries)])
     rows = []
-    for query, similarity, nearest in zip(queries, D, I, strict=True):
-        ranked = [j for j in np.lexsort((nearest, -similarity)) if keys[nearest[j]] != query]
-        for rank, j in enumerate(ranked[:k], start=1):
-            rows.append((query, rank, keys[nearest[j]], similarity[j]))
-    return pd.DataFrame(rows, columns=[PERTURBATION, "rank", "neighbour", "similarity"])
+    for query, ranked, near in zip(queries, numbers, similarity, strict=True):
+        others = [j for j, key in enumerate(ranked) if indexed.names[key] != query]
+        for rank, j in enumerate(others[:k], start=1):
+            rows.append((query, rank, indexed.names[ranked[j]], near[j]))
+    return pd.DataFrame(rows, columns=[*COLUMNS])

@@ -34,17 +34,22 @@ class TextSimilarity:
         self._unit = _unit(embedding.vectors.astype(np.float64))
         known = self._rows([name for name in names if name in self._row])
         trained = self._unit[known] if len(known) else self._unit
-        centred = trained - trained.mean(axis=0)
-        _, lengths, directions = np.linalg.svd(centred, full_matrices=False)
-        self._turned = _unit((self._unit - trained.mean(axis=0)) @ directions.T * lengths)
+        self._centre = trained.mean(axis=0)
+        _, lengths, directions = np.linalg.svd(trained - self._centre, full_matrices=False)
+        self._turn = directions.T * lengths
+        self._turned = _unit((self._unit - self._centre) @ directions.T * lengths)
+        self._n_fitted = len(self._unit)
         self.width = width or WIDTH * self._spread(known)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return everything as arrays by name; :meth:`of_arrays` undoes it."""
+        n = self._n_fitted
         return {
-            "names": np.array(list(self._row), dtype=str),
-            "unit": self._unit,
-            "turned": self._turned,
+            "names": np.array(list(self._row)[:n], dtype=str),
+            "unit": self._unit[:n],
+            "turned": self._turned[:n],
+            "centre": self._centre,
+            "turn": self._turn,
             "width": np.array(self.width),
         }
 
@@ -54,8 +59,31 @@ class TextSimilarity:
         restored = cls.__new__(cls)
         restored._name(arrays["names"].tolist())
         restored._unit, restored._turned = arrays["unit"], arrays["turned"]
+        restored._centre, restored._turn = arrays["centre"], arrays["turn"]
+        restored._n_fitted = len(restored._unit)
         restored.width = float(arrays["width"])
         return restored
+
+    def learn(self, names: Sequence[str], vectors: np.ndarray) -> None:
+        """Take in perturbations that were not there when this was fitted; nothing is fitted anew.
+
+        What was learnt by an earlier call is forgotten, so that memory does not grow. Each is
+        turned by itself: its likeness does not depend on which others are learnt with it.
+
+        Parameters
+        ----------
+        names
+            n perturbations, none of them known from the start.
+        vectors
+            (n, E) theirs.
+        """
+        n = self._n_fitted
+        self._name([*list(self._row)[:n], *names])
+        unit = _unit(vectors.astype(np.float64))
+        turned = [(row - self._centre) @ self._turn for row in unit]
+        self._unit = np.concatenate([self._unit[:n], unit])
+        turned = np.array(turned).reshape(len(names), self._turn.shape[1])
+        self._turned = np.concatenate([self._turned[:n], _unit(turned)])
 
     def _name(self, names: Sequence[str]) -> None:
         self._row = {name: i for i, name in enumerate(names)}

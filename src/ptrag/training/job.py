@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ptrag.genes.vectors import Provider
+
 
 @dataclass(frozen=True)
 class TrainingJob:
@@ -25,6 +27,8 @@ class TrainingJob:
         The sections of the configuration as the arm has them.
     bundle, history
         The folder and the table to write.
+    provider
+        Where new genes get their vectors from; None: the bundle knows no others.
     """
 
     arm: str
@@ -38,6 +42,7 @@ class TrainingJob:
     training: dict[str, Any]
     bundle: Path
     history: Path
+    provider: Provider | None = None
 
     @classmethod
     def of_rule(cls, rule: Any, **facts: Any) -> "TrainingJob":
@@ -48,7 +53,7 @@ class TrainingJob:
         rule
             Snakemake's object of a script.
         facts
-            ``seed``, ``bundle`` and ``history``.
+            ``seed``, ``bundle``, ``history`` and ``provider``.
         """
         embedding, index = (list(rule.input.get(key, [])) for key in ("embedding", "index"))
         return cls(

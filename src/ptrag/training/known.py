@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ptrag.arms.arm import ClosedForm
 from ptrag.arms.estimate import start
 from ptrag.arms.neural.perturbations import Perturbations
 from ptrag.arms.registry import load_arm
@@ -44,15 +45,15 @@ class Known:
     shifts
         {role: (pairs, G) float32, by which the expert moves the line's controls}; None without
         an expert.
-    responses
-        What the expert was fitted on, or None.
+    expert
+        The fitted expert, or None.
     """
 
     perturbations: Perturbations
     pairs: dict[str, list[Pair]]
     numbers: dict[str, np.ndarray]
     shifts: dict[str, np.ndarray] | None = None
-    responses: Responses | None = None
+    expert: ClosedForm | None = None
 
     @property
     def validates_unseen(self) -> bool:
@@ -147,4 +148,4 @@ def _by_expert(
         )
         for role in pairs
     }
-    return Known(known, pairs, numbers, shifts, responses)
+    return Known(known, pairs, numbers, shifts, expert)

@@ -5,6 +5,7 @@ import os
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from torch.utils.data import DataLoader
 
+from ptrag.arms.arm import ClosedForm
 from ptrag.arms.neural.autocast import has_bf16
 from ptrag.arms.neural.networks import Network, Shapes
 from ptrag.arms.registry import load_arm
@@ -23,10 +25,14 @@ from ptrag.base.memory import keep_freed_memory
 from ptrag.base.names import N_CELLS, ROLE
 from ptrag.base.random import keyed_rng
 from ptrag.cells.controls import GIVEN
+from ptrag.cells.responses import Responses
 from ptrag.cells.sets import SetSampler
 from ptrag.cells.store import CellStore
-from ptrag.prediction.bundle import write_bundle
-from ptrag.splits.protocols import read_split
+from ptrag.genes.embeddings import read_embedding
+from ptrag.prediction.bundle import facts_of, write_bundle
+from ptrag.prediction.lines import Lines
+from ptrag.prediction.network_files import network_files
+from ptrag.splits.protocols import Split, read_split
 from ptrag.training.averaging import WeightAverage, averaging
 from ptrag.training.checkpoint import digest, load_checkpoint, store_digest, training_digest
 from ptrag.training.data import Steps
@@ -93,18 +99,37 @@ def train(job: TrainingJob) -> None:
     network.load_state_dict(best["weights"], strict=False)
     monitor = job.training["monitor"]
     logger.info("%s: taking step %d, val %s %.4g", job.name, best["step"], monitor, best["value"])
-    about = {
-        "arm": job.arm, "seed": job.seed, "options": job.options, "model": job.model,
-        "training": job.training, "step": best["step"], "validation": {monitor: best["value"]},
+    about = facts_of(store, job.arm, job.options, hashes) | {
+        "seed": job.seed, "model": job.model, "training": job.training,
+        "step": best["step"], "validation": {monitor: best["value"]},
         "plateau": not milestones.still_improving(),
-        "trained": sorted({p for _, p in known.pairs["train"]}), "hashes": hashes,
+        "trained": sorted({p for _, p in known.pairs["train"]}), "batches": store.batches,
+        "features": network.encode_perturbation.in_features,
         "split": {"protocol": split.protocol, "target": split.target},
     }  # fmt: skip
-    write_bundle(job.bundle, network, store, about, job.embedding, job.index, known.responses)
+    _write_bundle(job, network, store, split, about, known.expert)
     columns = ["step", "split", "metric", "value"]
     write_table(pd.DataFrame(milestones.history, columns=columns), job.history)
     write_table(pd.DataFrame(milestones.seconds, columns=["step", "seconds"]), job.seconds)
     job.checkpoint.unlink(missing_ok=True)
+
+
+def _write_bundle(
+    job: TrainingJob,
+    network: Network,
+    store: CellStore,
+    split: Split,
+    about: dict[str, Any],
+    expert: ClosedForm | None,
+) -> None:
+    """Write the bundle: the network, its expert if it has one, and the lines it learnt from."""
+    files = dict(network_files(network))
+    if expert is not None:
+        files[f"fitted/{split.protocol}.npz"] = partial(load_arm(job.arm).write, expert)
+    lines = Lines.of(expert.responses if expert else Responses.measured(store, split), store)
+    embedding = job.embedding and read_embedding(job.embedding)
+    index = None if expert else job.index
+    write_bundle(job.bundle, about, lines, files, embedding, job.provider, index)
 
 
 def _input_hashes(job: TrainingJob, store: CellStore) -> dict[str, str]:

@@ -7,40 +7,50 @@ one, under ``unseen_perturbation``) has no α: it gets ``line_mean``, and a note
 Origin: the additive baseline of Ahlmann-Eltze et al. 2025; two-way analysis of variance.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ptrag.arms.arm import Arm
+from ptrag.arms.simple.arm import simple_arm
+from ptrag.arms.simple.equation import Equation
 
 if TYPE_CHECKING:
     from ptrag.arms.estimate import Estimate
+    from ptrag.arms.simple.fitted import Fitted
     from ptrag.cells.responses import Responses
 
 BACK_OFF = "not trained on in any line: line_mean"
 
 
-def fit(
-    responses: "Responses", embedding: Any, neighbours: Any, options: dict[str, Any]
-) -> "Callable[[str, str], Estimate]":
-    """Return the predictor; its least squares are solved per pair."""
-    import numpy as np
-
+def estimate(fitted: "Fitted", line: str, perturbation: str) -> "Estimate":
+    """Solve the least squares of a pair."""
     from ptrag.arms.estimate import Estimate
     from ptrag.arms.simple import coefficients as simple
 
-    everything = np.ones(len(responses.entries), bool)
-
-    def predict(line: str, perturbation: str) -> Estimate:
-        omega = simple.additive(responses, line, perturbation, everything)
-        known = responses.measures(perturbation, everything)
-        return Estimate(omega @ responses.delta, note="" if known else BACK_OFF)
-
-    return predict
+    responses = fitted.responses
+    omega = simple.additive(responses, line, perturbation, fitted.everything)
+    note = "" if knows(fitted, perturbation) else BACK_OFF
+    return Estimate(omega @ responses.delta, note=note)
 
 
-ARM = Arm(
+def knows(fitted: "Fitted", perturbation: str) -> bool:
+    """Whether the perturbation was trained on in any line."""
+    return fitted.responses.number(perturbation) >= 0
+
+
+EQUATION = Equation(estimate, knows)
+
+
+def fit(
+    responses: "Responses", embedding: Any, neighbours: Any, options: dict[str, Any]
+) -> "Fitted":
+    """Keep the responses."""
+    from ptrag.arms.simple.fitted import Fitted
+
+    return Fitted(EQUATION, responses)
+
+
+ARM = simple_arm(
     name="additive",
-    family="closed_form",
+    equation=EQUATION,
     summary="Perturbation effect plus line effect, by least squares",
     origin="additive baseline of Ahlmann-Eltze et al. 2025",
     fit=fit,

@@ -11,42 +11,52 @@ Origin: the additive model of double perturbations, Norman et al. 2019; baseline
 Ahlmann-Eltze et al. 2025.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ptrag.arms.arm import Arm
+from ptrag.arms.simple.arm import simple_arm
+from ptrag.arms.simple.equation import Equation
 
 if TYPE_CHECKING:
     from ptrag.arms.estimate import Estimate
+    from ptrag.arms.simple.fitted import Fitted
     from ptrag.cells.responses import Responses
 
 BACK_OFF = "no single is measured: line_mean"
 
 
-def fit(
-    responses: "Responses", embedding: Any, neighbours: Any, options: dict[str, Any]
-) -> "Callable[[str, str], Estimate]":
-    """Return the predictor; there is nothing to fit."""
-    import numpy as np
-
+def estimate(fitted: "Fitted", line: str, perturbation: str) -> "Estimate":
+    """Add up what is measured of a pair's singles."""
     from ptrag.arms.estimate import Estimate
     from ptrag.arms.simple import coefficients as simple
 
-    everything = np.ones(len(responses.entries), bool)
-
-    def predict(line: str, perturbation: str) -> Estimate:
-        omega = simple.additive_singles(responses, line, perturbation, everything)
-        genes = perturbation.split("+")
-        missing = [g for g in genes if not responses.measures(g, everything)]
-        note = f"no single is measured of {' and '.join(missing)}" if missing else ""
-        return Estimate(omega @ responses.delta, note=BACK_OFF if missing == genes else note)
-
-    return predict
+    responses = fitted.responses
+    omega = simple.additive_singles(responses, line, perturbation, fitted.everything)
+    genes = perturbation.split("+")
+    missing = [gene for gene in genes if responses.number(gene) < 0]
+    note = f"no single is measured of {' and '.join(missing)}" if missing else ""
+    return Estimate(omega @ responses.delta, note=BACK_OFF if missing == genes else note)
 
 
-ARM = Arm(
+def knows(fitted: "Fitted", perturbation: str) -> bool:
+    """Whether any single of the perturbation was trained on."""
+    return any(fitted.responses.number(gene) >= 0 for gene in perturbation.split("+"))
+
+
+EQUATION = Equation(estimate, knows)
+
+
+def fit(
+    responses: "Responses", embedding: Any, neighbours: Any, options: dict[str, Any]
+) -> "Fitted":
+    """Keep the responses."""
+    from ptrag.arms.simple.fitted import Fitted
+
+    return Fitted(EQUATION, responses)
+
+
+ARM = simple_arm(
     name="additive_singles",
-    family="closed_form",
+    equation=EQUATION,
     summary="Sum of the measured responses to each gene of a double",
     origin="additive model of double perturbations, Norman et al. 2019",
     fit=fit,

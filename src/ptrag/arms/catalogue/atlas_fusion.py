@@ -9,13 +9,14 @@ Origin: the recipe of AtlasShift, an entry of the Virtual Cell Challenge 2026, a
 describe it; the constants are ours.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ptrag.arms.arm import Arm
+from ptrag.arms.simple.arm import simple_arm
+from ptrag.arms.simple.equation import Equation
 
 if TYPE_CHECKING:
     from ptrag.arms.estimate import Estimate
+    from ptrag.arms.simple.fitted import Fitted
     from ptrag.cells.responses import Responses
     from ptrag.genes.embeddings import Embedding
     from ptrag.retrieval.index import Neighbours
@@ -23,32 +24,42 @@ if TYPE_CHECKING:
 BACK_OFF = "not trained on in another line, and no vector: line_mean"
 
 
+def estimate(fitted: "Fitted", line: str, perturbation: str) -> "Estimate":
+    """Fuse what other lines and neighbours say beyond the line's mean."""
+    from ptrag.arms.catalogue import line_mean
+    from ptrag.arms.simple.evidence import fused, sources
+
+    mean = line_mean.estimate(fitted, line, perturbation)
+    near, _ = fitted.neighbours.nearest(perturbation, fitted.k)
+    kinds = sources(fitted.responses, line, perturbation, near)
+    if not any(map(len, kinds.values())):
+        return mean._replace(note=BACK_OFF)
+    return mean._replace(delta=mean.delta + fused(fitted.responses, kinds))
+
+
+def knows(fitted: "Fitted", perturbation: str) -> bool:
+    """Whether the perturbation was trained on, or has neighbours."""
+    return fitted.responses.number(perturbation) >= 0 or perturbation in fitted.neighbours
+
+
+EQUATION = Equation(estimate, knows)
+
+
 def fit(
     responses: "Responses",
     embedding: "Embedding",
     neighbours: "Neighbours",
     options: dict[str, Any],
-) -> "Callable[[str, str], Estimate]":
-    """Return the predictor; ``options["topk_rag"]`` is the number of neighbours."""
-    from ptrag.arms.catalogue import line_mean
-    from ptrag.arms.simple.evidence import fused, sources
+) -> "Fitted":
+    """Keep responses and neighbours; ``options["topk_rag"]`` is the number that counts."""
+    from ptrag.arms.simple.fitted import Fitted
 
-    base = line_mean.fit(responses, embedding, neighbours, options)
-
-    def predict(line: str, perturbation: str) -> "Estimate":
-        mean = base(line, perturbation)
-        near, _ = neighbours.nearest(perturbation, options["topk_rag"])
-        kinds = sources(responses, line, perturbation, near)
-        if not any(map(len, kinds.values())):
-            return mean._replace(note=BACK_OFF)
-        return mean._replace(delta=mean.delta + fused(responses, kinds))
-
-    return predict
+    return Fitted(EQUATION, responses, neighbours=neighbours, k=options["topk_rag"])
 
 
-ARM = Arm(
+ARM = simple_arm(
     name="atlas_fusion",
-    family="closed_form",
+    equation=EQUATION,
     summary="Responses of other lines and neighbours, shrunk by cells, fused with fixed weights",
     origin="recipe of AtlasShift (Virtual Cell Challenge 2026)",
     fit=fit,

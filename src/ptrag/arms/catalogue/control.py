@@ -3,33 +3,41 @@
 Origin: the null prediction every benchmark of perturbation models starts from.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ptrag.arms.arm import Arm
+from ptrag.arms.simple.arm import simple_arm
+from ptrag.arms.simple.equation import Equation
 
 if TYPE_CHECKING:
     from ptrag.arms.estimate import Estimate
+    from ptrag.arms.simple.fitted import Fitted
     from ptrag.cells.responses import Responses
 
 
-def fit(
-    responses: "Responses", embedding: Any, neighbours: Any, options: dict[str, Any]
-) -> "Callable[[str, str], Estimate]":
-    """Return the predictor of no change."""
+def estimate(fitted: "Fitted", line: str, perturbation: str) -> "Estimate":
+    """Predict no change."""
     import numpy as np
 
     from ptrag.arms.estimate import Estimate
 
-    def predict(line: str, perturbation: str) -> Estimate:
-        return Estimate(np.zeros(len(responses.genes)))
-
-    return predict
+    return Estimate(np.zeros(len(fitted.responses.genes)))
 
 
-ARM = Arm(
+EQUATION = Equation(estimate)
+
+
+def fit(
+    responses: "Responses", embedding: Any, neighbours: Any, options: dict[str, Any]
+) -> "Fitted":
+    """Keep the responses, for their genes."""
+    from ptrag.arms.simple.fitted import Fitted
+
+    return Fitted(EQUATION, responses)
+
+
+ARM = simple_arm(
     name="control",
-    family="closed_form",
+    equation=EQUATION,
     summary="No change: the control cells themselves",
     origin="null prediction",
     fit=fit,

@@ -8,13 +8,14 @@ Origin: inverse-variance weighting; the evidence that PIE (Arc Institute) pools,
 learning.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ptrag.arms.arm import Arm
+from ptrag.arms.simple.arm import simple_arm
+from ptrag.arms.simple.equation import Equation
 
 if TYPE_CHECKING:
     from ptrag.arms.estimate import Estimate
+    from ptrag.arms.simple.fitted import Fitted
     from ptrag.cells.responses import Responses
     from ptrag.genes.embeddings import Embedding
     from ptrag.retrieval.index import Neighbours
@@ -23,34 +24,45 @@ NEIGHBOURS = "not trained on in another line: mean of its neighbours by text"
 BACK_OFF = "not trained on in another line, and no vector: line_mean"
 
 
+def estimate(fitted: "Fitted", line: str, perturbation: str) -> "Estimate":
+    """Pool what was measured of a pair's perturbation, or of its neighbours."""
+    from ptrag.arms.catalogue import line_mean
+    from ptrag.arms.estimate import Estimate
+    from ptrag.arms.simple.evidence import precise_mean, sources
+
+    responses = fitted.responses
+    near, _ = fitted.neighbours.nearest(perturbation, fitted.k)
+    kinds = sources(responses, line, perturbation, near)
+    if len(kinds["same"]):
+        return Estimate(precise_mean(responses, kinds["same"]))
+    if len(kinds["like"]):
+        return Estimate(precise_mean(responses, kinds["like"]), note=NEIGHBOURS)
+    return line_mean.estimate(fitted, line, perturbation)._replace(note=BACK_OFF)
+
+
+def knows(fitted: "Fitted", perturbation: str) -> bool:
+    """Whether the perturbation was trained on, or has neighbours."""
+    return fitted.responses.number(perturbation) >= 0 or perturbation in fitted.neighbours
+
+
+EQUATION = Equation(estimate, knows)
+
+
 def fit(
     responses: "Responses",
     embedding: "Embedding",
     neighbours: "Neighbours",
     options: dict[str, Any],
-) -> "Callable[[str, str], Estimate]":
-    """Return the predictor; ``options["topk_rag"]`` is the number of neighbours."""
-    from ptrag.arms.catalogue import line_mean
-    from ptrag.arms.estimate import Estimate
-    from ptrag.arms.simple.evidence import precise_mean, sources
+) -> "Fitted":
+    """Keep responses and neighbours; ``options["topk_rag"]`` is the number that counts."""
+    from ptrag.arms.simple.fitted import Fitted
 
-    fallback = line_mean.fit(responses, embedding, neighbours, options)
-
-    def predict(line: str, perturbation: str) -> Estimate:
-        near, _ = neighbours.nearest(perturbation, options["topk_rag"])
-        kinds = sources(responses, line, perturbation, near)
-        if len(kinds["same"]):
-            return Estimate(precise_mean(responses, kinds["same"]))
-        if len(kinds["like"]):
-            return Estimate(precise_mean(responses, kinds["like"]), note=NEIGHBOURS)
-        return fallback(line, perturbation)._replace(note=BACK_OFF)
-
-    return predict
+    return Fitted(EQUATION, responses, neighbours=neighbours, k=options["topk_rag"])
 
 
-ARM = Arm(
+ARM = simple_arm(
     name="evidence_mean",
-    family="closed_form",
+    equation=EQUATION,
     summary="Mean of the perturbation's responses elsewhere, of each gene by its precision",
     origin="inverse-variance weighting; PIE's evidence without its learning",
     fit=fit,

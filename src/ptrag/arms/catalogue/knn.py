@@ -9,13 +9,14 @@ and a note.
 Origin: nearest-neighbour regression (Nadaraya 1964, Watson 1964) on stage one of PT-RAG.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ptrag.arms.arm import Arm
+from ptrag.arms.simple.arm import simple_arm
+from ptrag.arms.simple.equation import Equation
 
 if TYPE_CHECKING:
     from ptrag.arms.estimate import Estimate
+    from ptrag.arms.simple.fitted import Fitted
     from ptrag.cells.responses import Responses
     from ptrag.genes.embeddings import Embedding
     from ptrag.retrieval.index import Neighbours
@@ -23,46 +24,59 @@ if TYPE_CHECKING:
 BACK_OFF = "no vector: line_mean"
 
 
-def fit(
-    responses: "Responses",
-    embedding: "Embedding",
-    neighbours: "Neighbours",
-    options: dict[str, Any],
-) -> "Callable[[str, str], Estimate]":
-    """Return the predictor; ``options["topk_rag"]`` is the number of neighbours."""
+def estimate(fitted: "Fitted", line: str, perturbation: str) -> "Estimate":
+    """Average what the nearest perturbations do."""
     import numpy as np
 
     from ptrag.arms.estimate import Candidate, Estimate
     from ptrag.arms.simple import coefficients as simple
 
-    everything = np.ones(len(responses.entries), bool)
+    responses = fitted.responses
 
-    def mean(line: str, names: list[str], similarity: np.ndarray) -> np.ndarray:
-        return simple.knn(responses, line, names, similarity, everything) @ responses.delta
+    def mean(names: list[str], similarity: np.ndarray) -> np.ndarray:
+        omega = simple.knn(responses, line, names, similarity, fitted.everything)
+        return omega @ responses.delta
 
-    def predict(line: str, perturbation: str) -> Estimate:
-        if perturbation not in neighbours:
-            return Estimate(mean(line, [], np.zeros(0)), note=BACK_OFF)
-        names, similarity = neighbours.nearest(perturbation, options["topk_rag"])
-        positive = np.maximum(similarity, 0.0)
-        candidates = tuple(
-            Candidate(
-                name,
-                "",
-                similarity[k],
-                positive[k] / max(positive.sum(), 1e-300),
-                mean(line, names[:k] + names[k + 1 :], np.delete(similarity, k)),
-            )
-            for k, name in enumerate(names)
+    if not knows(fitted, perturbation):
+        return Estimate(mean([], np.zeros(0)), note=BACK_OFF)
+    names, similarity = fitted.neighbours.nearest(perturbation, fitted.k)
+    positive = np.maximum(similarity, 0.0)
+    candidates = tuple(
+        Candidate(
+            name,
+            "",
+            similarity[k],
+            positive[k] / max(positive.sum(), 1e-300),
+            mean(names[:k] + names[k + 1 :], np.delete(similarity, k)),
         )
-        return Estimate(mean(line, names, similarity), candidates)
+        for k, name in enumerate(names)
+    )
+    return Estimate(mean(names, similarity), candidates)
 
-    return predict
+
+def knows(fitted: "Fitted", perturbation: str) -> bool:
+    """Whether the perturbation has neighbours."""
+    return perturbation in fitted.neighbours
 
 
-ARM = Arm(
+EQUATION = Equation(estimate, knows)
+
+
+def fit(
+    responses: "Responses",
+    embedding: "Embedding",
+    neighbours: "Neighbours",
+    options: dict[str, Any],
+) -> "Fitted":
+    """Keep the neighbours; ``options["topk_rag"]`` is the number that counts."""
+    from ptrag.arms.simple.fitted import Fitted
+
+    return Fitted(EQUATION, responses, neighbours=neighbours, k=options["topk_rag"])
+
+
+ARM = simple_arm(
     name="knn",
-    family="closed_form",
+    equation=EQUATION,
     summary="Similarity-weighted mean of the deltas of the nearest perturbations by text",
     origin="nearest-neighbour regression on stage one of PT-RAG",
     fit=fit,

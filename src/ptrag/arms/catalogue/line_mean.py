@@ -8,40 +8,46 @@ Origin: the mean baseline of Ahlmann-Eltze et al. 2025; systematic variation in 
 (Viñas Torné et al. 2025).
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ptrag.arms.arm import Arm
+from ptrag.arms.simple.arm import simple_arm
+from ptrag.arms.simple.equation import Equation
 
 if TYPE_CHECKING:
     from ptrag.arms.estimate import Estimate
+    from ptrag.arms.simple.fitted import Fitted
     from ptrag.cells.responses import Responses
+
+
+NO_ENTRY = "no training pair in the line: mean of all lines"
+
+
+def estimate(fitted: "Fitted", line: str, perturbation: str) -> "Estimate":
+    """Average the responses of the line."""
+    from ptrag.arms.estimate import Estimate
+
+    responses = fitted.responses
+    rows = responses.rows(line)
+    if len(rows):
+        return Estimate(responses.delta[rows].mean(axis=0))
+    return Estimate(responses.delta.mean(axis=0), note=NO_ENTRY)
+
+
+EQUATION = Equation(estimate)
 
 
 def fit(
     responses: "Responses", embedding: Any, neighbours: Any, options: dict[str, Any]
-) -> "Callable[[str, str], Estimate]":
-    """Average the responses of each line."""
-    from ptrag.arms.estimate import Estimate
+) -> "Fitted":
+    """Keep the responses."""
+    from ptrag.arms.simple.fitted import Fitted
 
-    means = {
-        line: responses.delta[rows].mean(axis=0)
-        for line in responses.lines
-        if len(rows := responses.rows(line))
-    }
-    overall = responses.delta.mean(axis=0)
-
-    def predict(line: str, perturbation: str) -> Estimate:
-        if line in means:
-            return Estimate(means[line])
-        return Estimate(overall, note="no training pair in the line: mean of all lines")
-
-    return predict
+    return Fitted(EQUATION, responses)
 
 
-ARM = Arm(
+ARM = simple_arm(
     name="line_mean",
-    family="closed_form",
+    equation=EQUATION,
     summary="Mean delta of the line's training perturbations",
     origin="mean baseline; Systema's systematic shift",
     fit=fit,

@@ -7,40 +7,52 @@ note.
 Origin: the perturbation-mean baseline of State (Adduri et al. 2025).
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ptrag.arms.arm import Arm
+from ptrag.arms.simple.arm import simple_arm
+from ptrag.arms.simple.equation import Equation
 
 if TYPE_CHECKING:
     from ptrag.arms.estimate import Estimate
+    from ptrag.arms.simple.fitted import Fitted
     from ptrag.cells.responses import Responses
 
 BACK_OFF = "not trained on in another line: line_mean"
 
 
-def fit(
-    responses: "Responses", embedding: Any, neighbours: Any, options: dict[str, Any]
-) -> "Callable[[str, str], Estimate]":
-    """Average the responses to each perturbation over the other lines."""
+def estimate(fitted: "Fitted", line: str, perturbation: str) -> "Estimate":
+    """Average the responses to the perturbation over the other lines."""
     from ptrag.arms.catalogue import line_mean
     from ptrag.arms.estimate import Estimate
 
-    fallback = line_mean.fit(responses, embedding, neighbours, options)
-
-    def predict(line: str, perturbation: str) -> Estimate:
-        rows = responses.rows(perturbation=perturbation)
-        rows = rows[responses.line_of[rows] != responses.lines.index(line)]
-        if len(rows):
-            return Estimate(responses.delta[rows].mean(axis=0))
-        return fallback(line, perturbation)._replace(note=BACK_OFF)
-
-    return predict
+    responses = fitted.responses
+    rows = responses.rows(perturbation=perturbation)
+    rows = rows[responses.line_of[rows] != responses.lines.index(line)]
+    if len(rows):
+        return Estimate(responses.delta[rows].mean(axis=0))
+    return line_mean.estimate(fitted, line, perturbation)._replace(note=BACK_OFF)
 
 
-ARM = Arm(
+def knows(fitted: "Fitted", perturbation: str) -> bool:
+    """Whether the perturbation was trained on in any line."""
+    return fitted.responses.number(perturbation) >= 0
+
+
+EQUATION = Equation(estimate, knows)
+
+
+def fit(
+    responses: "Responses", embedding: Any, neighbours: Any, options: dict[str, Any]
+) -> "Fitted":
+    """Keep the responses."""
+    from ptrag.arms.simple.fitted import Fitted
+
+    return Fitted(EQUATION, responses)
+
+
+ARM = simple_arm(
     name="perturbation_mean",
-    family="closed_form",
+    equation=EQUATION,
     summary="Mean delta of the perturbation over the other lines",
     origin="perturbation-mean baseline of State",
     fit=fit,

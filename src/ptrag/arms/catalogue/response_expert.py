@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from ptrag.arms.arm import Arm
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ptrag.arms.expert.expert import Expert
     from ptrag.cells.responses import Responses
     from ptrag.genes.embeddings import Embedding
@@ -36,11 +38,27 @@ def fit(
     return fit_expert(responses, embedding, neighbours, options)
 
 
+def write(fitted: "Expert", path: "Path") -> None:
+    """Write the fitted expert."""
+    from ptrag.arms.expert.files import write_expert
+
+    write_expert(fitted, path)
+
+
+def read(path: "Path") -> "Expert":
+    """Read the fitted expert; nothing is fitted anew."""
+    from ptrag.arms.expert.files import read_expert
+
+    return read_expert(path)
+
+
 ARM = Arm(
     name="response_expert",
     family="closed_form",
     summary="Measured responses, weighted by text, by response likeness and by their errors",
     origin="this project",
     fit=fit,
+    write=write,
+    read=read,
     reads_responses=True,
 )

@@ -36,6 +36,8 @@ ARM = Arm(
     summary="Retrieval of measured responses, with a neural residual gated from zero",
     origin="this project",
     fit=response_expert.fit,
+    write=response_expert.write,
+    read=response_expert.read,
     build=build,
     reads_responses=True,
 )

@@ -9,44 +9,52 @@ Origin: ridge regression on gene embeddings (Ahlmann-Eltze et al. 2025); leave-o
 PRESS statistic of Allen 1974.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ptrag.arms.arm import Arm
+from ptrag.arms.simple.arm import simple_arm
+from ptrag.arms.simple.equation import Equation
 
 if TYPE_CHECKING:
     from ptrag.arms.estimate import Estimate
+    from ptrag.arms.simple.fitted import Fitted
     from ptrag.cells.responses import Responses
     from ptrag.genes.embeddings import Embedding
 
 BACK_OFF = "no vector: line_mean"
 
 
+def estimate(fitted: "Fitted", line: str, perturbation: str) -> "Estimate":
+    """Read a pair from its perturbation's vector."""
+    from ptrag.arms.estimate import Estimate
+
+    omega = fitted.regression.coefficients(line, perturbation, fitted.everything)
+    note = "" if knows(fitted, perturbation) else BACK_OFF
+    return Estimate(omega @ fitted.responses.delta, note=note)
+
+
+def knows(fitted: "Fitted", perturbation: str) -> bool:
+    """Whether the perturbation has a vector, and there is a regression."""
+    return perturbation in fitted.text and len(fitted.regression.names) > 1
+
+
+EQUATION = Equation(estimate, knows)
+
+
 def fit(
     responses: "Responses", embedding: "Embedding", neighbours: Any, options: dict[str, Any]
-) -> "Callable[[str, str], Estimate]":
-    """Choose the penalty and return the predictor."""
-    import numpy as np
-
-    from ptrag.arms.estimate import Estimate
-    from ptrag.arms.simple.ridge import Regression, fit_penalty
+) -> "Fitted":
+    """Choose the penalty."""
+    from ptrag.arms.simple.fitted import Fitted
+    from ptrag.arms.simple.ridge import fit_penalty
     from ptrag.retrieval.similarity import TextSimilarity
 
     text = TextSimilarity(embedding, responses.perturbations)
-    regression = Regression(responses, text, fit_penalty(responses, text))
-    everything = np.ones(len(responses.entries), bool)
-
-    def predict(line: str, perturbation: str) -> Estimate:
-        omega = regression.coefficients(line, perturbation, everything)
-        note = "" if perturbation in text and len(regression.names) > 1 else BACK_OFF
-        return Estimate(omega @ responses.delta, note=note)
-
-    return predict
+    return Fitted(EQUATION, responses, text, penalty=fit_penalty(responses, text))
 
 
-ARM = Arm(
+ARM = simple_arm(
     name="ridge",
-    family="closed_form",
+    equation=EQUATION,
     summary="Ridge regression from the perturbation's vector to its delta, plus the line's mean",
     origin="linear baseline on gene embeddings, Ahlmann-Eltze et al. 2025",
     fit=fit,

@@ -13,8 +13,8 @@ with x what the members say beyond the level. κ is the one of :data:`SHARES` th
 over the entries left out, with r̄ the mean correlation with the measured deltas, D the mean
 discrimination by cosine (:mod:`ptrag.base.discrimination`) and D* that of the simple member that
 has most of it, and one standard error more: where no simple member tells perturbations apart
-better, nothing is given up, and κ = 1. The predicted profile has the whole level, whatever κ is:
-the rest, (1 − κ) θ̂, counts with the line's controls.
+better, no correlation is given up. The predicted profile has the whole level, whatever κ is: the
+rest, (1 − κ) θ̂, counts with the line's controls.
 
 A left-out level differs from entry to entry, against the entry that is left out, so that it would
 tell them apart by what they are not; one for all of a line, the mean of these, stands for it here.

@@ -23,7 +23,7 @@ and κ of 1, and the line's mean for its level, the expert is that arm; without 
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -121,6 +121,27 @@ class Expert:
         variance = leading.variance if leading else self.spread.usual
         sd = self.spread.sd(beyond, variance, self._uncounted(number, shared.left))
         return Estimate(delta, candidates, note, sd, self.signs.rate(delta, sd), shared.origin)
+
+    def knows(self, perturbation: str) -> bool:
+        """Whether it has a vector of a perturbation, or a response to it or to one of its genes."""
+        return self._known(perturbation, np.ones(len(self.responses.entries), bool))
+
+    def with_line(self, line: str, mean: np.ndarray, se: np.ndarray) -> "Expert":
+        """Return the same expert with one more line, of which controls alone are known.
+
+        The line has the level of one without entries, and what is fitted stays.
+        """
+        responses, sparse = self.responses.with_line(line, mean, se), self.shrunken
+        return replace(
+            self,
+            responses=responses,
+            shrunken=sparse and Entries.shrunken(responses, sparse.values, sparse.noise),
+            level=self.level.with_line(line, responses),
+        )
+
+    def learn(self, names: Sequence[str], vectors: np.ndarray) -> None:
+        """Take in the vectors of new perturbations (:meth:`TextSimilarity.learn`)."""
+        self.text.learn(names, vectors)
 
     def leave_one_out(self) -> np.ndarray:
         """(N, G) delta of every entry, predicted without what the protocol would hold out.

@@ -13,7 +13,6 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-import pandas as pd
 
 from ptrag.arms.expert.components import Components
 from ptrag.arms.expert.entries import Entries
@@ -25,22 +24,18 @@ from ptrag.arms.expert.spread import Spread
 from ptrag.arms.expert.stacking import Stack
 from ptrag.base.errors import PtragError
 from ptrag.base.files import atomic
-from ptrag.base.names import PERTURBATION
 from ptrag.cells.responses import Responses
 from ptrag.retrieval.index import Neighbours
 from ptrag.retrieval.similarity import TextSimilarity
 
-NEIGHBOUR_COLUMNS = (PERTURBATION, "rank", "neighbour", "similarity")
-
 
 def write_expert(expert: Expert, path: str | Path) -> None:
     """Write a fitted expert; the same expert gives the same bytes."""
-    components, table = expert.components, expert.neighbours.table
+    components = expert.components
     parts: dict[str, Mapping[str, Any]] = {
         "responses": expert.responses.arrays(),
         "text": expert.text.arrays(),
-        "neighbours": {key: _plain(table[key]) for key in NEIGHBOUR_COLUMNS}
-        | {"names": np.array(expert.neighbours.names, dtype=str)},
+        "neighbours": expert.neighbours.arrays(),
         "components": {
             "scale": components.scale,
             "reliability": components.reliability,
@@ -59,7 +54,6 @@ def write_expert(expert: Expert, path: str | Path) -> None:
         "penalty": float(expert.penalty),
         "carried": expert.level.carried,
         "share": expert.share,
-        "neighbours": expert.neighbours.k,
         "groups": len(components.directions),
         "variances": {name: _floats(asdict(of)) for name, of in expert.variances.items()},
         "weights": expert.stack.weights,
@@ -97,13 +91,12 @@ def _expert(arrays: Mapping[str, np.ndarray]) -> Expert:
         part, _, name = key.partition("/")
         parts.setdefault(part, {})[name] = values
     responses = Responses.of_arrays(parts["responses"])
-    table = pd.DataFrame({key: parts["neighbours"][key] for key in NEIGHBOUR_COLUMNS})
     components = parts["components"]
     sparse, spread = parts.get("shrunken"), parts.get("spread")
     return Expert(
         responses=responses,
         text=TextSimilarity.of_arrays(parts["text"]),
-        neighbours=Neighbours(parts["neighbours"]["names"].tolist(), table, about["neighbours"]),
+        neighbours=Neighbours.of_arrays(parts["neighbours"]),
         k=about["k"],
         shrunken=Entries.shrunken(responses, sparse["values"], sparse["noise"]) if sparse else None,
         variances={name: Variances(**of) for name, of in about["variances"].items()},
@@ -124,9 +117,3 @@ def _expert(arrays: Mapping[str, np.ndarray]) -> Expert:
 
 def _floats(values: Mapping[str, Any]) -> dict[str, float]:
     return {key: float(value) for key, value in values.items()}
-
-
-def _plain(column: pd.Series) -> np.ndarray:
-    """Return the column as an array of numbers or of strings without objects."""
-    values = column.to_numpy()
-    return values.astype(str) if values.dtype == object else values

@@ -90,7 +90,7 @@ def fit_mixture(expert: Expert) -> None:
     uncertain = known + ((1 - expert.share) * level) ** 2
     expert.signs = Signs.fitted(
         expert.share * level + beyond, expert.spread.sd(beyond, variance[:, None], uncertain),
-        level + left.missing, np.sqrt(own + known),
+        level + left.missing, np.sqrt(own + known), left.perturbation,
     )  # fmt: skip
 
 

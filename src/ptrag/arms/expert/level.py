@@ -91,6 +91,32 @@ class Level:
         trust = np.maximum(prior(squares), LEAST_TRUST)
         return cls(float(carried), trust, of_controls, variance)
 
+    def with_line(self, line: str, responses: Responses) -> "Level":
+        """Return the level with one more line, that has no entry.
+
+        How far its true level is from what is carried over is as far as the measured lines' means
+        are from what the others say of them.
+
+        Parameters
+        ----------
+        line
+            The new one.
+        responses
+            With it.
+        """
+        means, at = LineMeans.of_all(responses), responses.lines.index(line)
+        missed = [
+            (means.mean(number) - self.carried * means.elsewhere(number)) ** 2
+            for number in np.flatnonzero(means.counts)
+        ]
+        variance = np.mean(missed, axis=0) if missed else np.zeros(len(responses.genes))
+        return Level(
+            self.carried,
+            np.insert(self.trust, at, 0.0, axis=0),
+            np.insert(self.of_controls, at, 0.0, axis=0),
+            np.insert(self.variance, at, variance, axis=0),
+        )
+
     def of(self, line: int, means: LineMeans) -> np.ndarray:
         """(G,) θ̂ of a line by number."""
         expected = self.carried * means.elsewhere(line)

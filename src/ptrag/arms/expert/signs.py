@@ -10,7 +10,12 @@ errors s are draws from a mixture
 whose weights are fitted by maximum likelihood with a prior count for π_0; the false-sign rate is
 π_0 + Σ_k π_k⁻: the prediction is wrong where a gene moves the other way, or not at all. A normal
 distribution about the prediction would be wrong where responses are sparse: it knows no gene that
-stands still. The rates are made to fall with confidence by isotonic regression.
+stands still.
+
+A bin's values are no independent draws: a gene whose level is wrong is wrong in all pairs of a
+line, a pair with a wrong neighbour in many genes. So the rate has :data:`SURE` of its standard
+errors added, the larger of the one clustered by perturbation and the one clustered by gene. The
+rates are made to fall with confidence by isotonic regression.
 
 Origin: false-sign rates and their mixture with both sides, Stephens (2017).
 """
@@ -26,6 +31,7 @@ EDGES = np.array([*np.linspace(0, 0.7, 15), *(1 - 0.25 * 2.0 ** (-np.arange(13) 
 
 SAMPLE = 4000  # values of a bin that its mixture is fitted to, at most
 WIDTHS = np.array([1.0, 2.0, 4.0, 8.0])  # τ, in units of the bin's mean error
+SURE = 2.0  # standard errors, so that rates are kept in 39 of 40 screens
 STILL = 2.0  # prior count of genes that do not move
 ROUNDS = 100
 
@@ -47,8 +53,9 @@ class Signs:
 
     @classmethod
     def fitted(
-        cls, predicted: np.ndarray, sd: np.ndarray, measured: np.ndarray, error: np.ndarray
-    ) -> "Signs":
+        cls, predicted: np.ndarray, sd: np.ndarray, measured: np.ndarray, error: np.ndarray,
+        perturbation: np.ndarray,
+    ) -> "Signs":  # fmt: skip
         """Fit to entries that were left out.
 
         Parameters
@@ -57,15 +64,21 @@ class Signs:
             (n, G) deltas and their standard deviations.
         measured, error
             (n, G) measured deltas and their standard errors.
+        perturbation
+            (n,) numbers of the entries' perturbations.
         """
         confidence = (np.abs(predicted) / sd).ravel()
         signed = (measured * np.sign(predicted)).ravel()
         error = error.ravel()
+        row, gene = np.divmod(np.arange(len(confidence)), predicted.shape[1])
+        clusters = np.array([perturbation[row], gene])
         order = np.argsort(confidence, kind="stable")
         bins = np.split(order, (EDGES[1:] * len(order)).astype(int))
         bins = [rows[:: -(-len(rows) // SAMPLE)] for rows in bins if len(rows)]
         medians = np.array([np.median(confidence[rows]) for rows in bins])
-        rates = np.array([_wrong(signed[rows], error[rows]) for rows in bins])
+        rates = np.array(
+            [_upper(_wrong(signed[rows], error[rows]), clusters[:, rows]) for rows in bins]
+        )
         sizes = np.array([len(rows) for rows in bins], float)
         return cls(medians, isotonic_regression(rates, weights=sizes, increasing=False).x)
 
@@ -74,10 +87,17 @@ class Signs:
         return np.interp(np.abs(delta) / sd, self.confidence, self.wrong)
 
 
-def _wrong(signed: np.ndarray, error: np.ndarray) -> float:
-    """Return the share of (n,) true values that are not above zero."""
+def _upper(wrong: np.ndarray, clusters: np.ndarray) -> float:
+    """Return the mean of (n,) ``wrong`` with :data:`SURE` standard errors, by (2, n) clusters."""
+    mean = wrong.mean()
+    errors = [np.sqrt((np.bincount(of, wrong - mean) ** 2).sum()) for of in clusters]
+    return float(min(1.0, mean + SURE * max(errors) / len(wrong)))
+
+
+def _wrong(signed: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """(n,) probabilities that true values are not above zero."""
     if not error.any():
-        return float((signed <= 0).mean())
+        return (signed <= 0).astype(float)
     error = np.maximum(error, 1e-3 * error.mean())
     likelihood = _likelihood(signed, error)
     weights = np.full(likelihood.shape[1], 1 / likelihood.shape[1])
@@ -87,7 +107,10 @@ def _wrong(signed: np.ndarray, error: np.ndarray) -> float:
         share = weights * likelihood
         share /= share.sum(axis=1, keepdims=True)
         weights = (share.sum(axis=0) + prior) / (len(signed) + STILL)
-    return float(1 - weights[1 : 1 + len(WIDTHS)].sum())
+    share = weights * likelihood
+    right = share[:, 1 : 1 + len(WIDTHS)].sum(axis=1) / share.sum(axis=1)
+    # the prior counts, of genes that do not move, count here as they do in the weights
+    return 1 - right * len(signed) / (len(signed) + STILL)
 
 
 def _likelihood(signed: np.ndarray, error: np.ndarray) -> np.ndarray:

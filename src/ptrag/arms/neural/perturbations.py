@@ -3,7 +3,7 @@
 Axes: P perturbations, E features, K candidates, B sets, U distinct perturbations of a batch.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -81,6 +81,28 @@ class Perturbations:
         similarity = table["similarity"].to_numpy(np.float64).reshape(shape)
         features = embedding.vectors[embedding.rows(names)]
         return cls(names, features, candidates[:, :top], similarity[:, :top])
+
+    def with_more(
+        self, embedding: Embedding, candidates: Mapping[str, tuple[list[str], np.ndarray]]
+    ) -> "Perturbations":
+        """Return these and new perturbations, each with its own candidates among these.
+
+        One with fewer candidates than K has the first of them again in the places left.
+        """
+        K = self.candidates.shape[1]
+        numbers = np.empty((len(embedding.names), K), np.int64)
+        similarity = np.empty((len(embedding.names), K))
+        for row, name in enumerate(embedding.names if K else ()):
+            near, cosine = candidates[name]
+            places = np.arange(K) * (np.arange(K) < len(near))
+            numbers[row] = np.array([self._number[other] for other in near])[places]
+            similarity[row] = cosine[places]
+        return Perturbations(
+            [*self.names, *embedding.names],
+            np.concatenate([self.features, embedding.vectors]),
+            np.concatenate([self.candidates, numbers]),
+            np.concatenate([self.similarity, similarity]),
+        )
 
     @classmethod
     def expected(cls, pairs: Sequence[tuple[str, str]], deltas: np.ndarray) -> "Perturbations":
