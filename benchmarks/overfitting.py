@@ -17,9 +17,11 @@ import argparse
 import copy
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 from contest import METRICS, components, predictions, score
@@ -58,6 +60,7 @@ def main() -> None:
         for name in arguments.datasets:
             signal = TEXT_SIGNAL if "simulate" in config["datasets"][name] else None
             for screen in screens(config, name, seed, signal, arguments.data_dir):
+                screen = with_vectors(screen)
                 tables.append(trained(screen, config, arguments.arm, arguments.steps, options))
                 write_table(pd.concat(tables, ignore_index=True), arguments.out)
     scores = pd.concat(tables, ignore_index=True)
@@ -75,6 +78,18 @@ def of_unseen(config: dict[str, Any]) -> dict[str, Any]:
         split = {"protocol": "unseen_perturbation", "fractions": fractions}
         entry["splits"] = {"genes": split}
     return config
+
+
+def with_vectors(screen: Screen) -> Screen:
+    """Return a screen with the test pairs whose perturbation has a vector."""
+    has = np.array([pair.perturbation in screen.embeddings[None].names for pair in screen.pairs])
+    return replace(
+        screen,
+        pairs=[pair for pair, kept in zip(screen.pairs, has, strict=True) if kept],
+        profiles=screen.profiles[has],
+        observed=screen.observed[has],
+        truth=None if screen.truth is None else screen.truth[has],
+    )
 
 
 def trained(
