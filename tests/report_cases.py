@@ -138,7 +138,7 @@ def _plant_split(home, store, name, runs, metrics, levels, rng):
         _plant_intervals(folder / "conformal.tsv", pairs, arm, rng)
         if arm in NEURAL:
             plant_history(folder / "history.tsv")
-            _plant_bundle(folder / "bundle" / "bundle.json", arm, seed)
+            plant_bundle(folder / "bundle" / "bundle.json", arm, seed, 20 - seed)
 
 
 def _plant_index(folder, rng):
@@ -176,20 +176,23 @@ def _plant_metrics(path, pairs, level, metrics, rng):
     write_table(pd.DataFrame(rows, columns=columns).assign(n_real=8, n_predicted=6), path)
 
 
-def plant_history(path, improving=False):
+def plant_history(path, improving=False, losses=None):
     """Write a loss that reached its plateau at step 4, or falls by as much at every step."""
-    losses = [1 - step / 20 if improving else max(0.5, 1 - step / 8) for step in range(20)]
+    if losses is None:
+        losses = [1 - step / 20 if improving else max(0.5, 1 - step / 8) for step in range(20)]
     kinds = ("train", "loss"), ("val", "energy"), ("val", "gate")
     steps = [(step, *kind, loss) for step, loss in enumerate(losses) for kind in kinds]
     write_table(pd.DataFrame(steps, columns=["step", "split", "metric", "value"]), path)
+    seconds = [(step, 90.0 * step) for step in range(len(losses))]
+    write_table(pd.DataFrame(seconds, columns=["step", "seconds"]), path.parent / "seconds.tsv")
 
 
-def _plant_bundle(path, arm, seed):
+def plant_bundle(path, arm, seed, step):
     """Write what a bundle says: the paper's arm takes its last weights."""
     training = SETTINGS["training"] | {"published": arm.startswith("ptrag")}
     about = {"arm": arm, "seed": seed, "model": SETTINGS["model"], "training": training}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(about | {"step": 20 - seed, "validation": {"energy": 0.5}}, path)
+    write_json(about | {"step": step, "validation": {"energy": 0.5}}, path)
 
 
 def _plant_profiles(path, store, pairs, rng):

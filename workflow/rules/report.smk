@@ -25,6 +25,7 @@ def reported_files(wildcards):
         )
     for run in TRAINED:
         files.add(f"{home}/{run.path}/history.tsv")
+        files.add(f"{home}/{run.path}/seconds.tsv")
         files.add(f"{home}/{run.path}/bundle/bundle.json")
     return sorted(files) + all_by_content(sorted(large))
 

@@ -44,7 +44,7 @@ BUNDLE = "bundle/bundle.json"
 
 @dataclass(frozen=True)
 class Training:
-    """What the bundle of one trained run says of it.
+    """What one trained run says of itself, in its bundle and its ``seconds.tsv``.
 
     Attributes
     ----------
@@ -54,6 +54,8 @@ class Training:
         Its sections of the configuration.
     step, validation
         The step whose weights it holds, and its validation values.
+    last_step, seconds
+        The last step that was trained, and the wall time up to it.
     """
 
     arm: str
@@ -62,6 +64,8 @@ class Training:
     training: dict[str, Any]
     step: int
     validation: dict[str, float]
+    last_step: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ class SplitView:
     history
         arm, seed, step, split, metric, value.
     trainings
-        What the bundles of the trained runs say.
+        What the trained runs say of themselves.
     evidence
         arm, cell_line, perturbation, candidate, rank, similarity, gate, effect; mean over seeds.
     notes
@@ -255,7 +259,7 @@ class _Reader:
             pairs=self._pair_facts(folder, floor.index),
             history=self._stacked(runs, "history.tsv", ["step", METRIC], needed=False),
             trainings=[
-                training for run in runs if (training := _training(run, self._file(run, BUNDLE)))
+                training for run in runs if (training := _training(run, self.home / run.path))
             ],
             evidence=_mean_evidence(evidence),
             notes=_notes(evidence),
@@ -319,16 +323,18 @@ def mean_scores(table: SplitScores, scored: np.ndarray, index: pd.MultiIndex) ->
     return pd.concat(means, names=["arm"]).sort_index()
 
 
-def _training(run: Run, bundle: Path) -> Training | None:
-    """Return what a bundle says of its training; None for an arm that is not trained."""
-    if not bundle.is_file():
+def _training(run: Run, folder: Path) -> Training | None:
+    """Return what a run says of its training; None for an arm that is not trained."""
+    if not (folder / BUNDLE).is_file():
         return None
-    about = read_json(bundle)
+    about = read_json(folder / BUNDLE)
     if "training" not in about:
         return None
+    last = read_table(present(folder / "seconds.tsv")).iloc[-1]
     return Training(
-        run.arm, run.seed, about["model"], about["training"], about["step"], about["validation"]
-    )
+        run.arm, run.seed, about["model"], about["training"], about["step"], about["validation"],
+        int(last["step"]), float(last["seconds"]),
+    )  # fmt: skip
 
 
 def _mean_evidence(evidence: pd.DataFrame) -> pd.DataFrame:

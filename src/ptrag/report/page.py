@@ -12,7 +12,16 @@ from markupsafe import Markup
 
 from ptrag import __version__
 from ptrag.base.files import atomic
-from ptrag.report import calibration, evidence, maps, scores, sections, single_pairs, tables
+from ptrag.report import (
+    calibration,
+    evidence,
+    maps,
+    scores,
+    sections,
+    single_pairs,
+    tables,
+    training,
+)
 from ptrag.report.figure import style
 from ptrag.report.gather import Results, SplitView, gather
 from ptrag.report.methods import methods, settings_text
@@ -148,6 +157,7 @@ def _content(results: Results, date: str) -> dict[str, Any]:
         "coverage": tables.coverage(results),
         "not_exact": sections.not_exact(results.coverage),
         "published": tables.published(results),
+        "plateau_rule": training.plateau_rule(),
         "methods": methods(results),
         "settings": settings_text(results),
         "glossary": tables.glossary(results),
@@ -192,9 +202,10 @@ def _split(results: Results, split: SplitView) -> dict[str, Any]:
         "gates": sections.gate_plots(results, split),
         "trained": sections.legend([results.arms[a] for a in dict.fromkeys(split.history["arm"])]),
         "improving": claims.improving,
+        "trainings": training.trainings(results, split),
         "calibration": calibration.table(results, split),
         "coverage_plot": calibration.coverage_plot(results, split),
         "support": calibration.support_plots(results, split, supported),
-        "curves": sections.training_curves(results, split),
+        "curves": training.curves(results, split),
         "audits": split.audits,
     }

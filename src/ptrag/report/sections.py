@@ -158,20 +158,6 @@ def heat_maps(results: Results, split: SplitView) -> list[str]:
     return maps
 
 
-def training_curves(results: Results, split: SplitView) -> dict[str, str]:
-    """Draw the validation metrics that chose checkpoints, the loss and the gate."""
-    monitors = dict.fromkeys(run.training["monitor"] for run in split.trainings)
-    wanted = [("val", metric) for metric in monitors]
-    figures, history = {}, split.history
-    for where, metric in [*wanted, ("train", "loss"), ("train", "gate")] if len(history) else ():
-        rows = history[(history["split"] == where) & (history["metric"] == metric)]
-        if len(rows):
-            label = f"{metric}, {where}"
-            name = f"{split.name}-{where}-{metric}"
-            figures[label] = plots.training_curves(rows, results.arms, name, label)
-    return figures
-
-
 def gate_plots(results: Results, split: SplitView) -> list[str]:
     """Draw effect against gate or coefficient of all candidates, per retrieval arm."""
     return [
