@@ -4,8 +4,8 @@ Everything that is fitted (PCA, bandwidths, centroids, the mean baseline) is fit
 pairs and controls, PCA and bandwidths on yardstick controls: predicted cells start from the given
 ones, so that a PCA of these would show more of them than of real cells. Of the scored pairs the
 file holds what the real cells are: mean, variance, p-values against the same line's yardstick
-controls, and how well one half of them predicts the other. The attribute ``fitted`` says in JSON what was fitted on which cells
-(:func:`fitted_on` reads it).
+controls, and how well one half of them predicts the other. The attribute ``fitted`` says in JSON
+what was fitted on which cells (:func:`fitted_on` reads it).
 """
 
 import json
