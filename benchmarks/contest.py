@@ -39,7 +39,7 @@ from ptrag.metrics.distribution import Distances, energy
 from ptrag.metrics.means import mse
 from ptrag.metrics.pca import PCA, fit_pca
 from ptrag.prediction.closed_form import ClosedFormPredictor
-from ptrag.prediction.prediction import GivenControls
+from ptrag.prediction.prediction import GivenControls, Predictor
 
 OURS = "response_expert"
 CONTROLS = tuple(f"{OURS}@{kind}" for kind in NEGATIVE_CONTROLS)
@@ -72,7 +72,9 @@ def main() -> None:
                 draw = screens(config, name, seed, signal, Path(arguments.data_dir))
                 for screen in draw:
                     predictors = dict(fit_arms(screen, config["arm_options"]))
-                    tables.append(score(screen, predictors, config["evaluation"]["n_pcs"]))
+                    pca = components(screen, config["evaluation"]["n_pcs"])
+                    predicted = {arm: fits(screen, f, pca) for arm, f in predictors.items()}
+                    tables.append(score(screen, predicted))
                     signs.append(signs_of(screen, predictors[OURS]))
     scores = pd.concat(tables, ignore_index=True)
     write_table(scores, arguments.out)
@@ -113,14 +115,20 @@ class Predicted(NamedTuple):
     energy: np.ndarray
 
 
-def predictions(screen: Screen, fitted: Callable, pca: PCA | None) -> Predicted:
-    """Predict the test pairs of a screen."""
-    if screen.store is None:  # scores, which may be negative, and no expression
-        delta = np.array([fitted(*pair).delta for pair in screen.pairs])
-        given = [screen.responses.control_mean[pair.cell_line] for pair in screen.pairs]
-        origins = [start(fitted(*p).origin, g) for p, g in zip(screen.pairs, given, strict=True)]
-        return Predicted(delta, delta + origins, np.full(len(delta), np.nan))
-    store, predictor = screen.store, ClosedFormPredictor(fitted)
+def fits(screen: Screen, fitted: Callable, pca: PCA | None) -> Predicted:
+    """Predict the test pairs of a screen by a closed form."""
+    if screen.store is not None:
+        return predictions(screen, ClosedFormPredictor(fitted), pca)
+    delta = np.array([fitted(*pair).delta for pair in screen.pairs])
+    given = [screen.responses.control_mean[pair.cell_line] for pair in screen.pairs]
+    origins = [start(fitted(*p).origin, g) for p, g in zip(screen.pairs, given, strict=True)]
+    # scores, which may be negative, and no expression
+    return Predicted(delta, delta + origins, np.full(len(delta), np.nan))
+
+
+def predictions(screen: Screen, predictor: Predictor, pca: PCA) -> Predicted:
+    """Predict the test pairs of a screen that has cells."""
+    store = screen.store
     given = {line: GivenControls.of_store(store, line) for line in store.lines}
     rows = []
     for pair in screen.pairs:
@@ -141,15 +149,13 @@ def components(screen: Screen, n_pcs: int) -> PCA | None:
     return fit_pca(np.concatenate(cells), n_pcs)
 
 
-def score(screen: Screen, predictors: dict[str, Callable], n_pcs: int) -> pd.DataFrame:
+def score(screen: Screen, of_arms: dict[str, Predicted]) -> pd.DataFrame:
     """Return one row per arm and test pair."""
     responses, rows = screen.responses, []
     targets = [responses.columns(pair.perturbation) for pair in screen.pairs]
     panel = np.setdiff1d(np.arange(len(responses.genes)), np.concatenate(targets))
     lines = np.array([pair.cell_line for pair in screen.pairs])
-    pca = components(screen, n_pcs)
-    for arm, fitted in predictors.items():
-        predicted = predictions(screen, fitted, pca)
+    for arm, predicted in of_arms.items():
         pds = np.empty(len(lines))
         for line in np.unique(lines):
             here = np.flatnonzero(lines == line)

@@ -22,7 +22,7 @@ from ptrag.cells.preprocess import build_cells
 from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
 from ptrag.config import merge
-from ptrag.genes.embeddings import Embedding
+from ptrag.genes.embeddings import Embedding, write_embedding
 from ptrag.genes.providers import derive_control, embed
 from ptrag.genes.symbols import GENE_TEXT, Symbols
 from ptrag.report.deltas import observed_delta
@@ -31,7 +31,8 @@ from ptrag.simulate.screen import simulate_screen
 from ptrag.splits.protocols import Split, draw_split, read_split, write_split
 
 LINES = ("k562", "rpe1", "hepg2", "jurkat")
-HELD = {"val": 0.0, "test": 64 / 240}  # of the semi-real screen's perturbations
+N_SEMIREAL = 240  # perturbations of the semi-real screen
+HELD = {"val": 0.0, "test": 64 / N_SEMIREAL}
 SEMIREAL = {
     "file": "semireal_dev.h5ad",
     "columns": {"perturbation": "gene", "cell_line": "cell_line", "batch": "gem_group"},
@@ -71,6 +72,8 @@ class Screen:
         {None: true ones, ``shuffled``, ``random``: their negative controls}.
     pairs
         The n test pairs.
+    store, drawn
+        The cells and the roles of their pairs; None where there are profiles alone.
     profiles
         (n, G) the means of the test pairs' cells.
     observed
@@ -79,8 +82,9 @@ class Screen:
         (n, G) their noise-free deltas; None where they are not known.
     truth_file
         The truth of a simulated screen.
-    drawn
-        The roles of the pairs; None of profiles without cells.
+    folder
+        ``cells.h5ad``, ``split.tsv``, ``embedding.h5ad`` and ``index`` of the true embedding, as a
+        training reads them, until the next split is drawn; None for responses without cells.
     """
 
     case: str
@@ -90,22 +94,28 @@ class Screen:
     embeddings: Mapping[str | None, Embedding]
     neighbours: Mapping[str | None, Neighbours]
     pairs: Sequence[Pair]
+    store: CellStore | None
+    drawn: Split | None
     profiles: np.ndarray
     observed: np.ndarray
     truth: np.ndarray | None
     truth_file: Path | None = None
-    drawn: Split | None = None
+    folder: Path | None = None
 
 
 def screens(
     config: dict[str, Any], name: str, seed: int, text_signal: float | None, data_dir: Path
 ) -> Iterator[Screen]:
-    """Yield every split of one draw of a data set; files of a screen last until the next."""
+    """Yield every split of one draw of a data set; files of a screen last until the next.
+
+    ``semireal_dev`` may be among the data sets of the configuration, with splits of its own.
+    """
     with tempfile.TemporaryDirectory() as folder:
         if name == "op3_drugs_ranks":
             yield from _drugs(data_dir / "op3_drugs_ranks.npz", config, seed, Path(folder))
             return
-        entry = SEMIREAL if name == "semireal_dev" else config["datasets"][name]
+        datasets = {"semireal_dev": SEMIREAL} | config["datasets"]
+        entry = datasets[name]
         yield from _of_cells(config, name, entry, seed, text_signal, data_dir, Path(folder))
 
 
@@ -123,7 +133,9 @@ def _of_cells(
     build_cells(source, entry, settings["cells"], work / "cells.h5ad")
     store = CellStore(work / "cells.h5ad")
     truth = _truth(source, truth_file, store)
-    embeddings = _with_controls(embed("text", store.perturbations, settings["embeddings"]), seed)
+    embedding = embed("text", store.perturbations, settings["embeddings"])
+    write_embedding(embedding, work / "embedding.h5ad")
+    embeddings = _with_controls(embedding, seed)
     for split_name, spec in (entry["splits"] | PROTOCOLS.get(name, {})).items():
         table = draw_split(store, spec | {"seed": seed}, settings["cells"], split_name)
         write_split(table, spec, work / "split.tsv")
@@ -132,9 +144,9 @@ def _of_cells(
         profiles = np.array([store.mean(*pair) for pair in pairs])
         yield Screen(
             case, split_name, seed, Responses.measured(store, split), embeddings,
-            _neighbours(embeddings, split, settings, work), pairs, profiles,
+            _neighbours(embeddings, split, settings, work), pairs, store, split, profiles,
             np.array([observed_delta(store, pair) for pair in pairs]),
-            np.array([truth[p] for p in pairs]) if truth else None, truth_file, split,
+            np.array([truth[p] for p in pairs]) if truth else None, truth_file, work,
         )  # fmt: skip
 
 
@@ -194,7 +206,7 @@ def _drugs(path: Path, config: dict[str, Any], seed: int, work: Path) -> Iterato
             "op3_drugs_ranks", target, seed, responses, embeddings,
             _neighbours(embeddings, split, config, work),
             [pair for pair, out in zip(pairs, test, strict=True) if out],
-            scores[test], scores[test], None,
+            None, None, scores[test], scores[test], None,
         )  # fmt: skip
 
 
@@ -206,10 +218,10 @@ def _with_controls(embedding: Embedding, seed: int) -> dict[str | None, Embeddin
 def _neighbours(
     embeddings: Mapping[str | None, Embedding], split: Split, settings: dict[str, Any], work: Path
 ) -> dict[str | None, Neighbours]:
-    options = settings["arm_options"]
-    k = max(options[arm]["topk_rag"] for arm in ("knn", "response_expert"))
+    k = max(options.get("topk_rag", 0) for options in settings["arm_options"].values())
     neighbours = {}
     for kind, embedding in embeddings.items():
-        build_index(embedding, split, k, work / "index")
-        neighbours[kind] = read_neighbours(work / "index")
+        folder = work / ("index" if kind is None else f"index@{kind}")
+        build_index(embedding, split, k, folder)
+        neighbours[kind] = read_neighbours(folder)
     return neighbours

@@ -104,30 +104,33 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    if fault := refuse_overwriting(options.out, options.real, options.predicted):
-        raise PtragError(fault)
-    from ptrag.evaluation.files import evaluate_files, summary
+    for out in filter(None, (options.out, options.report)):
+        if fault := refuse_overwriting(out, options.real, *options.predicted):
+            raise PtragError(fault)
+    from ptrag.report.evaluation import evaluate
 
-    table = evaluate_files(
+    settings = {
+        "exclude_target": not options.keep_target,
+        "n_pcs": options.n_pcs,
+        "deg_test": options.deg_test,
+        "deg_alpha": options.deg_alpha,
+        "max_degs": options.max_degs,
+        "compat": options.compat,
+    }
+    for text in evaluate(
         options.real,
         options.predicted,
         options.out,
+        options.report,
         perturbation=options.perturbation,
         cell_line=options.cell_line,
         gene_symbol=options.gene_symbol,
         control=options.control,
-        evaluation={
-            "exclude_target": not options.keep_target,
-            "n_pcs": options.n_pcs,
-            "deg_test": options.deg_test,
-            "deg_alpha": options.deg_alpha,
-            "max_degs": options.max_degs,
-            "compat": options.compat,
-        },
+        evaluation=settings,
         ceilings=not options.no_ceilings,
-    )
-    print(summary(table))
-    print(f"every pair: {options.out}")
+        threads=options.threads,
+    ):
+        print(text)
     return 0
 
 

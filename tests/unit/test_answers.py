@@ -50,7 +50,9 @@ def test_the_page_has_the_numbers_of_the_files(answered):
     profiles = anndata.read_h5ad(out / "profiles.h5ad")
     summary = read_table(out / "summary.tsv").set_index("perturbation")
     evidence = read_table(out / "evidence.tsv")
-    assert [pair[0] for pair in data["pairs"]] == list(summary.index) == [measured, "TP53", "NOGENE1"]
+    assert (
+        [pair[0] for pair in data["pairs"]] == list(summary.index) == [measured, "TP53", "NOGENE1"]
+    )
     for row, pair in enumerate(data["pairs"]):
         name, level, strength, moving, confidence, nearest, similarity, top, made_of, _ = pair
         of = summary.loc[name]
@@ -141,4 +143,4 @@ def test_what_is_kept_of_each_pair_never_grows_with_their_number():
     kept = pd.Series([kept_of_each(n) for n in (1, 100, 2000, 10_000, 25_000, 10**6)])
     assert kept.is_monotonic_decreasing
     assert kept.iloc[0] == 10 and kept.iloc[-1] == 3
-    assert 25_000 * 3 * 3 * 30 <= BYTES
+    assert BYTES >= 25_000 * 3 * 3 * 30

@@ -4,6 +4,8 @@ import importlib
 import json
 import sys
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -82,3 +84,43 @@ def test_importing_the_library_loads_nothing_heavy(bench):
     import start
 
     assert start.imported() == []
+
+
+def planted_scores(gain):
+    """Five draws of eight pairs in which one option is ahead by ``gain`` on every pair."""
+    rows = []
+    for seed in range(1, 6):
+        for i in range(8):
+            for option, step in (("none", 400), ("displaced", 900)):
+                value = np.sin(seed + i) + gain * (option == "displaced")
+                metrics = dict.fromkeys(("pearson", "mse", "pds_cosine", "energy"), value)
+                rows.append(
+                    {"case": "made", "seed": seed, "drawn_anew": True, "cell_line": f"l{i % 2}",
+                     "perturbation": f"p{i // 2}", "option": option, "step": step + seed,
+                     "plateau": seed > 2, "cpu_seconds": 10.0 * seed,
+                     "pearson_truth": np.nan, "mse_truth": np.nan, **metrics}
+                )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("gain", [0.25, -0.125])
+def test_the_study_of_overfitting_reports_the_planted_difference(bench, gain):
+    from overfitting import differences
+
+    evaluation = {"bootstrap": 200, "confidence": 0.95}
+    rows = differences(planted_scores(gain), evaluation).set_index("metric")
+    assert sorted(rows.index) == ["energy", "mse", "pds_cosine", "pearson"]  # no truth was known
+    for metric, row in rows.iterrows():
+        assert row["pairs"] == 40
+        assert [row["difference"], row["low"], row["high"]] == pytest.approx([gain] * 3)
+        better = gain < 0 if metric in ("mse", "energy") else gain > 0
+        assert row["better in"] == ("5 of 5" if better else "0 of 5")
+
+
+def test_the_study_of_overfitting_reports_what_trainings_took(bench):
+    from overfitting import costs
+
+    rows = costs(planted_scores(0.1)).set_index("option")
+    assert rows.loc["none", "steps"] == "401 402 403 404 405"
+    assert rows.loc["displaced", "steps"] == "901 902 903 904 905"
+    assert rows["plateau"].tolist() == [3, 3] and rows["cpu_seconds"].tolist() == [30.0, 30.0]

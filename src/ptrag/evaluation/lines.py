@@ -5,7 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
-from ptrag.base.moments import Moments, moments, pooled
+from ptrag.base.moments import Moments, moments
+from ptrag.metrics.ranks import SortedControls
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,11 @@ class Controls:
     moments: Moments
     cells: np.ndarray
 
+    @cached_property
+    def ranked(self) -> SortedControls:
+        """The cells sorted gene by gene, once for all pairs."""
+        return SortedControls.of(np.asarray(self.cells))
+
     @classmethod
     def of(cls, cells: np.ndarray) -> "Controls":
         """Sum up (n, G) ``cells``."""
@@ -37,30 +43,28 @@ class Controls:
 
 @dataclass(frozen=True)
 class Line:
-    """A scored cell line; what is fitted, is fitted on given controls and training cells.
+    """A scored cell line; what is fitted, is fitted on yardstick controls and training cells.
 
     Attributes
     ----------
     given, yardstick
         The halves of its controls (:mod:`ptrag.cells.controls`).
+    every_control
+        Both halves together, for the conventions of other packages.
     trained
         N names of its training perturbations.
     profiles
         (N, G) their mean profiles.
     bandwidth
-        Median distance of its given controls and training cells in the PCA.
+        Median distance of its yardstick controls and training cells in the PCA.
     """
 
     given: Controls
     yardstick: Controls
+    every_control: Controls
     trained: list[str]
     profiles: np.ndarray
     bandwidth: float
-
-    @cached_property
-    def every_control(self) -> Moments:
-        """Moments of both halves together, for the conventions of other packages."""
-        return pooled(self.given.moments, self.yardstick.moments)
 
     @cached_property
     def centroid(self) -> np.ndarray:

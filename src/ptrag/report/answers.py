@@ -17,7 +17,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from ptrag.base.files import atomic, read_table
-from ptrag.base.names import DELTA, PAIR, PERTURBATION
+from ptrag.base.names import DELTA, PERTURBATION
 from ptrag.prediction.files import INTERVAL, PredictionFiles
 from ptrag.prediction.lines import FALLBACK, LEVELS, MEASURED_HERE, NEVER
 from ptrag.prediction.predict import Report
@@ -65,7 +65,7 @@ def write_answers(report: Report, about: Mapping[str, Any], out_html: str | Path
         "files": [path.name for path in report.files if path is not None],
         "data": data,
     }
-    html = page("answers.html.j2", content, "answers.js")
+    html = page(content, "answers.html.j2", ["answers.js"])
     with atomic(out_html) as part:
         part.write_text(html, encoding="utf-8")
 
@@ -82,9 +82,7 @@ def kept_of_each(n_pairs: int) -> int:
     return int(np.clip(affordable, FEWEST_GENES, MOST_GENES))
 
 
-def _data(
-    files: PredictionFiles, summary: pd.DataFrame, genes: Sequence[str], each: int
-) -> Markup:
+def _data(files: PredictionFiles, summary: pd.DataFrame, genes: Sequence[str], each: int) -> Markup:
     """Return what the script reads, as JSON that may stand inside ``<script>``."""
     checks: dict[str, int] = {}
     names: dict[str, int] = {}
@@ -108,7 +106,7 @@ def _data(
         "pairs": pairs,
     }  # fmt: skip
     text = json.dumps(content, separators=(",", ":"), ensure_ascii=False, default=_plain)
-    return Markup(text.replace("<", "\\u003c"))  # noqa: S704 - no tag can begin in it
+    return Markup(text.replace("<", "\\u003c"))
 
 
 def _rows(files: PredictionFiles, summary: pd.DataFrame) -> Iterator[dict[str, np.ndarray]]:

@@ -6,6 +6,7 @@ scored pair alone; predicted profiles for the few pairs that are shown one by on
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from ptrag.base.names import (
     Run,
 )
 from ptrag.cells.store import CellStore
-from ptrag.comparison.claims import SplitClaims
+from ptrag.comparison.claims import SplitClaims, stand_ins
 from ptrag.comparison.scores import SplitScores, read_scores
 from ptrag.config import arm_embedding, arm_options
 from ptrag.report.arms import ArmView, arm_views
@@ -43,7 +44,7 @@ BUNDLE = "bundle/bundle.json"
 
 @dataclass(frozen=True)
 class Training:
-    """What the bundle of one trained run says of it.
+    """What one trained run says of itself, in its bundle and its ``seconds.tsv``.
 
     Attributes
     ----------
@@ -53,6 +54,8 @@ class Training:
         Its sections of the configuration.
     step, validation
         The step whose weights it holds, and its validation values.
+    last_step, seconds
+        The last step that was trained, and the wall time up to it.
     """
 
     arm: str
@@ -61,6 +64,8 @@ class Training:
     training: dict[str, Any]
     step: int
     validation: dict[str, float]
+    last_step: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ class SplitView:
     history
         arm, seed, step, split, metric, value.
     trainings
-        What the bundles of the trained runs say.
+        What the trained runs say of themselves.
     evidence
         arm, cell_line, perturbation, candidate, rank, similarity, gate, effect; mean over seeds.
     notes
@@ -117,6 +122,11 @@ class SplitView:
     intervals: pd.DataFrame
     audits: dict[str, dict[str, Any]]
     claims: SplitClaims
+
+    @cached_property
+    def twins(self) -> dict[str, str]:
+        """Arms that predict the same as another, and the arm that stands for both."""
+        return stand_ins(self.scores, self.claims)
 
     def wide(self, metric: str) -> pd.DataFrame:
         """Return one metric as a table pairs × arms."""
@@ -243,13 +253,13 @@ class _Reader:
             dropped=about.get("dropped") or {},
             role=table.scored_role,
             counts=pd.crosstab(roles[CELL_LINE], roles[ROLE]),
-            scores=_mean_scores(table, scored, index),
+            scores=mean_scores(table, scored, index),
             floor=floor,
             ceiling=ceiling,
             pairs=self._pair_facts(folder, floor.index),
             history=self._stacked(runs, "history.tsv", ["step", METRIC], needed=False),
             trainings=[
-                training for run in runs if (training := _training(run, self._file(run, BUNDLE)))
+                training for run in runs if (training := _training(run, self.home / run.path))
             ],
             evidence=_mean_evidence(evidence),
             notes=_notes(evidence),
@@ -304,7 +314,7 @@ class _Reader:
         return {}
 
 
-def _mean_scores(table: SplitScores, scored: np.ndarray, index: pd.MultiIndex) -> pd.DataFrame:
+def mean_scores(table: SplitScores, scored: np.ndarray, index: pd.MultiIndex) -> pd.DataFrame:
     """Index (arm, cell_line, perturbation), one column per metric; mean over seeds."""
     means = {
         arm: pd.DataFrame(cube[scored].mean(axis=2), index=index, columns=table.metrics)
@@ -313,16 +323,18 @@ def _mean_scores(table: SplitScores, scored: np.ndarray, index: pd.MultiIndex) -
     return pd.concat(means, names=["arm"]).sort_index()
 
 
-def _training(run: Run, bundle: Path) -> Training | None:
-    """Return what a bundle says of its training; None for an arm that is not trained."""
-    if not bundle.is_file():
+def _training(run: Run, folder: Path) -> Training | None:
+    """Return what a run says of its training; None for an arm that is not trained."""
+    if not (folder / BUNDLE).is_file():
         return None
-    about = read_json(bundle)
+    about = read_json(folder / BUNDLE)
     if "training" not in about:
         return None
+    last = read_table(present(folder / "seconds.tsv")).iloc[-1]
     return Training(
-        run.arm, run.seed, about["model"], about["training"], about["step"], about["validation"]
-    )
+        run.arm, run.seed, about["model"], about["training"], about["step"], about["validation"],
+        int(last["step"]), float(last["seconds"]),
+    )  # fmt: skip
 
 
 def _mean_evidence(evidence: pd.DataFrame) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Pages from templates: everything they show stands inside them, and they load nothing."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +12,25 @@ from ptrag.report.numbers import counted, listed, number
 HERE = Path(__file__).parent
 
 
-def page(template: str, content: dict[str, Any], script: str = "report.js") -> str:
-    """Return a page.
+def page(
+    content: dict[str, Any],
+    template: str = "report.html.j2",
+    scripts: Sequence[str] = ("report.js", "pairs.js"),
+) -> str:
+    """Return a page, with style and scripts inside.
 
     Parameters
     ----------
+    content
+        What the template names, apart from ``css`` and ``js``.
     template
         File in ``templates``.
-    content
-        What it names, apart from ``css`` and ``js``.
-    script
-        What runs on it.
+    scripts
+        What runs on the page.
     """
     inside = {
-        name: Markup((HERE / file).read_text(encoding="utf-8"))
-        for name, file in (("css", "report.css"), ("js", script))
+        "css": Markup((HERE / "report.css").read_text(encoding="utf-8")),
+        "js": Markup("".join((HERE / file).read_text(encoding="utf-8") for file in scripts)),
     }
     return _environment().get_template(template).render(content | inside)
 

@@ -4,7 +4,6 @@ from typing import Any
 
 import yaml
 
-from ptrag.base.plateau import GAIN, PATIENCE, SHARE, WINDOW
 from ptrag.comparison.contrasts import BASELINES
 from ptrag.comparison.permutation import EXACT, FLIPS
 from ptrag.comparison.power import PROBABILITY, WIDE
@@ -12,6 +11,7 @@ from ptrag.evaluation.bounds import REPEATS
 from ptrag.evaluation.intervals import CLASSES
 from ptrag.report.gather import Results, Training
 from ptrag.report.numbers import counted, listed
+from ptrag.report.training import plateau_rule
 
 HELD_OUT = {
     "unseen_combination": "val and test perturbations are held out in {} only, and each is trained "
@@ -236,10 +236,8 @@ def _comparison(evaluation: dict[str, Any]) -> str:
         f"better than every one of {listed(BASELINES)} that ran, each tested; no baseline is "
         f"picked. Claims rest on the primary metrics, named before anything ran ({primary}), as "
         "far as they are trusted; the first of these decides. Nothing is claimed about a trained "
-        f"arm whose validation is still improving: smoothed over {WINDOW} validations, the best of "
-        f"the last {100 * SHARE:g} % of them (at least {PATIENCE}) is better than the best before "
-        f"by more than {100 * GAIN:g} % of it, or there are fewer than {WINDOW + PATIENCE} "
-        "validations. The detectable difference is the smallest true one that the same rule, at "
+        f"arm whose validation is still improving: {plateau_rule()}. "
+        "The detectable difference is the smallest true one that the same rule, at "
         f"the first step of Holm, calls with a probability of {100 * PROBABILITY:g} %; power is "
         f"low where it is more than {100 * WIDE:g} % of the way from mean baseline to replicate, "
         "and there is none "

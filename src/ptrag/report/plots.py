@@ -4,7 +4,7 @@ Panels are small and separate, so that the page can flow them into as many
 columns as the screen has. A figure is a list of panels that share their axes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,13 +12,13 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from ptrag.base.correlation import pearson
 from ptrag.base.names import CELL_LINE
 from ptrag.report.arms import ArmView
-from ptrag.report.figure import GRID, INK, MUTED, PAPER, TOP, panel, text_width, to_svg
+from ptrag.report.figure import INK, MUTED, PAPER, TOP, panel, text_width, to_svg
 
 WIDTH, HEIGHT = 2.56, 2.4  # inches of a small panel
 MANY = 1500  # points of one panel from which on they are an image, not shapes
+KEPT = "kept step"
 DIVERGING = "PuOr_r"
 LINES = {"bar": (0, (4, 2)), "floor": (0, (1, 2)), "ceiling": (0, (6, 2, 1, 2))}
 
@@ -243,39 +243,10 @@ def delta_heat_map(rows: dict[str, np.ndarray], genes: Sequence[str], name: str,
     return to_svg(figure, alt, name)
 
 
-def delta_scatter(
-    observed: np.ndarray, predicted: np.ndarray, arm: ArmView, named: Sequence[tuple[str, int]],
-    limits: tuple[float, float], name: str,
-) -> Markup:  # fmt: skip
-    """Draw predicted against observed delta of every gene, the most changed ones by name."""
-    figure, axes = panel(WIDTH, HEIGHT)
-    axes.plot(limits, limits, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
-    axes.axhline(0, color=GRID, linewidth=0.8)
-    axes.axvline(0, color=GRID, linewidth=0.8)
-    axes.scatter(
-        observed, predicted, s=7, color=arm.look.colour, alpha=0.55, linewidths=0, rasterized=True
-    )
-    for gene, at in named:
-        left = observed[at] > np.mean(limits)  # so that no name runs off the panel
-        axes.annotate(
-            gene, (observed[at], predicted[at]), xytext=(-3 if left else 3, 2),
-            textcoords="offset points", ha="right" if left else "left", fontsize=7, color=INK,
-        )  # fmt: skip
-    axes.set(xlim=limits, ylim=limits, xlabel="observed delta", ylabel="predicted delta")
-    _few_ticks(axes)
-    r = pearson(predicted, observed)
-    _title(axes, arm.name)
-    if np.isfinite(r) and np.ptp(predicted):
-        axes.text(
-            0.98, 0.03, f"r = {r:.2f}", transform=axes.transAxes, ha="right", va="bottom",
-            fontsize=8, color=MUTED,
-        )  # fmt: skip
-    return to_svg(figure, f"Predicted against observed delta per gene, {arm.name}", name)
-
-
 def training_curves(
-    history: pd.DataFrame, arms: dict[str, ArmView], name: str, label: str
-) -> Markup:
+    history: pd.DataFrame, arms: dict[str, ArmView], name: str, label: str,
+    kept: Mapping[tuple[str, int], int],
+) -> Markup:  # fmt: skip
     """Draw one value over the steps of training, a line per arm and seed.
 
     Parameters
@@ -286,15 +257,22 @@ def training_curves(
         Views of the arms.
     name, label
         Id prefix, and what the value is.
+    kept
+        {(arm, seed): step whose weights predict}, marked by a ring where the value is known.
     """
     figure, axes = panel(5.2, HEIGHT + 0.2)
-    for (arm, _), run in history.groupby(["arm", "seed"], sort=False):
+    for (arm, seed), run in history.groupby(["arm", "seed"], sort=False):
         run = run.sort_values("step")
         look = arms[arm].look
         axes.plot(
             run["step"], run["value"], color=look.colour, linewidth=1.1, alpha=0.85,
             linestyle=look.dashes, marker=look.marker, markersize=3, markerfacecolor=look.face,
             markevery=max(1, len(run) // 6),
+        )  # fmt: skip
+        chosen = run[run["step"] == kept.get((arm, seed))]
+        axes.plot(
+            chosen["step"], chosen["value"], linestyle="none", marker="o", markersize=9,
+            markerfacecolor="none", markeredgecolor=look.colour, markeredgewidth=1.6, label=KEPT,
         )  # fmt: skip
     axes.set(xlabel="step", ylabel=label)
     _few_ticks(axes)
