@@ -93,8 +93,9 @@ def _data(files: PredictionFiles, summary: pd.DataFrame, genes: Sequence[str], e
         said = _checks(row, layers, columns)
         pairs.append(
             [
-                row.perturbation, LEVELS.index(row.level), _short(row.strength), _short(row.n_moving),
-                _short(row.confidence), _number(row.nearest, names), _short(row.similarity),
+                row.perturbation, LEVELS.index(row.level), _short(row.strength),
+                _short(row.n_moving), _short(row.confidence), _number(row.nearest, names),
+                _short(row.similarity),
                 _top(layers, each),
                 [[_number(name, names), *map(_short, values)]
                  for name, *values in evidence.get(row.perturbation, ())],
