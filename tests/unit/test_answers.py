@@ -1,4 +1,4 @@
-"""``summary.html`` of ``ptrag predict``: its numbers are those of the files, its size is bounded."""
+"""``summary.html`` of ``ptrag predict``: the numbers of the files, and a bounded size."""
 
 import json
 import re
