@@ -19,15 +19,15 @@ def tables(results: Results) -> list[Table]:
     """Return a table per split, pairs and arms in rows; none where ``predict:`` names no pair."""
     if not results.settings["source"].get("predict"):
         return []
-    told = read_table(present(results.home / "unmeasured.tsv"), dtype=dict.fromkeys(PAIR, str))
-    return [_table(results, split, told[told["split"] == split.name])
+    predicted = read_table(present(results.home / "unmeasured.tsv"), dtype=dict.fromkeys(PAIR, str))
+    return [_table(results, split, predicted[predicted["split"] == split.name])
             for split in results.splits.values()]  # fmt: skip
 
 
-def _table(results: Results, split: SplitView, told: pd.DataFrame) -> Table:
+def _table(results: Results, split: SplitView, predicted: pd.DataFrame) -> Table:
     arms = [view.name for view in sections.main_arms(results, split)]
-    told = told[told["arm"].isin(arms)]
-    rows = _averaged(told, arms).head(ROWS)
+    predicted = predicted[predicted["arm"].isin(arms)]
+    rows = _averaged(predicted, arms).head(ROWS)
     table = Table(
         caption=f"{split.name}: predicted, and measured by nobody, so that there is no score",
         columns=[
@@ -38,7 +38,7 @@ def _table(results: Results, split: SplitView, told: pd.DataFrame) -> Table:
             ("Nearest", "measured perturbation that is nearest by text"),
             ("Up", "genes of largest predicted rise"), ("Down", "genes of largest predicted fall"),
         ],
-        note="" if len(rows) == len(told.groupby(["arm", *PAIR]))
+        note="" if len(rows) == len(predicted.groupby(["arm", *PAIR]))
         else f"The first {ROWS} rows; unmeasured.tsv has all.",
     )  # fmt: skip
     for row in rows.itertuples(index=False):
@@ -54,11 +54,11 @@ def _table(results: Results, split: SplitView, told: pd.DataFrame) -> Table:
     return table
 
 
-def _averaged(told: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
+def _averaged(predicted: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
     """Return a row per pair and arm: numbers averaged over seeds, words of the first one."""
     keys = [PERTURBATION, CELL_LINE, "arm"]
-    numbers = told.groupby(keys)[["strength", "confidence", "n_moving"]].mean()
-    words = told.groupby(keys)[["level", "nearest", "up", "down"]].first()
+    numbers = predicted.groupby(keys)[["strength", "confidence", "n_moving"]].mean()
+    words = predicted.groupby(keys)[["level", "nearest", "up", "down"]].first()
     order = {arm: i for i, arm in enumerate(arms)}
     rows = numbers.join(words).reset_index()
     return rows.sort_values(keys, key=lambda c: c.map(order) if c.name == "arm" else c)
