@@ -38,7 +38,6 @@ dev: $(VENV)/dev.stamp  ## the same with what tests and lint need
 
 demo: env  ## run the whole pipeline on the simulated screen; ends with results/demo/report.html
 	@$(RUN) snakemake $(ARGS)
-	@echo "report: results/demo/report.html"
 
 docs: dev  ## make the documentation site; ends with docs/_build/index.html
 	@$(RUN) sphinx-build -b html -W --keep-going -q docs docs/_build $(ARGS)

@@ -117,7 +117,7 @@ class Project:
     def planned(self, *arguments: str) -> set[str]:
         """Rules that `snakemake -n` would run."""
         said = self.snakemake("-n", *arguments)
-        return set(re.findall(r"^(?:local)?rule (\w+):", said, flags=re.M)) - {"all"}
+        return set(re.findall(r"^(\w+) +\d+\b", said, flags=re.M)) - {"total"}
 
     def tables(self) -> dict[str, bytes]:
         """Every table of the results, without logs, benchmarks and the seconds of trainings."""
