@@ -9,49 +9,7 @@ from pathlib import Path
 
 import yaml
 
-TINY = {
-    "simulated": True,
-    "simulate": {
-        "seed": 1,
-        "lines": ["k562", "rpe1", "hepg2"],
-        "n_perturbations": 20,
-        "n_genes": 80,
-        "cells_per_pair": 20,
-        "controls_per_line": 40,
-        "batches": 2,
-        "text_signal": 0.8,
-        "context_signal": 0.5,
-        "systematic_shift": 0.5,
-        "gene_text": "resources/gene_text.tsv.gz",
-    },
-    "columns": {"perturbation": "perturbation", "cell_line": "cell_line", "batch": "batch"},
-    "control": "control",
-    "scale": "counts",
-    "splits": {
-        "hepg2": {
-            "protocol": "unseen_combination",
-            "target": "hepg2",
-            "fractions": {"val": 0.15, "test": 0.4},
-            "seed": 1,
-        }
-    },
-    "settings": {
-        "arms": ["control", "perturbation_mean", "line_mean", "response_expert", "state", "ptrag"],
-        "seeds": [1],
-        "cells": {"n_genes": 60, "min_cells": 5},
-        "model": {
-            "hidden": 16,
-            "layers": 1,
-            "heads": 2,
-            "head_size": 8,
-            "feed_forward": 32,
-            "frozen_backbone": False,
-        },
-        "training": {"sets": 4, "set_size": 8, "max_steps": 40, "validate_every": 10},
-        "prediction": {"cells_per_pair": 16},
-        "evaluation": {"n_pcs": 10, "bootstrap": 200},
-    },
-}
+TINY = yaml.safe_load((Path(__file__).parents[1] / ".test/config.yaml").read_text())["datasets"]["tiny"]
 
 
 class Project:

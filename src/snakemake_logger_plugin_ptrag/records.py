@@ -12,8 +12,6 @@ CHATTER = (
     "Execute ",
     "Exiting because a job execution failed",
     "Group jobs: inactive",
-    "Job counts",
-    "None",
     "Provided cores",
     "Reasons:",
     "Removing temporary output",
