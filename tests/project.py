@@ -9,7 +9,9 @@ from pathlib import Path
 
 import yaml
 
-TINY = yaml.safe_load((Path(__file__).parents[1] / ".test/config.yaml").read_text())["datasets"]["tiny"]
+TINY = yaml.safe_load((Path(__file__).parents[1] / ".test/config.yaml").read_text())["datasets"][
+    "tiny"
+]
 
 
 class Project:
@@ -21,7 +23,7 @@ class Project:
     @classmethod
     def clone(cls, root: Path, folder: Path) -> "Project":
         ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
-        folders = ("workflow", "src", "profiles", "resources", "envs")
+        folders = ("workflow", "src", "profiles", "resources", "envs", ".test")
         for name in ("Snakefile", "config.yaml", *folders):
             source = root / name
             if source.is_dir():

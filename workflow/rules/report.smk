@@ -39,6 +39,7 @@ rule write_report:
             "results/{dataset}/report.html",
             caption="../report/report.rst",
             category="Report",
+            labels={"data set": "{dataset}", "file": "report"},
         ),
     log:
         "results/{dataset}/logs/write_report.log",
