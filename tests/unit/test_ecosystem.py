@@ -7,6 +7,8 @@ import pytest
 import yaml
 
 import ptrag
+from ptrag.config import resolve
+from ptrag.schema import ConfigFiles, read_schema
 
 WORKFLOWS = ("ci", "release")
 
@@ -19,11 +21,10 @@ def steps(root, name):
 
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_ci_runs_commands_that_are_here(root, name):
-    """`make docs` comes with the documentation's site."""
     targets = set(re.findall(r"^([a-z-]+):", (root / "Makefile").read_text(), flags=re.M))
     called = [step["run"].split()[1] for step in steps(root, name)
               if step.get("run", "").startswith("make ")]  # fmt: skip
-    assert set(called) - {"docs"} <= targets
+    assert set(called) <= targets
     if name == "ci":
         assert {"lint", "test", "docs", "demo", "container"} <= set(called)
 
@@ -41,6 +42,16 @@ def test_the_catalogue_finds_what_it_shows(root):
     assert (root / "workflow/Snakefile").is_file()
     assert (root / "config/README.md").is_file()
     assert (root / "LICENSE").is_file()
+
+
+def test_the_example_of_the_configuration_page_is_accepted(root):
+    block = re.search(r"```yaml\n(.*?)```", (root / "config/README.md").read_text(), flags=re.S)[1]
+    own = yaml.safe_load(block)
+    config = yaml.safe_load((root / "config.yaml").read_text())
+    config |= own | {"datasets": config["datasets"] | own["datasets"]}
+    schema = read_schema(root / "workflow/schemas/config.schema.yaml")
+    settings = resolve(config, schema, ConfigFiles({"mine.yaml": config}), root)
+    assert settings["dataset"] == "mine"
 
 
 def test_the_citation_is_whole(root):

@@ -174,6 +174,12 @@ def all_by_content(files):
     return [*map(ancient, files), *map(digest_of, files)]
 
 
+def list_file(split):
+    """The lists of held-out genes of a split, as a list of no or one file."""
+    lists = SETTINGS["source"]["splits"][split].get("lists")
+    return [lists] if lists else []
+
+
 def embedding_file(arm):
     """The embedding an arm reads, as a list of no or one file."""
     name = arm_embedding(SETTINGS, arm)
