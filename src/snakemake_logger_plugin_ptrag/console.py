@@ -109,7 +109,7 @@ class Console:
             self._failures(spent)
         elif self.total:
             self.write(f"{self._share()} in {spent}")
-            self.write(self.report)
+            self._say(self.report, always=True)
 
     def _resources(self, record: LogRecord) -> None:
         self.cores = int(getattr(record, "cores", self.cores))
@@ -160,7 +160,7 @@ class Console:
             self._say(text, always=True)
 
     def _failures(self, spent: str) -> None:
-        self.write(self.report)
+        self._say(self.report, always=True)
         for number, job in enumerate(self.failed.values()):
             if number < MOST_FAILURES:
                 self._failure(job)

@@ -153,7 +153,7 @@ def test_a_job_that_fails_and_then_ends_well_is_no_error():
     run.fail(1)
     run.start(1)
     run.end(1, 3)
-    assert run.close()[-2].strip() == "1 of 1 job done in 0:00:03"
+    assert run.close()[-1] == "1 of 1 job done in 0:00:03"
 
 
 def test_ctrl_c_is_one_line():

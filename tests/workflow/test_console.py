@@ -9,7 +9,6 @@ import pytest
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
-JOBS = 20  # of the tiny project, `all` aside
 PROFILE = "Using workflow specific profile profiles/default for setting default command line"
 REPORT = r"report: results/tiny/report.html \(written \d{4}-\d\d-\d\d \d\d:\d\d\)"
 EARLIER = r"results/tiny/report.html is of an earlier run \(\d{4}-\d\d-\d\d \d\d:\d\d\)"
@@ -22,16 +21,18 @@ def lines(said):
 
 def test_a_run_is_one_line_per_job_and_ends_with_the_report(finished):
     said = lines(finished.said)
+    jobs = int(said[0].split()[0])
+    assert jobs == len(list((finished.folder / "results/tiny").rglob("benchmarks/*.tsv")))
     known = [
-        rf"{JOBS} jobs on \d+ cores? \(6 × evaluate_arm, .*\)",
-        rf" ?\d+ of {JOBS}  \w+ .*  \d:\d\d:\d\d{LEFT}",
+        rf"{jobs} jobs on \d+ cores? \(6 × evaluate_arm, .*\)",
+        rf" ?\d+ of {jobs}  \w+ .*  \d:\d\d:\d\d{LEFT}",
         r" *running  \w+.*, \d:\d\d:\d\d.*: .*",  # after a long silence
         "WARNING: results/tiny/source.h5ad: .* have no column in X .*",  # ours, worth reading
-        rf"{JOBS} of {JOBS} jobs done in \d:\d\d:\d\d",
+        rf"{jobs} of {jobs} jobs done in \d:\d\d:\d\d",
         REPORT,
     ]
     assert [line for line in said if not any(re.fullmatch(form, line) for form in known)] == []
-    assert sum(bool(re.fullmatch(known[1], line)) for line in said) == JOBS
+    assert sum(bool(re.fullmatch(known[1], line)) for line in said) == jobs
     assert re.fullmatch(REPORT, said[-1])
     assert any("train_arm" in line and "hepg2 ptrag seed 1" in line for line in said)
 
