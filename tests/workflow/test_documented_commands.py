@@ -20,6 +20,8 @@ BROUGHT = "needs a file that the user brings"
 LONG = "takes from many minutes to days"
 SUITE = "runs tests for long, this one among them"
 SLURM = "needs a Slurm; tests/workflow/test_slurm.py runs it on one"
+ENGINE = "needs docker or podman; CI has one"
+KUBERNETES = "needs a cluster and a bucket; tests/workflow/test_ecosystem.py plans it with a folder"
 CONDA = "needs conda; tests/unit/test_environments.py holds its files to the lock"
 NAMED = "a command's name in running text; with arguments it is run"
 CLONE = "the copy of the project is the clone, and its environment is this one"
@@ -45,6 +47,11 @@ NOT_HERE = {
     "make test-slow": SUITE,
     "make test-oracle": SUITE,
     "make test-slurm": SLURM,
+    "pip install snakemake-executor-plugin-kubernetes snakemake-storage-plugin-s3": NETWORK,
+    "make container": ENGINE,
+    "export SNAKEMAKE_STORAGE_S3_ACCESS_KEY=... SNAKEMAKE_STORAGE_S3_SECRET_KEY=...": KUBERNETES,
+    "snakemake --profile profiles/kubernetes -n": KUBERNETES,
+    "snakemake --profile profiles/kubernetes": KUBERNETES,
     "git clone REPOSITORY ptrag && cd ptrag": CLONE,
     "make env": CLONE,
     "ptrag fit known.h5ad --perturbation perturbation --cell-line cell_line "
