@@ -15,7 +15,7 @@ CACHE  := $(shell test -w "$$HOME" || echo 'XDG_CACHE_HOME="$(CURDIR)/.snakemake
 RUN    := PATH="$(BIN):$$PATH" $(CACHE)
 
 .DEFAULT_GOAL := help
-.PHONY: help env dev demo test test-slow test-slurm test-oracle lint format bench lock clean
+.PHONY: help env dev demo docs test test-slow test-slurm test-oracle lint format bench bench-gpu rehearsal lock clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -39,6 +39,10 @@ dev: $(VENV)/dev.stamp  ## the same with what tests and lint need
 demo: env  ## run the whole pipeline on the simulated screen; ends with results/demo/report.html
 	@$(RUN) snakemake $(ARGS)
 	@echo "report: results/demo/report.html"
+
+docs: dev  ## make the documentation site; ends with docs/_build/index.html
+	@$(RUN) sphinx-build -b html -W --keep-going -q docs docs/_build $(ARGS)
+	@echo "documentation: docs/_build/index.html"
 
 test: dev  ## fast tests with coverage (what CI runs)
 	@$(RUN) pytest -n $(WORKERS) --dist loadgroup -m "not slow and not oracle and not slurm" \
@@ -74,6 +78,12 @@ format: dev  ## rewrite Python and Snakemake files in that style
 
 bench: env  ## measure speed and memory beside the direct form; ARGS=--help for sizes
 	@$(RUN) python benchmarks/run.py $(ARGS)
+
+bench-gpu: env  ## the same of a training on a GPU, in twelve minutes (without one: that it runs)
+	@$(RUN) PYTHONPATH="$(CURDIR)/src" python benchmarks/gpu.py $(ARGS)
+
+rehearsal: env  ## the whole workflow on a made file of the paper's size; ARGS="--tenth" for less
+	@$(RUN) PYTHONPATH="$(CURDIR)/src" python benchmarks/rehearsal.py $(ARGS)
 
 lock: dev  ## pin what is installed now into envs/*.txt
 	@$(RUN) python envs/lock.py

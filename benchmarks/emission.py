@@ -40,7 +40,8 @@ from ptrag.base.random import choose, keyed_rng
 from ptrag.cells.controls import YARDSTICK
 from ptrag.evaluation.predictions import PredictedMean
 from ptrag.evaluation.reference import build_reference, read_reference
-from ptrag.evaluation.scoring import Case, Reference, score_all
+from ptrag.evaluation.scoring import score_all
+from ptrag.evaluation.sides import Case, Reference
 from ptrag.metrics.distribution import Distances, energy, median_distance, mmd
 from ptrag.metrics.pca import PCA, fit_pca
 from ptrag.prediction.prediction import GivenControls

@@ -7,6 +7,7 @@ at any perturbed cell; rows are sorted so that a pair is one block.
 from ptrag.base.logs import rule_log
 
 with rule_log(snakemake.log[0]):
+    from ptrag.base.files import write_digests
     from ptrag.cells.preprocess import build_cells
 
     build_cells(
@@ -16,3 +17,4 @@ with rule_log(snakemake.log[0]):
         snakemake.output.cells,
         snakemake.input.gene_text,
     )
+    write_digests([snakemake.output.cells], [snakemake.output.digest])

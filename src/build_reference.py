@@ -7,6 +7,7 @@ line's yardstick controls. Nothing is fitted on the cells being scored.
 from ptrag.base.logs import rule_log
 
 with rule_log(snakemake.log[0]):
+    from ptrag.base.files import write_digests
     from ptrag.cells.store import CellStore
     from ptrag.evaluation.reference import build_reference
     from ptrag.prediction.prediction import predicted_cells
@@ -22,3 +23,4 @@ with rule_log(snakemake.log[0]):
         ),
         threads=snakemake.threads,
     )
+    write_digests([snakemake.output.reference], [snakemake.output.digest])

@@ -7,6 +7,7 @@ predicted deltas can be trusted.
 from ptrag.base.logs import rule_log
 
 with rule_log(snakemake.log[0]):
+    from ptrag.base.files import write_digests
     from ptrag.cells.store import CellStore
     from ptrag.evaluation.evaluate import evaluate
     from ptrag.evaluation.intervals import write_intervals
@@ -33,3 +34,4 @@ with rule_log(snakemake.log[0]):
         snakemake.output.intervals,
         snakemake.output.conformal,
     )
+    write_digests([snakemake.output.intervals], [snakemake.output.digest])

@@ -8,6 +8,7 @@ from ptrag.base.logs import rule_log
 with rule_log(snakemake.log[0]):
     from pathlib import Path
 
+    from ptrag.base.files import write_digests
     from ptrag.cells.store import CellStore
     from ptrag.prediction.files import PredictionFiles
     from ptrag.prediction.loading import load_bundle
@@ -20,4 +21,6 @@ with rule_log(snakemake.log[0]):
         read_split(snakemake.input.split),
         snakemake.params.prediction["cells_per_pair"],
         PredictionFiles.beside(snakemake.output.cells),
+        snakemake.params.code,
     )
+    write_digests([snakemake.output.profiles, snakemake.output.cells], snakemake.output.digests)

@@ -3,6 +3,7 @@
 from ptrag.base.logs import rule_log
 
 with rule_log(snakemake.log[0]):
+    from datetime import UTC, datetime
     from pathlib import Path
 
     from ptrag.report.page import write_report
@@ -12,4 +13,5 @@ with rule_log(snakemake.log[0]):
         snakemake.params.runs,
         snakemake.params.settings,
         snakemake.output.report,
+        f"{datetime.now(UTC):%-d %B %Y, %H:%M} UTC",
     )

@@ -4,20 +4,28 @@ The planted arms are of every kind: simple baselines, models, negative controls,
 planted metrics are all that the workflow writes. No model ran for it.
 """
 
+import html
+import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import anndata
+import h5py
 import numpy as np
 import pandas as pd
+import pytest
 
 from ptrag.base.files import write_json, write_table
 from ptrag.base.names import Run
+from ptrag.cells.controls import YARDSTICK
 from ptrag.cells.store import CellStore
 from ptrag.cells.store_writer import write_store
 from ptrag.comparison.compare import compare
 from ptrag.metrics.registry import METRICS
 from ptrag.splits.protocols import draw_split, write_split
 
+DATE = "1 February 2030, 12:34 UTC"
 LINES = ["k562", "hepg2", "rpe1"]
 GENES = [f"GENE{i}" for i in range(36)]
 HOSTILE = "<script>alert('x')</script>"
@@ -119,10 +127,13 @@ def _plant_split(home, store, name, runs, metrics, levels, rng):
     pairs = table.loc[table["role"].isin(["val", "test"]), ["cell_line", "perturbation", "role"]]
     for embedding in ("text", "text@shuffled"):
         _plant_index(home / name / "index" / embedding, rng)
+    _plant_reference(home / name / "reference.h5", store, pairs)
     for split, arm, seed in runs:
         folder = home / split / arm / f"seed{seed}"
         _plant_metrics(folder / "metrics.tsv", pairs, levels[arm], metrics, rng)
         _plant_profiles(folder / "profiles.h5ad", store, pairs, rng)
+        _plant_cells(folder / "predictions.h5ad", store, pairs)
+        _plant_deltas(folder / "intervals.h5ad", folder / "profiles.h5ad", store, pairs)
         _plant_evidence(folder / "evidence.tsv", pairs, arm, rng)
         _plant_intervals(folder / "conformal.tsv", pairs, arm, rng)
         if arm in NEURAL:
@@ -194,6 +205,37 @@ def _plant_profiles(path, store, pairs, rng):
     anndata.AnnData(X, obs=obs, var=genes, layers=layers).write_h5ad(path)
 
 
+def _plant_cells(path, store, pairs, n=6):
+    rng = np.random.default_rng(6)
+    obs = pairs[["cell_line", "perturbation"]].loc[pairs.index.repeat(n)].reset_index(drop=True)
+    X = rng.uniform(0, 3, (len(obs), store.n_genes)).astype(np.float32)
+    obs.index = obs.index.astype(str)
+    data = anndata.AnnData(X, obs=obs, var=pd.DataFrame(index=store.genes))
+    data.uns["scale"] = store.scale
+    data.write_h5ad(path)
+
+
+def _plant_deltas(path, profiles, store, pairs):
+    """Write the predicted delta of each pair, its half-width (a third of it), and the real one."""
+    data = anndata.read_h5ad(profiles)
+    keys = list(pairs[["cell_line", "perturbation"]].itertuples(index=False, name=None))
+    predicted = data.layers["delta"]
+    observed = [store.mean(*key) - store.control_mean(key[0], YARDSTICK) for key in keys]
+    layers = {"observed": np.array(observed), "half_width": np.abs(predicted) / 3}
+    anndata.AnnData(predicted, obs=data.obs, var=data.var, layers=layers).write_h5ad(path)
+
+
+def _plant_reference(path, store, pairs):
+    """Write the part of the reference that the report reads: components, and p of every gene."""
+    rng = np.random.default_rng(7)
+    with h5py.File(path, "w") as file:
+        file["pca/mean"] = np.full(store.n_genes, 2.0)
+        file["pca/components"] = np.linalg.qr(rng.normal(size=(store.n_genes, 5)))[0].T
+        file["pairs/p"] = rng.uniform(size=(len(pairs), store.n_genes))
+        for key in ("cell_line", "perturbation"):
+            file.create_dataset(f"pairs/{key}", data=pairs[key].tolist(), dtype=h5py.string_dtype())
+
+
 def _plant_evidence(path, pairs, arm, rng):
     """Gates of genes, or coefficients of responses with a note (one pair: nothing but it)."""
     columns = ["cell_line", "perturbation", "candidate", "rank", "similarity", "gate", "effect"]
@@ -222,17 +264,43 @@ def _plant_intervals(path, pairs, arm, rng):
     write_table(table, path)
 
 
+def browsed(report, folder, width, script):
+    """Open a report in Chromium, run a script on it, and return the title that the script sets.
+
+    The report stands in a frame as wide as the screen, since a headless window has a least width;
+    ``page`` is its document. Anything in the console is an error.
+    """
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if not browser:
+        pytest.skip("no chromium")
+    start = 'const page = document.querySelector("iframe").contentDocument;'
+    run = f"<script>onload = () => {{ {start} {script} }}</script>"
+    shutil.copy(report, folder / "report.html")
+    frame = f'<iframe src="report.html" style="width:{width}px;height:900px;border:0"></iframe>'
+    (folder / "frame.html").write_text(f"<title></title>{frame}{run}")
+    ran = subprocess.run(
+        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync",
+         "--allow-file-access-from-files", "--hide-scrollbars", "--enable-logging=stderr",
+         f"--user-data-dir={folder / 'browser'}", "--virtual-time-budget=10000", "--dump-dom",
+         (folder / "frame.html").as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert "CONSOLE" not in ran.stderr
+    return html.unescape(re.search(r"<title>([^<]*)", ran.stdout)[1])
+
+
 class Page(HTMLParser):
     """What the tests ask of the page: ids, references, text, nesting."""
 
-    VOID = ("meta", "link", "br", "img", "path", "use", "image", "rect")
+    VOID = ("meta", "link", "br", "img", "input", "path", "use", "image", "rect")
 
-    def __init__(self, html):
+    def __init__(self, text):
         super().__init__(convert_charrefs=True)
         self.ids, self.references, self.tags, self.open, self.text = [], [], [], [], []
         self.images_without_alt = self.tables_without_caption = 0
         self.captions = self.tables = 0
-        self.feed(html)
+        self.feed(text)
         self.words = " ".join(" ".join(self.text).split())
 
     def handle_starttag(self, tag, attributes):

@@ -9,6 +9,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,11 +19,12 @@ import psutil
 import yaml
 
 from ptrag.base.errors import PtragError
-from ptrag.base.files import atomic, sha256
+from ptrag.base.files import atomic, sha256, whole
 from ptrag.schema import ConfigFiles
 
 HOME = Path(".snakemake")
 HOLDER = HOME / "holder.json"
+LONG_TO_READ = 1e9  # bytes of a file of which it is said that it is read
 UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -83,8 +85,10 @@ def content(path: Path) -> str:
 
     Snakemake compares times first, so a file that another of an older time replaces (``cp -p``,
     ``rsync -a``, ``tar``) is no change to it. Any change, of the content or of the times alone, has
-    a new time of its own in the file system (ctime), which cannot be set.
+    a new time of its own in the file system (ctime), which cannot be set: what has the size, the
+    times and the inode of the last look has its content, too. A zarr is named by its root.
     """
+    path = whole(path)
     cache = HOME / "contents.json"
     known = json.loads(cache.read_text()) if cache.is_file() else {}
     parts = sorted(path.rglob("*")) if path.is_dir() else [path]
@@ -96,6 +100,9 @@ def content(path: Path) -> str:
     now = hashlib.sha256(json.dumps(state).encode()).hexdigest()
     key = str(path.resolve())
     if known.get(key, [""])[0] != now:
+        size = sum(facts[1] for facts in state)
+        if size >= LONG_TO_READ:
+            print(f"note: {path}: new or touched; reading {size / 1e9:.1f} GB", file=sys.stderr)
         known[key] = [now, sha256(path)]
         HOME.mkdir(exist_ok=True)
         with atomic(cache) as part:

@@ -214,6 +214,14 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
         help="cells of each perturbation (default: one for each control)",
     )  # fmt: skip
     cells.add_argument("--no-cells", action="store_true", help="profiles alone")
+    predict.add_argument(
+        "--counts", action="store_true", help="also whole counts, as a layer of cells.h5ad"
+    )
+    predict.add_argument(
+        "--format", choices=("h5ad", "vcc2026"), default="h5ad",
+        help="vcc2026: also vcc2026.h5ad, 400 cells of whole counts for each perturbation in the "
+        "layout of the 2026 Virtual Cell Challenge",
+    )  # fmt: skip
     _add_gene_symbol(predict)
     _add_scale(predict)
 
@@ -221,27 +229,57 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
 def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     evaluate = commands.add_parser(
         "evaluate",
-        help="score predicted cells of any model against real cells: two h5ad files",
-        description="Score predicted cells of any model against real ones. Both files hold log1p "
-        "expression in X (counts normalised to one total per cell, then log1p), gene symbols as "
-        "var names and the same obs columns. REAL holds the control cells too; where PREDICTED has "
-        "some, its deltas are measured from them. Every (cell line, perturbation) of PREDICTED is "
-        "scored against the same one in REAL: profiles, deltas, distributions in a PCA of the "
-        "control cells, differential expression against the line's controls, and discrimination "
-        "among the perturbations of a line. Files on other scales, missing genes or unknown "
-        "labels are errors, not numbers.",
-        epilog="example: ptrag evaluate real.h5ad predicted.h5ad --perturbation gene "
-        "--cell-line cell_type --control non-targeting --out metrics.tsv",
+        help="score predicted cells of any models against real cells: h5ad files",
+        description="Score predicted cells of any models against real ones. All files hold counts "
+        "or log1p expression in X (counts normalised to one total per cell, then log1p), gene "
+        "symbols as var names and the same obs columns. REAL holds the control cells too; where "
+        "PRED has some, its deltas are measured from them. Every (cell line, perturbation) of PRED "
+        "is scored against the same one in REAL: profiles, deltas, distributions in a PCA of the "
+        "control cells, differential expression against the line's controls, discrimination "
+        "among the perturbations of a line and, on counts, the six metrics of the 2026 Virtual "
+        "Cell Challenge. Floors are the mean response of the line's other perturbations, ceilings "
+        "split halves. Several predictions are compared with the tests of the workflow. Files on "
+        "other scales, missing genes or unknown labels are errors, not numbers.",
+        epilog="example: ptrag evaluate real.h5ad a.h5ad b.h5ad --perturbation gene "
+        "--cell-line cell_type --control non-targeting --out metrics.tsv --report report.html",
     )
     evaluate.add_argument("real", type=path, metavar="REAL.h5ad", help="real cells, with controls")
-    evaluate.add_argument("predicted", type=path, metavar="PRED.h5ad", help="predicted cells")
+    evaluate.add_argument(
+        "predicted", type=path, nargs="+", metavar="PRED.h5ad", help="predicted cells"
+    )
     evaluate.add_argument(
         "--out", type=new_file, required=True, metavar="TSV",
-        help="table to write: a row per pair and metric with value, and ceiling, the value of one "
-        "half of the real cells as prediction of the other",
+        help="table to write: a row per pair and metric with value, floor (the mean response of "
+        "the others) and ceiling (one half of the real cells as prediction of the other)",
     )  # fmt: skip
-    _add_columns(evaluate, "both files")
+    evaluate.add_argument(
+        "--report", type=new_file, metavar="HTML",
+        help="page to write: verdict, comparison, contrasts, every pair; it loads nothing",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "--threads", type=whole_number(1), default=1, metavar="N",
+        help="pairs scored at once; the numbers are the same (default: %(default)s)",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "--perturbation", metavar="COL",
+        help="obs column of all files that names the perturbation (default: the first of "
+        "perturbation, target_gene, gene, target, condition)",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "--cell-line", metavar="COL",
+        help="obs column of the cell line (default: cell_line, cell_type or context, where all "
+        "files have it; else one line)",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "--control", nargs="+", type=label, metavar="LABEL",
+        help="label of control cells in that column, or several (default: control, ctrl, "
+        "non-targeting, non_targeting and NT, as far as they are there)",
+    )  # fmt: skip
     _add_gene_symbol(evaluate)
+    _add_scoring(evaluate)
+
+
+def _add_scoring(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument(
         "--n-pcs", type=whole_number(1), default=50, metavar="N",
         help="components of the PCA in which distributions are compared (default: %(default)s)",

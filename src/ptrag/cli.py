@@ -72,10 +72,13 @@ def _predict(options: argparse.Namespace) -> int:
     if fault := refuse_overwriting(options.out, options.controls, options.bundle):
         raise PtragError(fault)
     logging.getLogger("ptrag").setLevel(logging.INFO)
+    from ptrag.prediction.counts_file import VCC_CELLS
     from ptrag.prediction.files import PredictionFiles
     from ptrag.prediction.loading import load_bundle
     from ptrag.prediction.predict import listed_perturbations, predict_own
 
+    if options.no_cells and (options.counts or options.format == "vcc2026"):
+        raise PtragError("--no-cells: there are no cells to count; leave it away")
     bundle = load_bundle(options.bundle)
     perturbations = None if options.all else options.perturbations
     if options.listed:
@@ -86,40 +89,45 @@ def _predict(options: argparse.Namespace) -> int:
         perturbations,
         PredictionFiles.into(options.out, None if options.no_cells else "cells.h5ad"),
         line=options.cell_line,
-        n_cells=options.cells,
+        n_cells=VCC_CELLS if options.format == "vcc2026" else options.cells,
         gene_symbol=options.gene_symbol,
         scale=options.scale,
         allow_fallback=options.allow_fallback,
+        counts=options.counts,
+        vcc2026=options.out / "vcc2026.h5ad" if options.format == "vcc2026" else None,
     )
     print("\n".join(report.lines()))
     return 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    if fault := refuse_overwriting(options.out, options.real, options.predicted):
-        raise PtragError(fault)
-    from ptrag.evaluation.files import evaluate_files, summary
+    for out in filter(None, (options.out, options.report)):
+        if fault := refuse_overwriting(out, options.real, *options.predicted):
+            raise PtragError(fault)
+    from ptrag.report.evaluation import evaluate
 
-    table = evaluate_files(
+    settings = {
+        "exclude_target": not options.keep_target,
+        "n_pcs": options.n_pcs,
+        "deg_test": options.deg_test,
+        "deg_alpha": options.deg_alpha,
+        "max_degs": options.max_degs,
+        "compat": options.compat,
+    }
+    for text in evaluate(
         options.real,
         options.predicted,
         options.out,
+        options.report,
         perturbation=options.perturbation,
         cell_line=options.cell_line,
         gene_symbol=options.gene_symbol,
         control=options.control,
-        evaluation={
-            "exclude_target": not options.keep_target,
-            "n_pcs": options.n_pcs,
-            "deg_test": options.deg_test,
-            "deg_alpha": options.deg_alpha,
-            "max_degs": options.max_degs,
-            "compat": options.compat,
-        },
+        evaluation=settings,
         ceilings=not options.no_ceilings,
-    )
-    print(summary(table))
-    print(f"every pair: {options.out}")
+        threads=options.threads,
+    ):
+        print(text)
     return 0
 
 

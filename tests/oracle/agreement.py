@@ -24,7 +24,8 @@ from screens import Screen  # puts our library on the path
 from ptrag.base.correlation import pearson
 from ptrag.cells.controls import ALL
 from ptrag.evaluation.reference import build_reference, read_reference
-from ptrag.evaluation.scoring import Case, Reference, score_all
+from ptrag.evaluation.scoring import score_all
+from ptrag.evaluation.sides import Case, Reference
 from ptrag.metrics.distribution import mmd, w2
 from ptrag.metrics.registry import METRICS
 from ptrag.splits.protocols import Split

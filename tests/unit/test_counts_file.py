@@ -9,6 +9,7 @@ from ptrag.cells.counts import to_log1p
 from ptrag.prediction import counts_file
 from ptrag.prediction.counts_file import VCC_CELLS, add_counts, write_vcc2026
 from ptrag.prediction.files import PredictionFiles, written_predictions
+from ptrag.prediction.lines import NEVER
 from ptrag.prediction.prediction import GivenControls, Prediction, evidence_table
 
 GENES = [f"G{i}" for i in range(6)]
@@ -36,7 +37,8 @@ def predicted(tmp_path):
                 rows = given.drawn(pair.perturbation, n_cells)
                 counts = rng.poisson(2, (n_cells, 6))
                 cells = to_log1p(counts, given.units[rows])
-                write(Prediction(np.zeros(6), np.zeros(6), cells, rows, evidence_table([])))
+                prediction = Prediction(np.zeros(6), np.zeros(6), cells, rows, evidence_table([]))
+                write(prediction, NEVER, (None, None))
                 everything.append(counts)
         return files.cells, controls, np.concatenate(everything)
 

@@ -16,9 +16,10 @@ SETTINGS = {
     "seeds": [4, 5],
     "source": {"simulated": True, "simulate": {"seed": 2}, "splits": {"a": {"seed": 9}, "b": {}}},
 }
+USED = "INFO used 6.5 CPU seconds and at most 310 MB of its own memory\n"
 BENCHMARK = (
     "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
-    "{seconds}\t0:00:07\t{peak}\t1\t1\t1\t0\t0\t0\t0\n"
+    "{seconds}\t0:00:07\t1\t1\t1\t1\t0\t0\t0\t0\n"
 )
 
 
@@ -29,10 +30,9 @@ def home(tmp_path):
         "comparison.tsv": "arm\tvalue\n",
         "a/ptrag/seed4/bundle/weights.safetensors": "weights",
         "a/ptrag/seed4/bundle/index/keys.tsv": "keys",
-        "a/ptrag/seed4/benchmarks/train_arm.tsv": BENCHMARK.format(seconds=7.5, peak=310.25),
-        "embeddings/benchmarks/embed_perturbations.text.tsv": BENCHMARK.format(
-            seconds=0.1, peak="NA"
-        ),
+        "a/ptrag/seed4/benchmarks/train_arm.tsv": BENCHMARK.format(seconds=7.5),
+        "a/ptrag/seed4/logs/train_arm.log": USED,
+        "embeddings/benchmarks/embed_perturbations.text.tsv": BENCHMARK.format(seconds=0.1),
     }.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,10 +62,12 @@ def test_it_says_what_was_read_and_made_and_with_which_seeds(home):
     assert {"train_arm.py", "ptrag/provenance/manifest.py"} <= manifest["code"]["files"].keys()
 
 
-def test_every_job_has_its_time_and_peak_memory(home):
+def test_every_job_has_its_time_and_own_memory(home):
     assert read_json(home / "manifest.json")["jobs"] == {
-        "train_arm": {"a/ptrag/seed4": {"seconds": 7.5, "peak_mb": 310.25}},
-        "embed_perturbations": {"embeddings/text": {"seconds": 0.1, "peak_mb": None}},
+        "train_arm": {"a/ptrag/seed4": {"seconds": 7.5, "cpu_seconds": 6.5, "own_mb": 310}},
+        "embed_perturbations": {
+            "embeddings/text": {"seconds": 0.1, "cpu_seconds": None, "own_mb": None}
+        },
     }
 
 

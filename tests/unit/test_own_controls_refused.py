@@ -247,3 +247,21 @@ def test_a_screen_that_cannot_be_fitted_is_named(lab, options, words):
     with pytest.raises(PtragError, match=words) as caught:
         ptrag.fit(lab[2], cell_line="cell_line", **options)
     assert "\n" not in str(caught.value)
+
+
+def test_whole_counts_and_the_layout_of_the_challenge_are_written_on_request(lab, tmp_path, capsys):
+    bundle, controls, _ = lab
+    controls[:, 3:].copy().write_h5ad(tmp_path / "own.h5ad")
+    words = ["predict", str(bundle), str(tmp_path / "own.h5ad"), "--perturbations", "TP53", "MYC"]
+    out = tmp_path / "out"
+    assert main([*words, "--counts", "--format", "vcc2026", "--out", str(out)]) == 0
+    cells = anndata.read_h5ad(out / "cells.h5ad")
+    counts = cells.layers["counts"]
+    counts = counts.toarray() if hasattr(counts, "toarray") else counts
+    assert (counts == np.rint(counts)).all() and counts.min() >= 0 and counts.any()
+    most = np.asarray(controls.X.todense() if hasattr(controls.X, "todense") else controls.X).max()
+    assert counts.max() < 5 * most  # a filled gene does not make counts of other genes large
+    challenge = anndata.read_h5ad(out / "vcc2026.h5ad")
+    assert dict(challenge.obs["target_gene"].value_counts()) == {"TP53": 400, "MYC": 400}
+    assert main([*words, "--counts", "--no-cells", "--out", str(tmp_path / "other")]) == 1
+    assert "there are no cells to count" in capsys.readouterr().err

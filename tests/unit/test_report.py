@@ -2,8 +2,6 @@
 
 import json
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 
 import anndata
@@ -14,6 +12,7 @@ import pytest
 from report_cases import (
     BASELINES,
     CONTROLS,
+    DATE,
     FEW,
     HOSTILE,
     MODELS,
@@ -21,10 +20,12 @@ from report_cases import (
     SETTINGS,
     SOME,
     Page,
+    browsed,
     compared,
     plant,
 )
 
+from ptrag import __version__
 from ptrag.arms.registry import load_arm
 from ptrag.base.errors import PtragError
 from ptrag.base.files import read_table, write_table
@@ -32,17 +33,17 @@ from ptrag.base.names import PAIR, Pair, Run
 from ptrag.cells.controls import YARDSTICK
 from ptrag.metrics.registry import METRICS
 from ptrag.report import arms as report_arms
-from ptrag.report import methods
+from ptrag.report import methods, scores, sections
 from ptrag.report.deltas import observed_delta, predicted_deltas
 from ptrag.report.gather import gather
 from ptrag.report.numbers import decimals, listed, number, p_value, rough
-from ptrag.report.page import SECTIONS, write_report
+from ptrag.report.page import SECTIONS, UNFOLDED, configuration_digest, write_report
 from ptrag.report.verdict import shown_metrics
 
 
 def written(home, runs=RUNS, **plan):
     settings = plant(home, runs=runs, **plan)
-    write_report(home, runs, settings, home / "report.html")
+    write_report(home, runs, settings, home / "report.html", DATE)
     return (home / "report.html").read_text(encoding="utf-8")
 
 
@@ -98,27 +99,12 @@ def test_a_browser_shows_it_without_complaint(home, tmp_path, width):
 
     The report stands in a frame as wide as the screen, since a headless window has a least width.
     """
-    browser = shutil.which("chromium") or shutil.which("chromium-browser")
-    if not browser:
-        pytest.skip("no chromium")
-    measure = """<script>onload = () => {
-      const page = document.querySelector("iframe").contentDocument;
-      document.title = [page.documentElement.scrollWidth,
-        page.querySelectorAll("th button").length].join(" ");
-    }</script>"""
-    shutil.copy(home / "report.html", tmp_path / "report.html")
-    frame = f'<iframe src="report.html" style="width:{width}px;height:900px;border:0"></iframe>'
-    (tmp_path / "frame.html").write_text(f"<title></title>{frame}{measure}")
-    ran = subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         "--allow-file-access-from-files", "--hide-scrollbars", "--enable-logging=stderr",
-         f"--user-data-dir={tmp_path / 'browser'}", "--virtual-time-budget=10000", "--dump-dom",
-         (tmp_path / "frame.html").as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
+    title = browsed(
+        home / "report.html", tmp_path, width,
+        """document.title = [page.documentElement.scrollWidth,
+        page.querySelectorAll("th button").length].join(" ");""",
     )  # fmt: skip
-    assert "CONSOLE" not in ran.stderr
-    widest, buttons = map(int, re.search(r"<title>(\d+) (\d+)", ran.stdout).groups())
+    widest, buttons = map(int, title.split())
     assert widest == width
     assert buttons > 20
 
@@ -138,8 +124,9 @@ def test_simulated_is_said_first_and_in_title_and_figures(html, page):
     assert page.words.index("SIMULATED DATA") < page.words.index("beats every simple baseline")
     assert "planted (simulated): A model beats" in page.words
     assert "<title>ptrag: planted (simulated)</title>" in html
-    figures = html.split("<figcaption>")[1:]
-    captions = html.split("<caption>")[1:]
+    without_script = html.split("<script>")[0]
+    figures = without_script.split("<figcaption>")[1:]
+    captions = without_script.split("<caption>")[1:]
     assert all("Simulated." in shown[:60] for shown in figures + captions)
 
 
@@ -164,6 +151,48 @@ def test_the_verdict_carries_difference_interval_and_p(home, page):
     assert shown in page.words[start : start + 400]
 
 
+def test_date_version_and_configuration_stand_on_top(page, results):
+    top = page.words[: page.words.index("What to use")]
+    assert f"Report of {DATE} · ptrag {__version__} · configuration" in top
+    digest = configuration_digest(results.settings)
+    assert digest in top
+    assert digest != configuration_digest(results.settings | {"seeds": [7]})
+
+
+def test_what_to_use_comes_first_and_the_rest_is_folded(page, html):
+    at = page.words.index("For genes that were perturbed in another line but not in hepg2")
+    assert at < page.words.index("Find a gene What is") < page.words.index("What was run Data set")
+    folded = re.findall(r'<details class="fold">\s*<summary>\s*<h2 id="(\w+)"', html)
+    assert folded == [name for name in SECTIONS if name not in UNFOLDED]
+
+
+def test_arms_with_the_same_predictions_are_shown_once(tmp_path):
+    """``line_mean`` stands for its copy, in tables and plots; the contrasts keep both."""
+    runs = [run for run in RUNS if (run[0] == "genes" and run[1] in BASELINES) or run in FEW]
+    plant(tmp_path, runs=runs)
+    folder = tmp_path / "genes"
+    for name in ("metrics.tsv", "profiles.h5ad", "predictions.h5ad"):
+        copy = (folder / "line_mean" / "seed0" / name).read_bytes()
+        (folder / "knn" / "seed0" / name).write_bytes(copy)
+    compared(tmp_path, runs)
+    results = gather(tmp_path, runs, SETTINGS)
+    split = results.splits["genes"]
+    assert split.twins == {"knn": "line_mean"}
+    table = scores.comparison(results, split, ["pearson_delta"], "all")
+    rows = {row[0].text: row[0].small for row in table.rows}
+    assert "knn" not in rows and rows["line_mean"] == "baseline; the same predictions: knn"
+    assert "knn" not in {view.name for view in sections.main_arms(results, split)}
+    assert {"knn", "line_mean"} <= {c.against for c in split.claims.contrasts}
+
+
+def test_every_arm_has_a_look_of_its_own(root):
+    names = [path.stem for path in (root / "src/ptrag/arms/catalogue").glob("[a-z]*.py")]
+    looks = [view.look for view in report_arms.arm_views({name: [0] for name in names}).values()]
+    assert len({(look.colour, look.marker, look.hollow) for look in looks}) == len(names)
+    signs = sections.legend(list(report_arms.arm_views({name: [0] for name in names}).values()))
+    assert all(entry["sign"] and entry["colour"].startswith("var(--") for entry in signs)
+
+
 def test_names_are_escaped(html, hostile):
     for page in (html, hostile):
         assert HOSTILE not in page
@@ -173,7 +202,7 @@ def test_names_are_escaped(html, hostile):
 
 def test_the_same_results_give_the_same_bytes(tmp_path):
     first = written(tmp_path, runs=FEW)
-    write_report(tmp_path, FEW, SETTINGS, tmp_path / "again.html")
+    write_report(tmp_path, FEW, SETTINGS, tmp_path / "again.html", DATE)
     assert (tmp_path / "again.html").read_text(encoding="utf-8") == first
     assert str(tmp_path) not in first
 
@@ -182,7 +211,7 @@ def test_a_missing_file_is_one_line_and_leaves_no_report(tmp_path):
     settings = plant(tmp_path, runs=FEW)
     (tmp_path / "genes" / "ptrag" / "seed1" / "metrics.tsv").unlink()
     with pytest.raises(PtragError, match=r"seed1/metrics\.tsv: no such file"):
-        write_report(tmp_path, FEW, settings, tmp_path / "report.html")
+        write_report(tmp_path, FEW, settings, tmp_path / "report.html", DATE)
     assert not list(tmp_path.glob("*report.html*"))
 
 
@@ -238,7 +267,7 @@ def test_a_metric_that_cannot_be_trusted_is_grey_and_named(tmp_path):
         table["ceiling"] = table["ceiling"].mask(table["metric"] == "mse", worse)
         write_table(table, path)
     compared(tmp_path, FEW)
-    write_report(tmp_path, FEW, SETTINGS, tmp_path / "report.html")
+    write_report(tmp_path, FEW, SETTINGS, tmp_path / "report.html", DATE)
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "No claim rests on MSE: on these pairs" in Page(html).words
     assert "MSE\N{NO-BREAK SPACE}↓ (not trusted here)" in html

@@ -109,7 +109,7 @@ def sentence(levels, evaluation=EVALUATION, **more):
 def test_all_but_one_is_worded_as_what_it_is():
     words = sentence(baselines(additive=0.5) | {"ptrag": 0.5})
     assert "no model beats the simple baselines by Pearson Δ" in words
-    assert "beats 5 of 6 simple baselines and is not shown to differ from additive" in words
+    assert "beats 7 of 8 simple baselines and is not shown to differ from additive" in words
     words = sentence(baselines(0.5, ridge=0.3) | {"ptrag": 0.5})
     assert "beats ridge and is not shown to differ from" in words
     assert "beats all" not in words and "beats the simple baselines" not in words.split(". ", 1)[1]
@@ -125,11 +125,11 @@ def test_a_baseline_that_wins_is_said_to_win():
     assert words.startswith("a simple baseline wins by Pearson Δ: ridge is better than every model")
 
 
-def test_seven_perturbations_and_twelve_contrasts_are_said_to_be_too_few():
+def test_seven_perturbations_and_sixteen_contrasts_are_said_to_be_too_few():
     words = sentence(baselines() | {"ptrag": 0.9, "state": 0.9}, n=7)
     assert words == (
-        "nothing can be decided. 7 perturbations and 12 contrasts cannot decide anything: the "
-        "smallest p that the test can reach is 0.016, after Holm = 0.19; measure more "
+        "nothing can be decided. 7 perturbations and 16 contrasts cannot decide anything: the "
+        "smallest p that the test can reach is 0.016, after Holm = 0.25; measure more "
         "perturbations, or name fewer contrasts (evaluation.contrasts)."
     ).replace("= ", "")
 

@@ -11,6 +11,7 @@ from ptrag.base.errors import PtragError
 from ptrag.base.names import CONTROL
 from ptrag.cells.preprocess import build_cells
 from ptrag.cells.source import open_source
+from ptrag.cells.store import CellStore
 from ptrag.cells.store_writer import SINGLE_BATCH
 from ptrag.genes.names import Names
 from ptrag.genes.symbols import GENE_TEXT, Symbols
@@ -99,6 +100,48 @@ def test_genes_of_an_obsm_matrix(tmp_path):
     assert opened(tmp_path, adata, matrix="obsm/table").genes == ["MYC", "STAT1"]
     adata.obsm["all"] = np.log1p(adata.X.toarray())
     assert opened(tmp_path, adata, matrix="obsm/all").genes == GENES
+
+
+def test_a_file_without_the_chosen_genes_offers_to_choose_them(tmp_path):
+    """Before anything else is looked at: a label that is wrong, too, is not what is named."""
+    adata = screen()
+    adata.obs["gene"] = "no control"
+    offer = "`matrix: X` with `cells: {genes: controls}`"
+    with pytest.raises(PtragError, match="matrix: there is no obsm/X_hvg") as error:
+        opened(tmp_path, adata, matrix="obsm/X_hvg")
+    assert offer in str(error.value)
+    adata = screen()
+    adata.obsm["X_hvg"] = np.log1p(adata.X.toarray()[:, [0, 2]])
+    with pytest.raises(PtragError, match="the 2 columns of obsm/X_hvg have no names") as error:
+        opened(tmp_path, adata, matrix="obsm/X_hvg")
+    assert offer in str(error.value)
+    with pytest.raises(PtragError, match="there is no layers/counts") as error:
+        opened(tmp_path, screen(), matrix="layers/counts")
+    assert offer not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [{}, {"chunks": (7, 2), "compression": "gzip"}, {"chunks": (16, 1), "compression": "lzf"}],
+    ids=["contiguous", "gzip", "lzf"],
+)
+def test_every_layout_of_an_obsm_matrix_is_read_alike(tmp_path, layout):
+    adata = screen()
+    two = np.log1p(adata.X.toarray()[:, [0, 2]])
+    adata.var["highly_variable"] = [True, False, True, False]
+    adata.obsm["X_hvg"] = two
+    path = tmp_path / "source.h5ad"
+    adata.write_h5ad(path)
+    with h5py.File(path, "r+") as file:
+        attributes = dict(file["obsm/X_hvg"].attrs)
+        del file["obsm/X_hvg"]
+        file["obsm"].create_dataset("X_hvg", data=two, **layout).attrs.update(attributes)
+    spec = SPEC | {"scale": "log1p", "matrix": "obsm/X_hvg"}
+    build_cells(path, spec, GIVEN, tmp_path / "cells.h5ad")
+    store = CellStore(tmp_path / "cells.h5ad")
+    assert store.genes == ["TP53", "JAK2"]
+    mine = (adata.obs["gene"] == "TP53") & (adata.obs["line"] == "rpe1")
+    np.testing.assert_array_equal(store.cells("rpe1", "TP53"), two[mine.to_numpy()])
 
 
 def set_value(value, cell=41, gene=2):

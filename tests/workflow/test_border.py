@@ -1,5 +1,6 @@
 """Where the workflow runs, and what it notices of its source."""
 
+import gzip
 import os
 import signal
 import time
@@ -11,6 +12,7 @@ from project import Project
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("border")]
 
+LONG_AGO = (1577836800, 1577836800)
 SPLIT = "results/mine/genes/split.tsv"
 ENTRY = {
     **SPEC,
@@ -68,15 +70,25 @@ def test_as_a_module_of_another_workflow(mine, tmp_path):
     assert (folder / SPLIT).is_file()
 
 
-def test_a_source_replaced_by_an_older_one_is_read_again(mine):
-    cells = "results/mine/cells.h5ad"
-    mine.snakemake("--", cells)
-    source = mine.folder / "data/screen.h5ad"
-    os.utime(source)
-    assert mine.planned("--", cells) == set(), "a touch is no change"
+@pytest.mark.parametrize("limit", [(), ("--max-checksum-file-size", "1000")])
+def test_a_source_replaced_by_an_older_one_is_read_again(mine, limit):
+    """Whatever its size: with the limit of Snakemake's checksums set low it is a large file."""
+    mine.snakemake("--", SPLIT)
+    source, genes = mine.folder / "data/screen.h5ad", mine.folder / "resources/gene_text.tsv.gz"
+    for path in (source, genes, mine.folder / "results/mine/cells.h5ad"):
+        os.utime(path)
+        assert mine.planned(*limit, "--", SPLIT) == set(), "a touch is no change"
     screen(seed=5).write_h5ad(source)
-    os.utime(source, (1577836800, 1577836800))
-    assert mine.planned("--", cells) == {"fetch_source", "build_cells"}
+    os.utime(source, LONG_AGO)
+    assert mine.planned(*limit, "--", SPLIT) == {"fetch_source", "build_cells", "draw_split"}
+
+
+def test_a_table_of_genes_replaced_by_an_older_one_is_read_again(mine):
+    mine.snakemake("--", SPLIT)
+    genes = mine.folder / "resources/gene_text.tsv.gz"
+    genes.write_bytes(gzip.compress(gzip.decompress(genes.read_bytes()), 1))
+    os.utime(genes, LONG_AGO)
+    assert mine.planned("--", SPLIT) == {"build_cells", "draw_split"}
 
 
 def test_a_zarr_folder_is_a_source(mine):

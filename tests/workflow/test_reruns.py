@@ -4,11 +4,15 @@ import re
 import shutil
 
 import pytest
-from rerun_cases import CASES, PAGE, table
+from rerun_cases import CASES, PAGE, PIPELINE, SCORE, table
+
+from ptrag.base.files import read_json, sha256
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
 NOTHING = "Nothing to be done"
+EVERY_SIZE = [(), ("--max-checksum-file-size", "50000")]
+"""Arguments: as shipped, and with files of the tiny project that are too large to be compared."""
 
 
 @pytest.fixture(scope="module")
@@ -35,16 +39,56 @@ def test_the_page_has_this_table():
     assert table() in PAGE.read_text(), "python tests/rerun_cases.py writes it"
 
 
-def test_a_second_run_and_touched_files_rerun_nothing(draft):
-    assert NOTHING in draft.snakemake("-n")
+def test_the_limit_that_is_set_low_leaves_out_what_grows_with_cells(draft):
+    sizes = {p.name: p.stat().st_size for p in (draft.folder / "results").rglob("*.h5ad")}
+    assert min(sizes["source.h5ad"], sizes["cells.h5ad"], sizes["predictions.h5ad"]) > 50_000
+
+
+@pytest.mark.parametrize("limit", EVERY_SIZE)
+def test_a_second_run_and_touched_files_rerun_nothing(draft, limit):
+    assert NOTHING in draft.snakemake("-n", *limit)
     for path in draft.folder.rglob("*"):
         if path.is_file() and ".snakemake" not in path.parts:
             path.touch()
-    assert NOTHING in draft.snakemake("-n")
+    assert NOTHING in draft.snakemake("-n", *limit)
 
 
+@pytest.mark.parametrize(
+    ("name", "rules"),
+    [
+        ("source", set(PIPELINE) - {"simulate_screen"}),
+        ("cells", set(PIPELINE) - {"simulate_screen", "build_cells"}),
+        ("hepg2/reference", SCORE),
+        ("hepg2/ptrag/seed1/predictions", SCORE),
+    ],
+)
+def test_of_a_large_file_the_digest_decides(draft, name, rules):
+    """As if a file had been made anew with other content: its digest is then another, too."""
+    digest = draft.folder / f"results/tiny/{name}.digest.json"
+    before = digest.read_text()
+    digest.write_text(before.replace('"sha256": "', '"sha256": "0'))
+    try:
+        assert draft.planned("--max-checksum-file-size", "50000") == rules
+    finally:
+        digest.write_text(before)
+
+
+def test_digests_are_those_of_the_files(draft):
+    digests = [*(draft.folder / "results").rglob("*.digest.json")]
+    assert len(digests) > 10
+    for digest in digests:
+        stem = digest.name.removesuffix(".digest.json")
+        (path,) = (digest.parent / f"{stem}{end}" for end in (".h5ad", ".h5", ".npz")
+                   if (digest.parent / f"{stem}{end}").is_file())  # fmt: skip
+        recorded = read_json(digest)
+        assert recorded == {"sha256": sha256(path), "size": path.stat().st_size}
+
+
+@pytest.mark.parametrize("limit", EVERY_SIZE)
 @pytest.mark.parametrize("keep_times", [True, False])
-def test_results_copied_into_a_fresh_clone_rerun_nothing(finished, root, tmp_path, keep_times):
+def test_results_copied_into_a_fresh_clone_rerun_nothing(
+    finished, root, tmp_path, keep_times, limit
+):
     clone = finished.clone(root, tmp_path / "clone")
     shutil.rmtree(clone.folder / "results")
     shutil.copytree(
@@ -52,4 +96,4 @@ def test_results_copied_into_a_fresh_clone_rerun_nothing(finished, root, tmp_pat
         clone.folder / "results",
         copy_function=shutil.copy2 if keep_times else shutil.copyfile,
     )
-    assert NOTHING in clone.snakemake("-n")
+    assert NOTHING in clone.snakemake("-n", *limit)

@@ -22,8 +22,15 @@ from ptrag.config import (
     runs,
 )
 from ptrag.base.errors import PtragError
-from ptrag.base.files import ZARR_ROOTS, zarr_root
-from ptrag.arms.registry import EMBEDDING_CONTROLS, NEGATIVE_CONTROLS, load_arm
+from ptrag.base.files import zarr_root
+from ptrag.arms.registry import (
+    EMBEDDING_CONTROLS,
+    NEGATIVE_CONTROLS,
+    base_name,
+    embedding_control,
+    load_arm,
+    negative_control,
+)
 from ptrag.provenance.code import code_digest
 from ptrag.schema import read_schema
 
@@ -47,10 +54,11 @@ except OSError as error:
     )
 
 
+GENE_TEXT = SETTINGS["embeddings"]["text"]["gene_text"]
 GENEPT = "results/genept/GenePT.zip"
 PROVIDER_FILES = {
     "genept": GENEPT,
-    "text": SETTINGS["embeddings"]["text"]["gene_text"],
+    "text": GENE_TEXT,
     "table": SETTINGS["embeddings"]["table"]["path"] or [],
 }
 
@@ -138,14 +146,28 @@ def source_file():
     return [storage(url, keep_local=True)]
 
 
-def source_content():
-    """Digest of a source that is here, so that its content decides whatever its time is."""
-    files = [Path(file) for file in source_file()]
-    return [
-        records.content(file.parent if file.name in ZARR_ROOTS else file)
-        for file in files
-        if file.exists()
-    ]
+def content(*files):
+    """Parameter that makes a rule depend on the content of files that the user gave. As inputs they
+    are `ancient()`: Snakemake looks at times first, and what replaces a file may be older.
+    """
+    return [records.content(Path(file)) for file in files if Path(file).exists()]
+
+
+def digest_of(file):
+    """The small file beside a large one that has its checksum, and is compared in its place."""
+    return f"{file.rpartition('.')[0]}.digest.json"
+
+
+def by_content(**files):
+    """Inputs whose size grows with cells or pairs, by name: their time decides nothing, whatever
+    their size, and the content of the digest beside each does."""
+    large = {name: ancient(file) for name, file in files.items()}
+    return large | {f"{name}_digest": digest_of(file) for name, file in files.items()}
+
+
+def all_by_content(files):
+    """The same of a list of files, as a list."""
+    return [*map(ancient, files), *map(digest_of, files)]
 
 
 def embedding_file(arm):
@@ -156,10 +178,37 @@ def embedding_file(arm):
 
 def provider_file(*arms):
     """The file that the vectors of arms come from, as a list of no or one file: a bundle has it,
-    so that it can embed any gene."""
+    so that it can embed any gene. Its content decides by way of the vectors."""
     names = {arm_embedding(SETTINGS, arm) for arm in arms} - {None}
     file = PROVIDER_FILES[SETTINGS["embedding"]]
-    return [file] if names and file else []
+    return [ancient(file)] if names and file else []
+
+
+def fitted_name(arm):
+    """How the file is called that an arm is fitted into once, or None where it has none of its own:
+    the arm that is fitted, with its negative control, and its number of neighbours."""
+    fitted_as = load_arm(arm).fitted_as
+    if fitted_as is None:
+        return None
+    control = negative_control(arm)
+    name = f"{fitted_as}@{control}" if control else fitted_as
+    return f"{name}.{arm_options(SETTINGS, arm)['topk_rag']}"
+
+
+def fitted_file(split, arm, kind="fitted"):
+    """The fitted expert that an arm reads, or what it expects of pairs, as by_content of it."""
+    name = fitted_name(arm)
+    home = f"results/{SETTINGS['dataset']}/{split}/expert"
+    return all_by_content([f"{home}/{name}.{kind}.npz"] if name else [])
+
+
+def like_fitted(split, arm, k):
+    """The expert of the true vectors, where another arm reads it: as by_content of it."""
+    if embedding_control(arm) is None:
+        return []
+    true = f"{base_name(arm)}.{k}"
+    runs_it = any(fitted_name(run.arm) == true for run in RUNS)
+    return fitted_file(split, base_name(arm)) if runs_it else []
 
 
 def index_files(split, arm):

@@ -7,10 +7,12 @@ if "simulate" in SETTINGS["source"]:
     rule simulate_screen:
         """Simulate a screen and write its truth beside it."""
         input:
-            gene_text=SETTINGS["source"]["simulate"]["gene_text"],
+            gene_text=ancient(SETTINGS["source"]["simulate"]["gene_text"]),
         output:
             source="results/{dataset}/source.h5ad",
             truth="results/{dataset}/truth.h5ad",
+            digest=digest_of("results/{dataset}/source.h5ad"),
+            truth_digest=digest_of("results/{dataset}/truth.h5ad"),
         log:
             "results/{dataset}/logs/simulate_screen.log",
         benchmark:
@@ -22,6 +24,7 @@ if "simulate" in SETTINGS["source"]:
         params:
             code=code("simulate_screen"),
             knobs=SETTINGS["source"]["simulate"],
+            content=content(SETTINGS["source"]["simulate"]["gene_text"]),
         script:
             "../../src/simulate_screen.py"
 
@@ -33,9 +36,10 @@ else:
     rule fetch_source:
         """Find or download the source file and check its sha256."""
         input:
-            local=source_file(),
+            local=[ancient(file) for file in source_file()],
         output:
             source="results/{dataset}/source.h5ad",
+            digest=digest_of("results/{dataset}/source.h5ad"),
         log:
             "results/{dataset}/logs/fetch_source.log",
         benchmark:
@@ -50,7 +54,7 @@ else:
                 key: SETTINGS["source"].get(key) for key in ("file", "url", "sha256")
             },
             data_dir=SETTINGS["data_dir"],
-            content=source_content(),
+            content=content(*source_file()),
         script:
             "../../src/fetch_source.py"
 
@@ -59,10 +63,11 @@ else:
 rule build_cells:
     """Write cells.h5ad: log1p, chosen genes, sorted by pair, memory-mappable."""
     input:
-        source="results/{dataset}/source.h5ad",
-        gene_text=SETTINGS["embeddings"]["text"]["gene_text"],
+        **by_content(source="results/{dataset}/source.h5ad"),
+        gene_text=ancient(GENE_TEXT),
     output:
         cells="results/{dataset}/cells.h5ad",
+        digest=digest_of("results/{dataset}/cells.h5ad"),
         names="results/{dataset}/cells.names.tsv",
     log:
         "results/{dataset}/logs/build_cells.log",
@@ -88,18 +93,23 @@ rule build_cells:
             )
         },
         cells={key: SETTINGS["cells"][key] for key in ("genes", "n_genes", "yardstick")},
+        content=content(GENE_TEXT),
     script:
         "../../src/build_cells.py"
+
+
+def list_file(split):
+    """The lists of held-out genes of a split, as a list of no or one file."""
+    lists = SETTINGS["source"]["splits"][split].get("lists")
+    return [lists] if lists else []
 
 
 rule draw_split:
     """Give every pair its role: train, val, test, control or excluded."""
     input:
-        cells="results/{dataset}/cells.h5ad",
-        lists=lambda wildcards: SETTINGS["source"]["splits"][wildcards.split].get(
-            "lists", []
-        ),
-        gene_text=SETTINGS["embeddings"]["text"]["gene_text"],
+        **by_content(cells="results/{dataset}/cells.h5ad"),
+        lists=lambda wildcards: [ancient(file) for file in list_file(wildcards.split)],
+        gene_text=ancient(GENE_TEXT),
     output:
         split="results/{dataset}/{split}/split.tsv",
         about="results/{dataset}/{split}/split.json",
@@ -115,5 +125,6 @@ rule draw_split:
         code=code("draw_split"),
         spec=lambda wildcards: SETTINGS["source"]["splits"][wildcards.split],
         limits={key: SETTINGS["cells"][key] for key in ("min_cells", "min_controls")},
+        content=lambda wildcards: content(GENE_TEXT, *list_file(wildcards.split)),
     script:
         "../../src/draw_split.py"

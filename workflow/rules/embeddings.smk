@@ -24,9 +24,9 @@ rule fetch_genept:
 rule embed_perturbations:
     """Give every perturbation its vector, with how it was found in coverage.tsv."""
     input:
-        cells="results/{dataset}/cells.h5ad",
-        source=lambda wildcards: PROVIDER_FILES[wildcards.embedding],
-        gene_text=SETTINGS["embeddings"]["text"]["gene_text"],
+        **by_content(cells="results/{dataset}/cells.h5ad"),
+        source=lambda wildcards: ancient(PROVIDER_FILES[wildcards.embedding]),
+        gene_text=ancient(GENE_TEXT),
     output:
         embedding="results/{dataset}/embeddings/{embedding}.h5ad",
         coverage="results/{dataset}/embeddings/{embedding}.coverage.tsv",
@@ -40,7 +40,11 @@ rule embed_perturbations:
         **needs("embed_perturbations"),
     params:
         code=code("embed_perturbations"),
+        # of the archive, md5 and size among these decide
         embeddings=SETTINGS["embeddings"],
+        content=lambda wildcards: content(
+            GENE_TEXT, *{PROVIDER_FILES[wildcards.embedding]} - {GENEPT}
+        ),
     script:
         "../../src/embed_perturbations.py"
 

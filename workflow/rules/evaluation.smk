@@ -15,11 +15,12 @@ SCORING = {
 rule build_reference:
     """Compute what all arms of a split are scored with: PCA, DEGs, control means, centroids."""
     input:
-        cells="results/{dataset}/cells.h5ad",
+        **by_content(cells="results/{dataset}/cells.h5ad"),
         split="results/{dataset}/{split}/split.tsv",
         about="results/{dataset}/{split}/split.json",
     output:
         reference="results/{dataset}/{split}/reference.h5",
+        digest=digest_of("results/{dataset}/{split}/reference.h5"),
     log:
         "results/{dataset}/{split}/logs/build_reference.log",
     benchmark:
@@ -42,16 +43,19 @@ rule build_reference:
 rule evaluate_arm:
     """Score every val and test pair of one run; intervals and support of its predictions."""
     input:
-        cells="results/{dataset}/cells.h5ad",
+        **by_content(cells="results/{dataset}/cells.h5ad"),
+        **by_content(
+            reference="results/{dataset}/{split}/reference.h5",
+            profiles="results/{dataset}/{split}/{arm}/seed{seed}/profiles.h5ad",
+            predictions="results/{dataset}/{split}/{arm}/seed{seed}/predictions.h5ad",
+        ),
         split="results/{dataset}/{split}/split.tsv",
         about="results/{dataset}/{split}/split.json",
-        reference="results/{dataset}/{split}/reference.h5",
-        profiles="results/{dataset}/{split}/{arm}/seed{seed}/profiles.h5ad",
-        predictions="results/{dataset}/{split}/{arm}/seed{seed}/predictions.h5ad",
         evidence="results/{dataset}/{split}/{arm}/seed{seed}/evidence.tsv",
     output:
         metrics="results/{dataset}/{split}/{arm}/seed{seed}/metrics.tsv",
         intervals="results/{dataset}/{split}/{arm}/seed{seed}/intervals.h5ad",
+        digest=digest_of("results/{dataset}/{split}/{arm}/seed{seed}/intervals.h5ad"),
         conformal="results/{dataset}/{split}/{arm}/seed{seed}/conformal.tsv",
     log:
         "results/{dataset}/{split}/{arm}/seed{seed}/logs/evaluate_arm.log",

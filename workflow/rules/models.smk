@@ -1,10 +1,65 @@
 # Arms: closed forms share one job per split; a neural arm trains and predicts per seed.
 
 
+rule fit_expert:
+    """Fit the expert of measured responses once, for all arms and seeds that read it."""
+    input:
+        **by_content(cells="results/{dataset}/cells.h5ad"),
+        split="results/{dataset}/{split}/split.tsv",
+        about="results/{dataset}/{split}/split.json",
+        embedding=lambda wildcards: embedding_file(wildcards.arm),
+        index=lambda wildcards: index_files(wildcards.split, wildcards.arm),
+        like=lambda wildcards: like_fitted(wildcards.split, wildcards.arm, wildcards.k),
+    output:
+        fitted="results/{dataset}/{split}/expert/{arm}.{k}.fitted.npz",
+        digest=digest_of("results/{dataset}/{split}/expert/{arm}.{k}.fitted.npz"),
+    log:
+        "results/{dataset}/{split}/expert/logs/fit_expert.{arm}.{k}.log",
+    benchmark:
+        "results/{dataset}/{split}/expert/benchmarks/fit_expert.{arm}.{k}.tsv"
+    wildcard_constraints:
+        k=r"\d+",
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        **needs("fit_expert"),
+    params:
+        code=code("fit_expert", arm=True),
+        options=lambda wildcards: arm_options(SETTINGS, wildcards.arm)
+        | {"topk_rag": int(wildcards.k)},
+    script:
+        "../../src/fit_expert.py"
+
+
+rule expect_responses:
+    """Ask the fitted expert once what it expects of the pairs that trainings read."""
+    input:
+        **by_content(fitted="results/{dataset}/{split}/expert/{arm}.{k}.fitted.npz"),
+        split="results/{dataset}/{split}/split.tsv",
+        about="results/{dataset}/{split}/split.json",
+    output:
+        expected="results/{dataset}/{split}/expert/{arm}.{k}.expected.npz",
+        digest=digest_of("results/{dataset}/{split}/expert/{arm}.{k}.expected.npz"),
+    log:
+        "results/{dataset}/{split}/expert/logs/expect_responses.{arm}.{k}.log",
+    benchmark:
+        "results/{dataset}/{split}/expert/benchmarks/expect_responses.{arm}.{k}.tsv"
+    wildcard_constraints:
+        k=r"\d+",
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        **needs("expect_responses"),
+    params:
+        code=code("expect_responses", arm=True),
+    script:
+        "../../src/expect_responses.py"
+
+
 rule fit_closed_forms:
     """Fit every arm that needs no training loop, and predict with it."""
     input:
-        cells="results/{dataset}/cells.h5ad",
+        **by_content(cells="results/{dataset}/cells.h5ad"),
         split="results/{dataset}/{split}/split.tsv",
         about="results/{dataset}/{split}/split.json",
         embeddings=sorted(
@@ -17,8 +72,13 @@ rule fit_closed_forms:
                 for file in index_files(wildcards.split, arm)
             }
         ),
-        truth=("results/{dataset}/truth.h5ad" if "oracle" in CLOSED_FORMS else []),
+        truth=all_by_content(
+            ["results/{dataset}/truth.h5ad"] if "oracle" in CLOSED_FORMS else []
+        ),
         source=provider_file(*CLOSED_FORMS),
+        fitted=lambda wildcards: [
+            file for arm in CLOSED_FORMS for file in fitted_file(wildcards.split, arm)
+        ],
     output:
         predictions=expand(
             "results/{{dataset}}/{{split}}/{arm}/seed0/predictions.h5ad",
@@ -37,6 +97,11 @@ rule fit_closed_forms:
             "results/{{dataset}}/{{split}}/{arm}/seed0/bundle/bundle.json",
             arm=[arm for arm in CLOSED_FORMS if load_arm(arm).write],
         ),
+        digests=expand(
+            "results/{{dataset}}/{{split}}/{arm}/seed0/{file}.digest.json",
+            arm=CLOSED_FORMS,
+            file=["profiles", "predictions"],
+        ),
         audit="results/{dataset}/{split}/responses.audit.json",
     log:
         "results/{dataset}/{split}/logs/fit_closed_forms.log",
@@ -51,6 +116,7 @@ rule fit_closed_forms:
         arms={arm: arm_options(SETTINGS, arm) for arm in CLOSED_FORMS},
         embedding={arm: arm_embedding(SETTINGS, arm) for arm in CLOSED_FORMS},
         embeddings=SETTINGS["embeddings"],
+        fitted={arm: fitted_name(arm) for arm in CLOSED_FORMS},
         prediction=SETTINGS["prediction"],
         set_size=SETTINGS["training"]["set_size"],
     script:
@@ -67,12 +133,16 @@ TRAINING_CPUS = SETTINGS["training"]["threads"] * SETTINGS["training"]["devices"
 rule train_arm:
     """Train one neural arm with one seed; write its bundle."""
     input:
-        cells="results/{dataset}/cells.h5ad",
+        **by_content(cells="results/{dataset}/cells.h5ad"),
         split="results/{dataset}/{split}/split.tsv",
         about="results/{dataset}/{split}/split.json",
         embedding=lambda wildcards: embedding_file(wildcards.arm),
         index=lambda wildcards: index_files(wildcards.split, wildcards.arm),
         source=lambda wildcards: provider_file(wildcards.arm),
+        fitted=lambda wildcards: fitted_file(wildcards.split, wildcards.arm),
+        expected=lambda wildcards: fitted_file(
+            wildcards.split, wildcards.arm, "expected"
+        ),
     output:
         bundle="results/{dataset}/{split}/{arm}/seed{seed}/bundle/bundle.json",
         weights="results/{dataset}/{split}/{arm}/seed{seed}/bundle/weights.safetensors",
@@ -103,11 +173,15 @@ rule train_arm:
 rule search_hyperparameters:
     """Try settings of an arm, judged by validation pairs alone."""
     input:
-        cells="results/{dataset}/cells.h5ad",
+        **by_content(cells="results/{dataset}/cells.h5ad"),
         split="results/{dataset}/{split}/split.tsv",
         about="results/{dataset}/{split}/split.json",
         embedding=lambda wildcards: embedding_file(wildcards.arm),
         index=lambda wildcards: index_files(wildcards.split, wildcards.arm),
+        fitted=lambda wildcards: fitted_file(wildcards.split, wildcards.arm),
+        expected=lambda wildcards: fitted_file(
+            wildcards.split, wildcards.arm, "expected"
+        ),
     output:
         table="results/{dataset}/{split}/search/{arm}.tsv",
         best="results/{dataset}/{split}/search/{arm}.best.yaml",
@@ -134,16 +208,23 @@ rule search_hyperparameters:
 rule predict_arm:
     """Predict the cells of every val and test pair from a trained bundle, with evidence."""
     input:
-        cells="results/{dataset}/cells.h5ad",
+        **by_content(cells="results/{dataset}/cells.h5ad"),
         split="results/{dataset}/{split}/split.tsv",
         about="results/{dataset}/{split}/split.json",
         bundle="results/{dataset}/{split}/{arm}/seed{seed}/bundle/bundle.json",
-        weights="results/{dataset}/{split}/{arm}/seed{seed}/bundle/weights.safetensors",
+        weights=ancient(
+            "results/{dataset}/{split}/{arm}/seed{seed}/bundle/weights.safetensors"
+        ),
     output:
         profiles="results/{dataset}/{split}/{arm}/seed{seed}/profiles.h5ad",
         cells="results/{dataset}/{split}/{arm}/seed{seed}/predictions.h5ad",
         evidence="results/{dataset}/{split}/{arm}/seed{seed}/evidence.tsv",
         summary="results/{dataset}/{split}/{arm}/seed{seed}/summary.tsv",
+        digests=multiext(
+            "results/{dataset}/{split}/{arm}/seed{seed}/",
+            "profiles.digest.json",
+            "predictions.digest.json",
+        ),
     log:
         "results/{dataset}/{split}/{arm}/seed{seed}/logs/predict_arm.log",
     benchmark:

@@ -4,18 +4,19 @@
 def reported_files(wildcards):
     """Everything the report shows."""
     home = f"results/{wildcards.dataset}"
-    files = {f"{home}/comparison.tsv", f"{home}/contrasts.tsv", f"{home}/cells.h5ad"}
+    files = {f"{home}/comparison.tsv", f"{home}/contrasts.tsv"}
+    large = {f"{home}/cells.h5ad"}
     for run in RUNS:
-        files.update(
-            multiext(f"{home}/{run.split}/", "split.tsv", "split.json", "reference.h5")
-        )
+        files.update(multiext(f"{home}/{run.split}/", "split.tsv", "split.json"))
+        large.add(f"{home}/{run.split}/reference.h5")
+        for name in ("profiles.h5ad", "predictions.h5ad", "intervals.h5ad"):
+            large.add(f"{home}/{run.path}/{name}")
         files.update(
             multiext(
                 f"{home}/{run.path}/",
                 "metrics.tsv",
                 "evidence.tsv",
                 "conformal.tsv",
-                "profiles.h5ad",
             )
         )
         files.update(index_files(run.split, run.arm))
@@ -26,7 +27,7 @@ def reported_files(wildcards):
         files.add(f"{home}/{run.path}/history.tsv")
         files.add(f"{home}/{run.path}/seconds.tsv")
         files.add(f"{home}/{run.path}/bundle/bundle.json")
-    return sorted(files)
+    return sorted(files) + all_by_content(sorted(large))
 
 
 rule write_report:
@@ -57,19 +58,19 @@ rule write_report:
 
 def made_files(wildcards):
     """What is not in the report, but part of the results: bundles and embeddings."""
-    files = {name for run in RUNS for name in embedding_file(run.arm)}
-    for run in RUNS:
-        files.add(f"results/{wildcards.dataset}/{run.path}/predictions.h5ad")
-    for run in TRAINED:
-        files.add(f"results/{wildcards.dataset}/{run.path}/bundle/weights.safetensors")
-    return sorted(files)
+    home = f"results/{wildcards.dataset}"
+    embeddings = sorted({name for run in RUNS for name in embedding_file(run.arm)})
+    predictions = [f"{home}/{run.path}/predictions.h5ad" for run in RUNS]
+    # bundle.json, which is reported, has their hashes
+    weights = [f"{home}/{run.path}/bundle/weights.safetensors" for run in TRAINED]
+    return [*embeddings, *all_by_content(predictions), *map(ancient, weights)]
 
 
-def given_files(wildcards):
+def given_files():
     """What the workflow did not make, besides the source: gene texts, lists, vectors."""
     splits = SETTINGS["source"]["splits"].values()
     files = {
-        PROVIDER_FILES["text"],
+        GENE_TEXT,
         *(spec["lists"] for spec in splits if "lists" in spec),
     }
     if any(embedding_file(run.arm) for run in RUNS):
@@ -80,8 +81,8 @@ def given_files(wildcards):
 rule write_manifest:
     """Write what made the results: configuration, code, packages, hardware, hashes."""
     input:
-        source="results/{dataset}/source.h5ad",
-        given=given_files,
+        **by_content(source="results/{dataset}/source.h5ad"),
+        given=[ancient(file) for file in given_files()],
         files=reported_files,
         made=made_files,
         report="results/{dataset}/report.html",
@@ -98,6 +99,7 @@ rule write_manifest:
         **needs("write_manifest"),
     params:
         code=code("write_manifest"),
+        content=content(*(file for file in given_files() if file != GENEPT)),
         settings=SETTINGS,
     script:
         "../../src/write_manifest.py"

@@ -70,6 +70,9 @@ class Arm:
         Neural: ``build(options, model, shapes)`` returns the network.
     reads_responses
         Whether :attr:`fit` learns from measured responses, so that permuting them is a control.
+    fitted_as
+        The arm that is fitted once, in a job of its own, for all that read what was fitted; None
+        where fitting takes no time.
 
     Notes
     -----
@@ -86,6 +89,7 @@ class Arm:
     read: "Callable[[Path], ClosedForm] | None" = None
     build: Callable[[dict[str, Any], dict[str, Any], "Shapes"], "nn.Module"] | None = None
     reads_responses: bool = False
+    fitted_as: str | None = None
 
     @property
     def path(self) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,6 +67,29 @@ def sha256(path: str | Path) -> str:
 def zarr_root(folder: str | Path) -> Path | None:
     """Return the file that makes a folder a zarr; None where it is none."""
     return next((p for name in ZARR_ROOTS if (p := Path(folder) / name).is_file()), None)
+
+
+def whole(path: str | Path) -> Path:
+    """Return the folder of a zarr that is named by a file at its root, else the path itself."""
+    path = Path(path)
+    target = path.resolve()
+    return target.parent if target.name in ZARR_ROOTS else path
+
+
+def write_digests(paths: Sequence[str | Path], digests: Sequence[str | Path]) -> None:
+    """Write the checksum of each large file into a small one, which is compared in its place.
+
+    Parameters
+    ----------
+    paths
+        Files, or links to the root of a zarr.
+    digests
+        A JSON for each: ``sha256``, and ``size`` in bytes of what is no folder.
+    """
+    for path, digest in zip(paths, digests, strict=True):
+        content = whole(path)
+        size = None if content.is_dir() else content.stat().st_size
+        write_json({"sha256": sha256(content), "size": size}, digest)
 
 
 def write_table(table: "pd.DataFrame", path: str | Path) -> None:

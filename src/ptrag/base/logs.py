@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from ptrag.base.errors import PtragError
+from ptrag.base.usage import logged_usage
 
 logger = logging.getLogger("ptrag")
 
@@ -55,7 +56,8 @@ def rule_log(path: str | Path) -> Iterator[logging.Logger]:
     logger.setLevel(logging.INFO)
     logger.handlers = [terminal, file]
     try:
-        yield logger
+        with logged_usage():
+            yield logger
     except PtragError as error:
         logger.error("%s", error)
         raise SystemExit(1) from None

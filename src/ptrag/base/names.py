@@ -28,6 +28,9 @@ DELTA = "delta"
 TARGET_TOTAL = 1e4
 """Counts of a cell after normalisation, before log1p."""
 
+TOTAL = "total_counts"
+"""Counts of a cell over all genes of its source, in obs, where the source has counts."""
+
 METRIC = "metric"
 VALUE = "value"
 FLOOR = "floor"

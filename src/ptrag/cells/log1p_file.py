@@ -1,4 +1,4 @@
-"""A file of log1p cells that somebody hands to a command: labels, genes, and checked blocks."""
+"""A file of cells that somebody hands to a command: labels, genes, and checked log1p blocks."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,9 +10,9 @@ import pandas as pd
 import scipy.sparse as sp
 
 from ptrag.base.errors import PtragError
-from ptrag.base.names import BATCH, CELL_LINE, CONTROL, PAIR, PERTURBATION
+from ptrag.base.names import BATCH, CELL_LINE, CONTROL, PAIR, PERTURBATION, TARGET_TOTAL
 from ptrag.cells.labels import ONE_LINE, read_labels
-from ptrag.cells.matrix import Matrix, Rows
+from ptrag.cells.matrix import Block, Matrix, Rows
 from ptrag.cells.opening import SYMBOLS_10X, OpenFile, open_cells
 from ptrag.cells.scale import ScaleCheck
 from ptrag.cells.source import matrix_of, read_genes
@@ -20,7 +20,7 @@ from ptrag.genes.names import Names, match_line
 
 
 class Log1pFile:
-    """An open file of cells on the log1p scale.
+    """An open file of cells on the log1p scale, or of counts where these are admitted.
 
     Attributes
     ----------
@@ -34,13 +34,24 @@ class Log1pFile:
         Current symbols of the columns.
     total
         After :meth:`blocks`: the median over cells of the sum of expm1.
+    totals
+        (n,) counts of each cell where the file holds counts, which :meth:`blocks` turns into log1p
+        of counts per 10,000; else None.
     """
 
-    def __init__(self, path: Path, labels: pd.DataFrame, genes: list[str], matrix: Matrix) -> None:
+    def __init__(
+        self, path: Path, labels: pd.DataFrame, genes: list[str], matrix: Matrix, counts: bool
+    ) -> None:
         self.path, self.genes, self._matrix = path, genes, matrix
+        self.totals = _totals(matrix) if counts and _whole(matrix) else None
         self.cells = labels.index.astype(str).to_numpy(object)
         self.labels = labels.reset_index(drop=True)
         self.total = float("nan")
+
+    @property
+    def has_counts(self) -> bool:
+        """Whether the file holds counts."""
+        return self.totals is not None
 
     @property
     def treated(self) -> np.ndarray:
@@ -78,6 +89,8 @@ class Log1pFile:
             self.path, self._matrix.key, self.labels[CELL_LINE], self.genes, untreated
         )
         for start, block in self._matrix.blocks():
+            if self.has_counts:
+                block = self._normalised(start, block)
             dense = np.asarray(block.toarray() if sp.issparse(block) else block, np.float32)
             if not np.isfinite(dense).all() or dense.min(initial=0) < 0:
                 raise PtragError(
@@ -91,6 +104,33 @@ class Log1pFile:
             scale.check_controls()
             self.total = scale.total()
 
+    def _normalised(self, start: int, counts: Block) -> Block:
+        """log1p of counts per 10,000, sparse as the file is; zeros stay zeros."""
+        block = sp.csr_matrix(counts, dtype=np.float32)
+        if not (block.data == np.rint(block.data)).all():
+            raise PtragError(
+                f"{self.path}: {self._matrix.key} holds counts in some cells and fractions in "
+                "others; give counts alone, or log1p"
+            )
+        totals = self.totals[start : start + block.shape[0]]
+        factors = (TARGET_TOTAL / np.where(totals > 0, totals, 1.0)).astype(np.float32)
+        block.data *= np.repeat(factors, np.diff(block.indptr))
+        np.log1p(block.data, out=block.data, where=block.data > -1)
+        return block
+
+
+def _whole(matrix: Matrix) -> bool:
+    """Whether the first block holds counts: whole numbers, some above 1."""
+    for _, block in matrix.blocks():
+        values = block.data if sp.issparse(block) else block
+        return bool(values.size and values.max() > 1 and (values == np.rint(values)).all())
+    return False
+
+
+def _totals(matrix: Matrix) -> np.ndarray:
+    sums = [np.asarray(block.sum(axis=1, dtype=np.float64)).ravel() for _, block in matrix.blocks()]
+    return np.concatenate(sums)
+
 
 @contextmanager
 def open_log1p(
@@ -99,6 +139,7 @@ def open_log1p(
     names: Names,
     columns: Mapping[str, Any] | None = None,
     look_for_targets: bool = True,
+    counts: bool = False,
 ) -> Iterator[Log1pFile]:
     """Open a file of cells whose X is log1p.
 
@@ -115,6 +156,8 @@ def open_log1p(
         ``gene_symbol``. Without ``perturbation`` every cell is a control of one line.
     look_for_targets
         Whether it matters that the perturbed genes have a column.
+    counts
+        Whether X may hold counts instead.
 
     Raises
     ------
@@ -131,7 +174,7 @@ def open_log1p(
             genes, _, _ = read_genes(file, matrix, names, symbols, targets)
             if len(rows) < matrix.shape[0]:
                 matrix = Rows(matrix, rows)
-            yield Log1pFile(file.path, labels, genes, matrix)
+            yield Log1pFile(file.path, labels, genes, matrix, counts)
 
 
 def _labels(

@@ -34,6 +34,15 @@ class Precision:
     signal: np.ndarray
     entries: pd.DataFrame
 
+    @property
+    def weights(self) -> np.ndarray:
+        """(G,) signal / (signal + noise): how far what is perturbed decides a gene of a cell.
+
+        0 to 1; 0 for a gene that never responds, and everywhere without training pairs.
+        """
+        total = self.signal + self.noise
+        return np.divide(self.signal, total, out=np.zeros_like(total), where=total > 0)
+
     @classmethod
     def of(cls, responses: Responses) -> "Precision":
         """Sum up the training responses; zeros and no entry where there are none."""

@@ -90,12 +90,14 @@ def open_source(
         a line, has a missing or unreadable label, or the same gene twice.
     """
     with open_cells(path) as file:
+        key = spec.get("matrix") or "X"
+        file.node(key)  # looked for before anything of millions of cells is read
         labels = read_labels(file.path, file.obs, _label_spec(spec), names)
         where = f"columns.perturbation '{spec['columns'][PERTURBATION]}'"
         require_controls(file.path, labels.obs, names, where)
         with reading(file.path):
             simulated = _simulated(file)
-        with matrix_of(file, spec.get("matrix") or "X", scratch) as matrix:
+        with matrix_of(file, key, scratch) as matrix:
             genes, given, table = read_genes(
                 file,
                 matrix,
@@ -311,6 +313,6 @@ def _obsm_genes(
         raise PtragError(
             f"{file.path}: matrix: the {matrix.shape[1]} columns of {matrix.key} have no names; "
             f"mark as many genes in var['highly_variable'] ({int(chosen.sum())} of {len(index)} "
-            f"now) or name them in uns/{named}"
+            f"now) or name them in uns/{named}{file.instead_of(matrix.key)}"
         )
     return columns

@@ -7,6 +7,7 @@ holds the offsets of these blocks. A line's block of controls has the given ones
 yardsticks (:mod:`ptrag.cells.controls`). The same input gives the same bytes.
 """
 
+import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,17 @@ import pandas as pd
 from anndata.io import read_elem
 
 from ptrag.base.errors import PtragError, briefly, did_you_mean
-from ptrag.base.names import CELL_LINE, CONTROL, PERTURBATION
+from ptrag.base.names import CELL_LINE, CONTROL, PERTURBATION, TARGET_TOTAL, TOTAL
 from ptrag.cells.controls import (
     ALL,
     GIVEN,
     YARDSTICK,
     Part,
 )
+from ptrag.cells.counts import count_units
 
 FORMAT = 2
+_ROWS = 4096  # cells looked at together
 N_GIVEN = "n_given"
 """Column of the table of pairs: the given controls of a line, 0 for a perturbation."""
 
@@ -187,6 +190,26 @@ class CellStore:
         return {}
 
     @cached_property
+    def has_counts(self) -> bool:
+        """Whether the source had counts, so that they can be had back."""
+        with h5py.File(self.path) as file:
+            config = json.loads(file["uns/ptrag/config"].asstr()[()])
+            return TOTAL in file["obs"] or config.get("source", {}).get("scale") == "counts"
+
+    def counts(self, rows: slice) -> np.ndarray:
+        """Return the counts of some cells, (n, n_genes) float32 whole numbers."""
+        return counts_of(self.X[rows], self._totals[rows])
+
+    @cached_property
+    def _totals(self) -> np.ndarray:
+        """(n_cells,) counts of each cell in all; from the values where they are not kept."""
+        with h5py.File(self.path) as file:
+            if TOTAL in file["obs"]:
+                return np.asarray(file["obs"][TOTAL], np.float64)
+        blocks = (self.X[a : a + _ROWS] for a in range(0, self.n_cells, _ROWS))
+        return TARGET_TOTAL / np.concatenate([count_units(block) for block in blocks])
+
+    @cached_property
     def _blocks(self) -> dict[tuple[str, str], slice]:
         pairs = self.pairs
         return {
@@ -209,3 +232,16 @@ class CellStore:
 
 def _mean(cells: np.ndarray) -> np.ndarray:
     return np.asarray(cells).mean(axis=0, dtype=np.float64)
+
+
+def counts_of(cells: np.ndarray, totals: np.ndarray) -> np.ndarray:
+    """Return the counts behind log1p values, exactly: (n, G) float32 whole numbers.
+
+    Parameters
+    ----------
+    cells
+        (n, G) log1p of counts per :data:`ptrag.base.names.TARGET_TOTAL`.
+    totals
+        (n,) counts of each cell over all genes of its source.
+    """
+    return np.rint(np.expm1(cells) * (totals / TARGET_TOTAL)[:, None].astype(np.float32))

@@ -38,6 +38,7 @@ import pandas as pd
 from ptrag.arms.registry import (
     EMBEDDING_CONTROLS,
     PERMUTED,
+    arm_names,
     base_name,
     load_arm,
     negative_control,
@@ -264,10 +265,8 @@ class SplitClaims:
     def one_seed(self) -> list[str]:
         """Trained models of which one seed ran: another one could have scored otherwise."""
         rows = self.scores[(self.scores["metric"] == self.metric) & (self.scores["n_seeds"] == 1)]
-        return [
-            arm for arm in rows["arm"]
-            if kind_of(arm) == "model" and load_arm(arm).family == "neural"
-        ]  # fmt: skip
+        ours = [arm for arm in rows["arm"] if kind_of(arm) == "model" and arm in arm_names()]
+        return [arm for arm in ours if load_arm(arm).family == "neural"]
 
     @property
     def n_left_out(self) -> int:
@@ -301,6 +300,20 @@ def same_scores(scores: pd.DataFrame) -> list[list[str]]:
     for arm, of_arm in scores.groupby(level="arm", sort=False):
         groups.setdefault(of_arm.to_numpy(np.float64).tobytes(), []).append(str(arm))
     return [arms for arms in groups.values() if len(arms) > 1]
+
+
+def stand_ins(scores: pd.DataFrame, claims: SplitClaims) -> dict[str, str]:
+    """Return, for arms that score the same as another on every pair, the arm that stands for both.
+
+    It is the leading model where it is among them, else the first of the configuration.
+    """
+    order = [claims.leader.arm] if claims.leader else []
+    order += list(dict.fromkeys(claims.scores["arm"]))
+    stands: dict[str, str] = {}
+    for arms in same_scores(scores):
+        first = min(arms, key=order.index)
+        stands |= dict.fromkeys((arm for arm in arms if arm != first), first)
+    return stands
 
 
 def overall(claims: Sequence[SplitClaims]) -> Outcome:

@@ -3,8 +3,9 @@
 ``comparison.tsv`` has one row per split, arm, role and metric (:class:`Score`), over the pairs
 that all arms of the split predicted. ``contrasts.tsv`` has the paired differences that the
 configuration names, on the test pairs (the val pairs of a split without test pairs), each with
-its decision (:class:`ptrag.comparison.contrasts.Contrast`). What follows from both in words is
-:mod:`ptrag.comparison.claims`.
+its decision (:class:`ptrag.comparison.contrasts.Contrast`). Where every split holds out another
+line, both begin with all lines pooled (:mod:`ptrag.comparison.pooled`). What follows from both in
+words is :mod:`ptrag.comparison.claims`.
 """
 
 from collections.abc import Hashable, Iterable, Mapping
@@ -19,6 +20,7 @@ from ptrag.base.files import write_table
 from ptrag.base.names import PERTURBATION
 from ptrag.comparison.contrasts import Contrast, contrast_rows, pairings
 from ptrag.comparison.plateau import improving_arms
+from ptrag.comparison.pooled import pooled
 from ptrag.comparison.scale import REPLICATE, Scale
 from ptrag.comparison.scores import SplitScores, read_scores
 from ptrag.comparison.statistics import Sample
@@ -107,11 +109,16 @@ def compare(
         Where no pair of a split was predicted by every run.
     """
     runs, trained = list(metrics), list(histories)
-    scores, contrasts = [], []
+    tables, improving = [], {}
     for split in dict.fromkeys(run[0] for run in runs):
-        table = read_scores(split, [run[1:] for run in runs if run[0] == split])
-        improving = improving_arms(run[1:] for run in trained if run[0] == split)
-        of_split = compare_split(table, evaluation, improving, split_half)
+        tables.append(read_scores(split, [run[1:] for run in runs if run[0] == split]))
+        improving[split] = improving_arms(run[1:] for run in trained if run[0] == split)
+    if (every_line := pooled(tables)) is not None:
+        tables.insert(0, every_line)
+        improving[every_line.split] = set().union(*improving.values())
+    scores, contrasts = [], []
+    for table in tables:
+        of_split = compare_split(table, evaluation, improving[table.split], split_half)
         scores += of_split[0]
         contrasts += of_split[1]
     write_table(as_table(scores, Score), comparison_tsv)

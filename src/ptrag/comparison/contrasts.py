@@ -25,6 +25,9 @@ BASELINES = (
 )  # fmt: skip
 """The simple baselines: what a model has to beat."""
 
+MEAN_OF_OTHERS = "mean_of_others"
+"""The simple baseline of ``ptrag evaluate``, which knows no training pair."""
+
 CEILINGS = ("oracle", "split_half")
 """Arms that know what is to be predicted: bounds to read the others against."""
 
@@ -33,6 +36,7 @@ Better = Literal["arm", "against", "neither"]
 
 UNTRUSTED = "untrusted metric"
 IMPROVING = "still improving"
+PER_LINE = "one number of a line"
 
 
 def kind_of(arm: str) -> Kind:
@@ -47,7 +51,7 @@ def kind_of(arm: str) -> Kind:
         return "ceiling"
     if base_name(arm) != arm:
         return "negative control"
-    return "baseline" if arm in BASELINES else "model"
+    return "baseline" if arm in (*BASELINES, MEAN_OF_OTHERS) else "model"
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class Contrast:
         1 − confidence and nothing bars the claim; else ``neither``.
     barred
         Why no claim rests on this contrast, whatever its numbers: ``untrusted metric``,
-        ``still improving``, or nothing.
+        ``still improving``, ``one number of a line``, or nothing.
     """
 
     split: str
@@ -160,6 +164,7 @@ def contrast_rows(
         estimate = sample.difference(arm, against)
         same = not differences.any()
         barred = "" if scale.trust.trusted else UNTRUSTED
+        barred = PER_LINE if scale.metric.per_line else barred
         if not barred and {arm, against} & improving:
             barred = IMPROVING
         alpha, room = 1 - sample.confidence, abs(scale.trust.replicate - scale.trust.floor)

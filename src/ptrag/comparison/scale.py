@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 
 from ptrag.base.names import CEILING, FLOOR, PERTURBATION
+from ptrag.comparison.permutation import ROUNDING
 from ptrag.comparison.statistics import Estimate, Sample
 from ptrag.metrics.registry import Metric
 
@@ -43,7 +44,7 @@ def is_correlation(metric: str) -> bool:
 
 def is_squared_error(metric: str) -> bool:
     """Return whether a metric is a mean squared error of means, which halves at full size."""
-    return metric in ("mse", "mse_delta", "mse_pca")
+    return metric in ("mse", "mse_delta", "wmse_delta", "mse_pca")
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,9 @@ class Scale:
         return Trust(
             floor=floor,
             replicate=float(replicate),
-            dynamic_range=float(sign * gain.value / spread) if spread > 0 else np.nan,
+            dynamic_range=(
+                float(sign * gain.value / spread) if spread > ROUNDING * abs(gain.value) else np.nan
+            ),
             separation=float((sign * draws > 0).mean()) if sample.C > 1 else np.nan,
             trusted=bool(gain.low > 0 if self.metric.higher else gain.high < 0),
         )

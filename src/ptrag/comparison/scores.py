@@ -5,7 +5,7 @@ did not predict (``n_predicted`` 0) is left out for all arms of the split, and c
 that the real cells leave undefined is missing for every arm alike, in that metric alone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,7 +90,24 @@ def read_scores(split: str, metrics: Iterable[tuple[str, int, str | Path]]) -> S
     PtragError
         Where no pair was predicted by every run.
     """
-    runs = [(arm, path, _read(path)) for arm, _, path in metrics]
+    return scores_of(split, [(arm, path, _read(path)) for arm, _, path in metrics])
+
+
+def scores_of(split: str, runs: Sequence[tuple[str, str | Path, pd.DataFrame]]) -> SplitScores:
+    """Put the tables of all runs of one split together.
+
+    Parameters
+    ----------
+    split
+        Its name.
+    runs
+        (arm, name of the table for messages, table) of every run.
+
+    Raises
+    ------
+    PtragError
+        Where no pair was predicted by every run.
+    """
     first = runs[0][2]
     pairs = first.drop_duplicates([*PAIR, ROLE])[[*PAIR, ROLE]].reset_index(drop=True)
     names = list(dict.fromkeys(first[METRIC]))

@@ -18,10 +18,12 @@ from functools import partial
 
 import numpy as np
 
+from ptrag.base.names import Pair
 from ptrag.base.random import keyed_rng
 from ptrag.cells.responses import Responses
 from ptrag.evaluation.predictions import PredictedMean
-from ptrag.evaluation.scoring import Case, Reference, score_all
+from ptrag.evaluation.scoring import score_all, score_among
+from ptrag.evaluation.sides import Case, Reference
 from ptrag.prediction.prediction import GivenControls
 
 REPEATS = 3
@@ -51,19 +53,46 @@ def floor(
     """
     if not deltas:
         return np.full((len(reference.pairs), len(reference.metrics)), np.nan)
-    given = {name: GivenControls.of_store(reference.store, name) for name in deltas}
+    return moved(
+        reference, {pair: deltas[pair.cell_line] for pair in reference.keys}, n_cells, threads
+    )
+
+
+def moved(
+    reference: Reference, deltas: Mapping[Pair, np.ndarray], n_cells: int | None, threads: int = 1
+) -> np.ndarray:
+    """Score given controls that are moved by a delta of each pair.
+
+    Parameters
+    ----------
+    reference
+        What to score with.
+    deltas
+        (G,) of every scored pair.
+    n_cells
+        Predicted cells of each pair; None: as many as there are real ones.
+    threads
+        Pairs scored at once.
+
+    Returns
+    -------
+    values
+        (pairs, metrics).
+    """
+    given = {name: GivenControls.of_store(reference.store, name) for name in reference.lines}
 
     def case(number: int) -> Case:
         pair, origin = reference.keys[number], reference.line(number).given
-        controls, delta = given[pair.cell_line], deltas[pair.cell_line]
-        rows = controls.drawn(pair.perturbation, n_cells)
+        controls, delta = given[pair.cell_line], deltas[pair]
+        n = n_cells or reference.measured[number][0].n
+        rows = controls.drawn(pair.perturbation, n)
         cells = controls.emitted(delta, pair.perturbation, rows)
         profile = np.maximum(origin.moments.mean + delta, 0.0)
         mean = PredictedMean(profile, profile - origin.moments.mean)
         real = reference.real(number)
         return Case(reference.side(number, cells, origin, mean, real.moments.n), real)
 
-    return score_all(reference, case, threads)
+    return score_all(reference, case, threads, "mean baseline")
 
 
 def ceiling(reference: Reference, threads: int = 1) -> np.ndarray:
@@ -94,7 +123,7 @@ def _halves(reference: Reference, repeat: int, threads: int) -> np.ndarray:
         halves = (cells[np.sort(half)] for half in np.array_split(order, 2))
         return Case(*map(partial(reference.side, number), halves, origins[pair.cell_line]))
 
-    return score_all(reference, case, threads)
+    return score_all(reference, case, threads, f"real halves, split {repeat + 1} of {REPEATS}")
 
 
 def mean_deltas(responses: Responses, lines: Iterable[str]) -> dict[str, np.ndarray]:
@@ -109,3 +138,51 @@ def mean_deltas(responses: Responses, lines: Iterable[str]) -> dict[str, np.ndar
         line: responses.delta[own if len(own) else slice(None)].mean(axis=0)
         for line, own in rows.items()
     }
+
+
+def floor_of_others(reference: Reference, threads: int = 1) -> np.ndarray:
+    """Score the mean response of the line's other scored pairs, for want of training pairs.
+
+    Where a pair is held against the others of its line, one profile is given to all: the mean of
+    all scored pairs. The mean of the others lies on the far side of a pair from them, which would
+    score far below chance.
+
+    Returns
+    -------
+    values
+        (pairs, metrics).
+    """
+    values = moved(reference, deltas_of_others(reference), None, threads)
+    means = {
+        line: np.mean(
+            [
+                sample.mean
+                for (of, _), (sample, _) in zip(reference.keys, reference.measured, strict=True)
+                if of == line
+            ],
+            axis=0,
+        )
+        for line in reference.lines
+    }
+    for name, scores in score_among(reference, means).items():
+        values[:, reference.metrics.index(name)] = scores
+    return values
+
+
+def deltas_of_others(reference: Reference) -> dict[Pair, np.ndarray]:
+    """Return for each scored pair the (G,) mean delta of the other scored pairs of its line.
+
+    From the given controls, as a training delta is. Zero for a pair that is alone.
+    """
+    store, by_line = reference.store, {}
+    for pair in reference.keys:
+        by_line.setdefault(pair.cell_line, []).append(pair)
+    deltas = {}
+    for line, pairs in by_line.items():
+        control = reference.lines[line].given.moments.mean
+        each = {pair: store.mean(*pair) - control for pair in pairs}
+        total = np.sum([*each.values()], axis=0)
+        for pair, delta in each.items():
+            others = len(pairs) - 1
+            deltas[pair] = (total - delta) / others if others else np.zeros_like(total)
+    return deltas

@@ -29,10 +29,12 @@ from ptrag.base.errors import PtragError, did_you_mean
 from ptrag.base.files import write_table
 from ptrag.base.names import PAIR, ROLE, Pair
 from ptrag.cells.store import CellStore
+from ptrag.evaluation.challenge import Challenge
 from ptrag.evaluation.lines import Controls
 from ptrag.evaluation.predictions import Predictions, read_profiles
 from ptrag.evaluation.reference import read_reference
-from ptrag.evaluation.scoring import Case, Reference, score_all
+from ptrag.evaluation.scoring import score_all
+from ptrag.evaluation.sides import Case, Reference
 from ptrag.splits.protocols import Split
 
 COLUMNS = [*PAIR, ROLE, "metric", "value", "floor", "ceiling", "n_real", "n_predicted"]
@@ -85,6 +87,7 @@ def score_predictions(
     predictions: Predictions,
     origins: Mapping[str, Controls],
     threads: int = 1,
+    challenge: Challenge | None = None,
 ) -> pd.DataFrame:
     """Return the table of all metrics of all scored pairs, in the reference's order.
 
@@ -98,6 +101,8 @@ def score_predictions(
         For each line the controls from which its predictions are measured.
     threads
         Pairs scored at once.
+    challenge
+        That of ``reference``, where several predictions are scored.
     """
     pairs = reference.keys
     n_predicted = np.array([len(predictions.rows.get(pair, ())) for pair in pairs])
@@ -115,13 +120,25 @@ def score_predictions(
             return Case(side, real)
 
         values = score_all(reference, case, threads)
+        if reference.store.has_counts:
+            challenge = challenge or Challenge(reference, threads)
+            members = challenge.submission(lambda row: read(pairs[row]).counts, n_predicted > 0)
+            values = reference.with_members(values, members)
+    return table_of(reference, values, n_predicted)
+
+
+def table_of(reference: Reference, values: np.ndarray, n_predicted: np.ndarray) -> pd.DataFrame:
+    """Return (pairs, metrics) values as the rows of ``metrics.tsv``.
+
+    ``n_predicted`` (pairs,) are the predicted cells of each pair.
+    """
     names = reference.metrics
     table = reference.pairs.assign(
         n_real=[sample.n for sample, _ in reference.measured], n_predicted=n_predicted
     )
     table = table.loc[np.repeat(table.index, len(names))].reset_index(drop=True)
     return table.assign(
-        metric=np.tile(names, len(pairs)),
+        metric=np.tile(names, len(reference.pairs)),
         value=values.ravel(),
         **{name: bound.ravel() for name, bound in reference.bounds.items()},
     )[COLUMNS]

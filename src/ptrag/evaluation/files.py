@@ -1,8 +1,14 @@
-"""Score any two h5ad files: real cells with their controls, and predicted cells.
+"""Score h5ad files: real cells with their controls, and predicted cells of any models.
 
 For predictions that were made elsewhere: ``ptrag evaluate``. There are no training pairs, so the
-PCA is fitted on control cells alone, metrics against a trained centroid are ``NA``, and there is no
-mean baseline. The mean of the predicted cells of a pair is its predicted profile.
+PCA is fitted on control cells alone and metrics against a trained centroid are ``NA``. The floor of
+a pair is the mean response of the line's *other* scored perturbations, from the real file alone;
+the ceiling are split halves. (Metrics that hold a pair against the others take the mean of all
+scored ones for a floor: :func:`ptrag.evaluation.bounds.floor_of_others`.) The mean of the predicted
+cells of a pair is its predicted profile.
+
+X may hold counts: they are divided to 10,000 per cell and log1p is taken, which is said, and the
+metrics on counts (:mod:`ptrag.evaluation.challenge`) are computed where the real file has them.
 
 Which controls deltas are measured from: an observed delta from the yardstick half of the real
 controls, as in the workflow. A predicted delta from the prediction's own control cells where the
@@ -12,29 +18,44 @@ the mean of all is in their profiles then. Measured from the given half alone, h
 between the two halves would stay in the predicted delta, with the opposite sign of the observed
 one's: a negative correlation for a prediction of no change. Measured from all it cancels, and a
 prediction that started from any random part of the controls errs independently of the yardsticks.
+
+Files are read in blocks and scored from disk: memory does not grow with the number of perturbed
+cells.
 """
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from ptrag.base.errors import PtragError, did_you_mean
 from ptrag.base.files import write_table
-from ptrag.base.names import CELL_LINE, CONTROL, N_CELLS, PAIR, PERTURBATION, REASON, ROLE
-from ptrag.cells.controls import ALL
+from ptrag.base.names import (
+    CELL_LINE,
+    CONTROL,
+    N_CELLS,
+    PAIR,
+    PERTURBATION,
+    REASON,
+    ROLE,
+    TARGET_TOTAL,
+    TOTAL,
+)
 from ptrag.cells.log1p_file import Log1pFile, open_log1p
 from ptrag.cells.store import CellStore
 from ptrag.cells.store_writer import new_store
-from ptrag.evaluation.evaluate import score_predictions
+from ptrag.evaluation.bounds import moved
+from ptrag.evaluation.challenge import Challenge
+from ptrag.evaluation.conventions import recognise
+from ptrag.evaluation.evaluate import score_predictions, table_of
 from ptrag.evaluation.lines import Controls
 from ptrag.evaluation.predictions import Predictions
 from ptrag.evaluation.reference import FEWEST_CONTROLS, build_reference, read_reference
-from ptrag.evaluation.scoring import Reference
+from ptrag.evaluation.sides import Reference
 from ptrag.genes.names import Names
 from ptrag.genes.symbols import GENE_TEXT, Symbols
 from ptrag.metrics.registry import METRICS
@@ -45,79 +66,157 @@ APART = 10.0  # factor between the cells' totals of both files that no model exp
 DEFAULTS: dict[str, Any] = {
     "exclude_target": True, "n_pcs": 50, "deg_test": "welch", "deg_alpha": 0.05, "max_degs": 100,
 }  # fmt: skip
+"""Settings of the scoring."""
+
+
+class Evaluated(NamedTuple):
+    """What several predictions score.
+
+    Attributes
+    ----------
+    tables
+        By name, rows as :mod:`ptrag.evaluation.evaluate` describes them; every pair has role
+        ``test``.
+    baselines
+        The same for two predictions that anyone has: ``control`` (no change) and
+        ``mean_of_others`` (the mean response of the line's other scored perturbations).
+    notes
+        What was recognised and converted, as sentences.
+    n_cells, lines
+        Real cells, and their lines.
+    sizes
+        Real cells of each pair, index (cell_line, perturbation).
+    has_counts
+        Whether the metrics on counts were computed.
+    """
+
+    tables: dict[str, pd.DataFrame]
+    baselines: dict[str, pd.DataFrame]
+    notes: list[str]
+    n_cells: int
+    lines: list[str]
+    sizes: pd.Series
+    has_counts: bool
 
 
 def evaluate_files(
-    real: str | Path,
-    predicted: str | Path,
-    out: str | Path,
-    *,
-    perturbation: str = PERTURBATION,
-    cell_line: str | None = None,
-    gene_symbol: str | None = None,
-    control: str | Sequence[str] = CONTROL,
-    evaluation: Mapping[str, Any] = DEFAULTS,
-    ceilings: bool = True,
+    real: str | Path, predicted: str | Path, out: str | Path, **options: Any
 ) -> pd.DataFrame:
-    """Score every pair of ``predicted`` against the same pair of ``real``.
-
-    Parameters
-    ----------
-    real
-        Cells on the log1p scale, control cells of every line among them.
-    predicted
-        Predicted cells on the same scale, with the same genes in any order. Where a line has
-        control cells in it, its predicted deltas are measured from them.
-    out
-        ``metrics.tsv``, as :mod:`ptrag.evaluation.evaluate` describes it; every pair has role
-        ``test``.
-    perturbation, cell_line
-        Columns of obs in both files; without ``cell_line`` all cells are of one line.
-    gene_symbol
-        Column of var with the gene symbols; None: the names of var, or the column that plainly has
-        symbols where these plainly are none.
-    control
-        Label of control cells, or several.
-    evaluation
-        The section ``evaluation`` of the configuration, the statistics apart.
-    ceilings
-        Whether to score split halves of the real cells too.
+    """Score one prediction and write its table to ``out``; options of :func:`evaluate_several`.
 
     Returns
     -------
     table
-        What ``out`` holds.
+        What ``out`` holds: a row per pair and metric (:mod:`ptrag.evaluation.evaluate`).
+    """
+    table = evaluate_several(real, {"predicted": predicted}, **options).tables["predicted"]
+    write_table(table, out)
+    return table
+
+
+def evaluate_several(
+    real: str | Path,
+    predicted: Mapping[str, str | Path],
+    *,
+    perturbation: str | None = None,
+    cell_line: str | None = None,
+    gene_symbol: str | None = None,
+    control: str | Sequence[str] | None = None,
+    evaluation: Mapping[str, Any] = DEFAULTS,
+    ceilings: bool = True,
+    baselines: bool = False,
+    threads: int = 1,
+) -> Evaluated:
+    """Score predictions of the pairs of one real file.
+
+    Parameters
+    ----------
+    real
+        Cells on the log1p scale or counts, control cells of every line among them.
+    predicted
+        By name, predicted cells on the same scale or counts, with the same genes in any order.
+        Where a line has control cells in it, its predicted deltas are measured from them.
+    perturbation, cell_line
+        Columns of obs in all files. None: recognised (:mod:`ptrag.evaluation.conventions`); where
+        there is no column of lines all cells are of one.
+    gene_symbol
+        Column of var with the gene symbols; None: the names of var, or the column that plainly has
+        symbols where these plainly are none.
+    control
+        Label of control cells, or several; None: recognised.
+    evaluation
+        The section ``evaluation`` of the configuration, the statistics apart.
+    ceilings
+        Whether to score split halves of the real cells too.
+    baselines
+        Whether to score :attr:`Evaluated.baselines`.
+    threads
+        Pairs scored at once; the values are the same for any number.
 
     Raises
     ------
     PtragError
-        For a missing column, label, gene or pair, counts instead of log1p, or negative, missing
-        or infinite values.
+        For a missing column, label, gene or pair, or negative, missing or infinite values.
     """
-    columns = {PERTURBATION: perturbation, CELL_LINE: cell_line, "gene_symbol": gene_symbol}
-    names = Names(Symbols.read(GENE_TEXT), control)
+    files = {"real": real, **predicted}
+    read_as = recognise([*files.values()], perturbation, cell_line, control)
+    names = Names(Symbols.read(GENE_TEXT), read_as.control)
+    columns = {
+        PERTURBATION: read_as.perturbation, CELL_LINE: read_as.cell_line,
+        "gene_symbol": gene_symbol,
+    }  # fmt: skip
+    exclude = evaluation["exclude_target"]
     with TemporaryDirectory(prefix="ptrag-") as folder, ExitStack() as opened:
         scratch = Path(folder)
-        sides = [
-            opened.enter_context(
-                open_log1p(path, scratch, names, columns, evaluation["exclude_target"])
-            )
-            for path in (real, predicted)
-        ]
-        sides[1].speak_as(sides[0], names)
-        _check(*sides)
-        store = _store(sides[0], scratch / "real.h5ad")
-        own = _predictions(sides[1], store, scratch / "predicted.h5ad")
-        _check_scales(*sides)
-        split = _split(sides[1], store)
-        build_reference(
-            store, split, evaluation, scratch / "reference.h5", floor_cells=None, ceilings=ceilings
+        first, *others = (
+            opened.enter_context(open_log1p(path, scratch, names, columns, exclude, counts=True))
+            for path in files.values()
         )
+        for other in others:
+            other.speak_as(first, names)
+            _check(first, other)
+        store = _store(first, scratch / "real.h5ad")
+        split = _split(others, store)
+        build_reference(
+            store, split, evaluation, scratch / "reference.h5", floor_cells=None,
+            others_as_floor=True, ceilings=ceilings, threads=threads,
+        )  # fmt: skip
         reference = read_reference(scratch / "reference.h5", store, split)
-        predictions = Predictions(scratch / "predicted.h5ad", store, profiles=None)
-        table = score_predictions(reference, predictions, _origins(own, reference, sides[1].path))
-    write_table(table, out)
-    return table
+        challenge = Challenge(reference, threads) if store.has_counts else None
+        tables = {}
+        for number, (name, file) in enumerate(zip(predicted, others, strict=True)):
+            path = scratch / f"{number}.h5ad"
+            own = _predictions(file, store, path)
+            _check_scales(first, file)
+            origins = _origins(own, reference, file.path)
+            cells = Predictions(path, store, profiles=None)
+            tables[name] = score_predictions(reference, cells, origins, threads, challenge)
+            path.unlink()
+        simple = _baselines(reference, challenge, threads) if baselines else {}
+        sizes = store.pairs.set_index(PAIR)[N_CELLS]
+        facts = store.n_cells, store.lines, sizes, store.has_counts
+    notes = [*read_as.notes, *(_converted(file) for file in (first, *others) if file.has_counts)]
+    return Evaluated(tables, simple, notes, *facts)
+
+
+def _converted(file: Log1pFile) -> str:
+    return (
+        f"{file.path}: counts, divided to {TARGET_TOTAL:,.0f} per cell, then log1p; metrics on "
+        "counts take them as they are"
+    )
+
+
+def _baselines(
+    reference: Reference, challenge: Challenge | None, threads: int
+) -> dict[str, pd.DataFrame]:
+    """Score no change, and the mean response of the others."""
+    n = np.array([sample.n for sample, _ in reference.measured])
+    still = {pair: np.zeros(reference.store.n_genes) for pair in reference.keys}
+    unmoved = moved(reference, still, None, threads)
+    if challenge is not None:
+        unmoved = reference.with_members(unmoved, challenge.control_pasted())
+    values = {"control": unmoved, "mean_of_others": reference.bounds["floor"]}
+    return {name: table_of(reference, of, n) for name, of in values.items()}
 
 
 def summary(table: pd.DataFrame) -> str:
@@ -166,16 +265,22 @@ def _check_scales(real: Log1pFile, predicted: Log1pFile) -> None:
 
 
 def _store(real: Log1pFile, path: Path) -> CellStore:
-    with new_store(path, real.labels, real.genes) as writer:
+    labels = real.labels.assign(**_totals(real))
+    with new_store(path, labels, real.genes) as writer:
         for rows, block in real.blocks():
             writer.write(int(rows[0]), block)
     return CellStore(path)
 
 
+def _totals(file: Log1pFile) -> dict[str, np.ndarray]:
+    return {TOTAL: file.totals} if file.has_counts else {}
+
+
 def _predictions(predicted: Log1pFile, store: CellStore, path: Path) -> dict[str, np.ndarray]:
     """Write the predicted cells; return the file's own control cells, (n, G), of each line."""
     columns = pd.Index(predicted.genes).get_indexer(store.genes)
-    treated = predicted.labels.iloc[predicted.treated].astype("category").reset_index(drop=True)
+    treated = predicted.labels.astype("category").assign(**_totals(predicted))
+    treated = treated.iloc[predicted.treated].reset_index(drop=True)
     treated.index = treated.index.astype(str)
     own: dict[str, list[np.ndarray]] = {}
     with written_in_blocks(path, treated, store.genes, {"scale": store.scale}) as write:
@@ -195,7 +300,7 @@ def _origins(
     origins = {}
     for name, line in reference.lines.items():
         if name not in own:
-            origins[name] = Controls(line.every_control, reference.store.controls(name, ALL))
+            origins[name] = line.every_control
         elif len(own[name]) < FEWEST_CONTROLS:
             raise PtragError(
                 f"{predicted}: one control cell in {name!r}; give at least {FEWEST_CONTROLS}, or "
@@ -206,7 +311,8 @@ def _origins(
     return origins
 
 
-def _split(predicted: Log1pFile, store: CellStore) -> Split:
-    """Return every predicted pair as a test pair."""
-    table = store.pairs[[*PAIR, N_CELLS]].merge(predicted.pairs()[PAIR])
+def _split(predicted: Sequence[Log1pFile], store: CellStore) -> Split:
+    """Return every pair that some file predicts as a test pair."""
+    pairs = pd.concat([file.pairs()[PAIR] for file in predicted]).drop_duplicates()
+    table = store.pairs[[*PAIR, N_CELLS]].merge(pairs)
     return Split(table.assign(**{ROLE: "test", REASON: ""}), "unseen_perturbation", None)

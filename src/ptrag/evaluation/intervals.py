@@ -14,7 +14,7 @@ classes
     Genes are parted into :data:`CLASSES` of equal size by signal_g / noise_g, each with its own
     q (Mondrian), so that genes that respond do not borrow coverage from genes that never move.
 q
-    From the scores r_ig = |δ_ig − δ̂_ig| / s_ig of the *validation* pairs of this arm and seed.
+    From the scores ``r_ig = |δ_ig − δ̂_ig| / s_ig`` of the *validation* pairs of this arm and seed.
     Genes of a pair, and the pairs of one perturbation in several lines, are dependent: the
     exchangeable unit is the perturbation. So the level is calibrated by leaving perturbations
     out: λ is the smallest level at which the λ-quantile of all others' scores covers the share
@@ -58,7 +58,7 @@ from ptrag.cells.store import CellStore
 from ptrag.cells.store_writer import write_h5ad_around
 from ptrag.evaluation.predictions import PredictedMean, read_profiles
 from ptrag.evaluation.reference import read_reference
-from ptrag.evaluation.scoring import Reference
+from ptrag.evaluation.sides import Reference
 from ptrag.evaluation.support import support
 from ptrag.metrics.degs import benjamini_hochberg
 from ptrag.splits.protocols import Split

@@ -5,7 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
-from ptrag.base.moments import Moments, moments, pooled
+from ptrag.base.moments import Moments, moments
+from ptrag.metrics.ranks import SortedControls
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,11 @@ class Controls:
 
     moments: Moments
     cells: np.ndarray
+
+    @cached_property
+    def ranked(self) -> SortedControls:
+        """The cells sorted gene by gene, once for all pairs."""
+        return SortedControls.of(np.asarray(self.cells))
 
     @classmethod
     def of(cls, cells: np.ndarray) -> "Controls":
@@ -43,6 +49,8 @@ class Line:
     ----------
     given, yardstick
         The halves of its controls (:mod:`ptrag.cells.controls`).
+    every_control
+        Both halves together, for the conventions of other packages.
     trained
         N names of its training perturbations.
     profiles
@@ -53,14 +61,10 @@ class Line:
 
     given: Controls
     yardstick: Controls
+    every_control: Controls
     trained: list[str]
     profiles: np.ndarray
     bandwidth: float
-
-    @cached_property
-    def every_control(self) -> Moments:
-        """Moments of both halves together, for the conventions of other packages."""
-        return pooled(self.given.moments, self.yardstick.moments)
 
     @cached_property
     def centroid(self) -> np.ndarray:

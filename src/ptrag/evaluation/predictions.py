@@ -16,8 +16,8 @@ import pandas as pd
 from anndata.io import read_elem
 
 from ptrag.base.errors import PtragError
-from ptrag.base.names import CELL_LINE, DELTA, PAIR, PERTURBATION, Pair
-from ptrag.cells.store import CellStore
+from ptrag.base.names import CELL_LINE, DELTA, PAIR, PERTURBATION, TOTAL, Pair
+from ptrag.cells.store import CellStore, counts_of
 
 
 class PredictedMean(NamedTuple):
@@ -42,10 +42,25 @@ class Prediction(NamedTuple):
     mean
         Profile and delta; None where the cells are all that there is: then their mean stands for
         the profile, and the delta is measured from controls.
+    totals
+        (n,) counts of each cell over all genes, where the cells were predicted as counts.
     """
 
     cells: np.ndarray
     mean: PredictedMean | None
+    totals: np.ndarray | None
+
+    @property
+    def counts(self) -> np.ndarray:
+        """(n, G) counts of the cells, as a metric on counts takes them.
+
+        Those that were predicted. A prediction on the log1p scale alone has no depth: expm1 of its
+        values stands for its counts, cells of one total with fractions kept, since rounding would
+        lose what is expressed in less than every other cell.
+        """
+        if self.totals is None:
+            return np.expm1(self.cells, dtype=np.float64)
+        return counts_of(self.cells, self.totals)
 
 
 class Predictions:
@@ -81,6 +96,7 @@ class Predictions:
         """
         self.path, self._profiles = Path(path), profiles
         obs = _checked_obs(path, store)
+        self._totals = obs[TOTAL].to_numpy(np.float64) if TOTAL in obs else None
         keys = [obs[column].astype(str).to_numpy(object) for column in PAIR]
         rows = obs.reset_index(drop=True).groupby(keys, sort=False).indices
         self.rows = {Pair(*pair): np.sort(numbers) for pair, numbers in rows.items()}
@@ -103,7 +119,8 @@ class Predictions:
                     return None
                 together = rows[-1] - rows[0] + 1 == len(rows)
                 cells = X[rows[0] : rows[-1] + 1] if together else X[rows]
-                return Prediction(cells, self._profiles and self._profiles[pair])
+                totals = None if self._totals is None else self._totals[rows]
+                return Prediction(cells, self._profiles and self._profiles[pair], totals)
 
             yield read
 

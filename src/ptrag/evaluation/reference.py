@@ -19,16 +19,17 @@ import pandas as pd
 
 from ptrag.base.errors import PtragError
 from ptrag.base.files import atomic
-from ptrag.base.moments import Moments, moments
+from ptrag.base.moments import Moments, moments, pooled
 from ptrag.base.names import CELL_LINE, PAIR, PERTURBATION, ROLE
 from ptrag.base.random import keyed_rng
-from ptrag.cells.controls import GIVEN, YARDSTICK, Part
+from ptrag.cells.controls import ALL, GIVEN, YARDSTICK, Part
 from ptrag.cells.noise import Precision
 from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
-from ptrag.evaluation.bounds import ceiling, floor, mean_deltas
+from ptrag.evaluation.bounds import ceiling, floor, floor_of_others, mean_deltas
+from ptrag.evaluation.challenge import Challenge
 from ptrag.evaluation.lines import Controls, Line
-from ptrag.evaluation.scoring import Reference
+from ptrag.evaluation.sides import Reference
 from ptrag.metrics.distribution import median_distance
 from ptrag.metrics.pca import PCA, fit_pca
 from ptrag.metrics.registry import metric_names
@@ -51,6 +52,7 @@ def build_reference(
     out: str | Path,
     *,
     floor_cells: int | None,
+    others_as_floor: bool = False,
     ceilings: bool = True,
     threads: int = 1,
 ) -> None:
@@ -67,6 +69,9 @@ def build_reference(
     floor_cells
         Cells of each pair that the mean baseline predicts: as many as the arms do. None leaves
         it out.
+    others_as_floor
+        Whether the mean response of the line's other scored pairs is the floor, for want of
+        training pairs.
     ceilings
         Whether to score the split halves; with the mean baseline that takes about four times as
         long as scoring one arm.
@@ -92,12 +97,20 @@ def build_reference(
         cells, yardstick = store.cells(*pair), lines[pair.cell_line].yardstick
         sample = moments(cells)
         reference.measured.append((sample, reference.tested(cells, sample, yardstick)))
-    nothing = np.full((len(pairs), len(reference.metrics)), np.nan)
     logger.info("scoring the mean baseline and split halves of %d pairs", len(pairs))
-    reference.bounds["floor"] = (
-        nothing if floor_cells is None else floor(reference, deltas, floor_cells, threads)
-    )
-    reference.bounds["ceiling"] = ceiling(reference, threads) if ceilings else nothing
+    floors = ceilinged = np.full((len(pairs), len(reference.metrics)), np.nan)
+    if others_as_floor:
+        floors = floor_of_others(reference, threads)
+    elif floor_cells is not None:
+        floors = floor(reference, deltas, floor_cells, threads)
+    if ceilings:
+        ceilinged = ceiling(reference, threads)
+    if store.has_counts:
+        challenge = Challenge(reference, threads)
+        floors = reference.with_members(floors, challenge.mean_baseline())
+        if ceilings:
+            ceilinged = reference.with_members(ceilinged, challenge.replicates())
+    reference.bounds.update(floor=floors, ceiling=ceilinged)
     _write(reference, split.sha256, out)
 
 
@@ -133,13 +146,19 @@ def _line(store: CellStore, name: str, train: Sequence[tuple[str, str]], pca: PC
     if len(rows) > BANDWIDTH_CELLS:
         rows = keyed_rng("bandwidth", name).choice(rows, BANDWIDTH_CELLS, replace=False)
     profiles = np.array([store.mean(*pair) for pair in pairs])
+    given, yardstick = (_controls(store, name, part) for part in (GIVEN, YARDSTICK))
     return Line(
-        given=_controls(store, name, GIVEN),
-        yardstick=_controls(store, name, YARDSTICK),
+        given=given,
+        yardstick=yardstick,
+        every_control=_together(store, name, given.moments, yardstick.moments),
         trained=[perturbation for _, perturbation in pairs],
         profiles=profiles.reshape(len(pairs), store.n_genes),
         bandwidth=median_distance(pca.project(store.X[np.sort(rows)])),
     )
+
+
+def _together(store: CellStore, line: str, given: Moments, yardstick: Moments) -> Controls:
+    return Controls(pooled(given, yardstick), store.controls(line, ALL))
 
 
 def _controls(store: CellStore, line: str, part: Part) -> Controls:
@@ -253,7 +272,7 @@ def read_reference(path: str | Path, store: CellStore, split: Split) -> Referenc
             }
     except (OSError, KeyError):
         raise PtragError(f"{path}: is no reference to score with; delete it") from None
-    if version != FORMAT or names != metric_names(settings.get("compat", False)):
+    if version != FORMAT or names != metric_names(settings.get("compat", False), store.has_counts):
         raise PtragError(f"{path}: made by another version; delete it")
     return Reference(
         store=store,
@@ -284,6 +303,7 @@ def _read_lines(at: Mapping[str, np.ndarray], store: CellStore) -> dict[str, Lin
         name: Line(
             Controls(given, store.controls(name, GIVEN)),
             Controls(yardstick, store.controls(name, YARDSTICK)),
+            _together(store, name, given, yardstick),
             trained.tolist(),
             profiles,
             float(bandwidth),

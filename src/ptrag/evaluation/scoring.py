@@ -1,200 +1,22 @@
 """Pairs set against what they are scored with, one after the other.
 
-:class:`Reference` knows all that arms have in common; :func:`score_all` turns predicted and
-real sides of every pair into a table pairs × metrics. The same function scores arms, the mean
-baseline and the split halves, so that all are on one scale.
+:func:`score_all` turns predicted and real sides of every pair into a table pairs × metrics. The
+same function scores arms, the mean baseline and the split halves, so that all are on one scale.
 """
 
-import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from ptrag.base.discrimination import DISTANCES, discrimination
-from ptrag.base.moments import Moments, moments
-from ptrag.base.names import CELL_LINE, PERTURBATION, ROLE, Pair
-from ptrag.base.random import keyed_rng
-from ptrag.cells.controls import ALL
-from ptrag.cells.noise import Precision
-from ptrag.cells.store import CellStore
-from ptrag.evaluation.lines import Controls, Line
-from ptrag.evaluation.predictions import PredictedMean
+from ptrag.base.names import CELL_LINE, ROLE
+from ptrag.base.progress import Progress
+from ptrag.evaluation.sides import Case, Reference
 from ptrag.metrics.compat import discrimination_score, effect
-from ptrag.metrics.degs import welch, wilcoxon
-from ptrag.metrics.pair import Compat, ScoredPair, Side
-from ptrag.metrics.pca import PCA
-from ptrag.metrics.registry import metric_names, score_pair
-
-SCORED_CELLS = 2_000  # cells of a pair that distances between samples take, at most
-
-logger = logging.getLogger("ptrag")
-
-
-@dataclass(frozen=True)
-class Reference:
-    """What predictions are scored with.
-
-    Attributes
-    ----------
-    store
-        The real cells.
-    settings
-        The section ``evaluation`` of the configuration.
-    pca
-        Fitted on training cells and given controls.
-    lines
-        The scored cell lines.
-    pairs
-        cell_line, perturbation, role of every scored pair, in the split's order.
-    measured
-        Moments and p-values of the real cells of each pair, in the order of ``pairs``.
-    precision
-        What training pairs say about noise and signal.
-    bounds
-        ``floor`` (the mean baseline) and ``ceiling`` (split halves): (pairs, metrics) each.
-    """
-
-    store: CellStore
-    settings: dict[str, Any]
-    pca: PCA
-    lines: dict[str, Line]
-    pairs: pd.DataFrame
-    measured: list[tuple[Moments, np.ndarray]]
-    precision: Precision
-    bounds: dict[str, np.ndarray]
-
-    @property
-    def metrics(self) -> list[str]:
-        """Names of the metrics, in the order of every table."""
-        return metric_names(self.compat)
-
-    @property
-    def compat(self) -> bool:
-        """Whether the metrics of other packages are wanted."""
-        return self.settings.get("compat", False)
-
-    @cached_property
-    def keys(self) -> list[Pair]:
-        """The scored pairs, in the order of ``pairs``."""
-        return [*map(Pair, self.pairs[CELL_LINE], self.pairs[PERTURBATION])]
-
-    def line(self, number: int) -> Line:
-        """Return the line of pair ``number``."""
-        return self.lines[self.keys[number].cell_line]
-
-    def real(self, number: int) -> Side:
-        """Return the real cells of pair ``number``, read from the store."""
-        cells, (sample, p) = self.store.cells(*self.keys[number]), self.measured[number]
-        yardstick = self.line(number).yardstick.moments.mean
-        return self._side(number, cells, sample, p, sample.mean, yardstick)
-
-    def side(
-        self,
-        number: int,
-        cells: np.ndarray,
-        origin: Controls,
-        mean: PredictedMean | None = None,
-        size: int | None = None,
-    ) -> Side:
-        """Return one side of pair ``number``.
-
-        Parameters
-        ----------
-        number
-            Row of ``pairs``.
-        cells
-            (n, G) on the store's scale.
-        origin
-            The controls that it is measured from and tested against.
-        mean
-            Predicted profile and delta; None where the cells are all that there is: their mean,
-            measured from ``origin``.
-        size
-            The cells are tested for differential expression as if they were so many where they
-            are more, so that a model that predicts more cells gets no power from that.
-        """
-        sample = moments(cells)
-        if mean is None:
-            mean = PredictedMean(sample.mean, sample.mean - origin.moments.mean)
-        p = self.tested(cells, sample, origin, size)
-        return self._side(number, cells, sample, p, mean.profile, mean.control)
-
-    def _side(
-        self, number: int, cells: np.ndarray, sample: Moments, p: np.ndarray, profile: np.ndarray,
-        control: np.ndarray,
-    ) -> Side:  # fmt: skip
-        return Side(
-            profile=profile,
-            control=control,
-            moments=sample,
-            p=p,
-            coordinates=self.pca.project(profile),
-            cells=self.pca.project(_at_most(cells, self.keys[number])),
-            compat=self._against_all_controls(number, cells, sample) if self.compat else None,
-        )
-
-    def tested(
-        self, cells: np.ndarray, sample: Moments, origin: Controls, size: int | None = None
-    ) -> np.ndarray:
-        """Return the (G,) p-values of ``cells`` against controls."""
-        size = None if size is None else min(size, sample.n)
-        if self.settings["deg_test"] == "welch":
-            return welch(sample, origin.moments, size)
-        return wilcoxon(cells, origin.cells, size)
-
-    def _against_all_controls(self, number: int, cells: np.ndarray, sample: Moments) -> Compat:
-        every = self.line(number).every_control
-        controls = self.store.controls(self.keys[number].cell_line, ALL)
-        rank_p = wilcoxon(np.asarray(cells), np.asarray(controls))
-        return Compat(every.mean, welch(sample, every), rank_p)
-
-    def scored(self, number: int, predicted: Side, real: Side) -> ScoredPair:
-        """Return pair ``number`` with ``predicted`` set against ``real``."""
-        line = self.line(number)
-        return ScoredPair(
-            predicted=predicted,
-            real=real,
-            centroid=line.centroid,
-            bandwidth=line.bandwidth,
-            targets=self.targets(self.keys[number].perturbation),
-            alpha=self.settings["deg_alpha"],
-            max_degs=self.settings["max_degs"],
-        )
-
-    def targets(self, *perturbations: str) -> np.ndarray:
-        """Return the columns of the genes that are perturbed, where the settings leave them out."""
-        if not self.settings["exclude_target"]:
-            return np.zeros(0, int)
-        return self.columns(*perturbations)
-
-    def columns(self, *perturbations: str) -> np.ndarray:
-        """Return the columns of the genes that are perturbed, as far as they are measured."""
-        genes = {gene for perturbation in perturbations for gene in perturbation.split("+")}
-        return np.array(sorted(self._column[gene] for gene in genes if gene in self._column), int)
-
-    @cached_property
-    def _column(self) -> dict[str, int]:
-        return {gene: column for column, gene in enumerate(self.store.genes)}
-
-
-def _at_most(cells: np.ndarray, pair: Pair) -> np.ndarray:
-    """``cells``, or :data:`SCORED_CELLS` of them."""
-    if len(cells) <= SCORED_CELLS:
-        return cells
-    rng = keyed_rng("scored cells", *pair)
-    return cells[np.sort(rng.choice(len(cells), SCORED_CELLS, replace=False))]
-
-
-class Case(NamedTuple):
-    """What one pair is scored as: a predicted side set against a real one."""
-
-    predicted: Side
-    real: Side
+from ptrag.metrics.means import displacement, mode_collapse
+from ptrag.metrics.pair import Side
+from ptrag.metrics.registry import score_pair
 
 
 class _Vectors:
@@ -220,7 +42,10 @@ class _Vectors:
 
 
 def score_all(
-    reference: Reference, case: Callable[[int], Case | None], threads: int = 1
+    reference: Reference,
+    case: Callable[[int], Case | None],
+    threads: int = 1,
+    work: str = "predictions",
 ) -> np.ndarray:
     """Score every pair by itself, then what needs all pairs of a line.
 
@@ -233,6 +58,8 @@ def score_all(
         there is no prediction. Its real side is one of the others' alternatives even then.
     threads
         Pairs scored at once; the values are the same for any number.
+    work
+        What is scored, for the log.
 
     Returns
     -------
@@ -253,17 +80,47 @@ def score_all(
             for name, value in score_pair(pair, reference.compat).items():
                 values[number, names[name]] = value
 
+    progress = Progress(work, n, "pairs scored")
     with ThreadPoolExecutor(threads) as pool:
-        for number, _ in enumerate(pool.map(score, range(n)), 1):
-            if number % 100 == 0:
-                logger.info("%d of %d pairs scored", number, n)
+        for _ in pool.map(score, range(n)):
+            progress.step()
     for name, rows, scores in _among_others(reference, predicted, real):
         values[rows, names[name]] = scores
     return values
 
 
+def score_among(reference: Reference, profiles: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Score one profile for all pairs of a line, by the metrics that need all pairs of it.
+
+    Parameters
+    ----------
+    reference
+        What to score with.
+    profiles
+        (G,) of each line, measured from the given controls.
+
+    Returns
+    -------
+    values
+        (pairs,) of each of these metrics.
+    """
+    n, genes = len(reference.pairs), reference.store.n_genes
+    predicted, real = (_Vectors(n, genes, False) for _ in range(2))
+    for number, (line, _) in enumerate(reference.keys):
+        known, mean = reference.lines[line], reference.measured[number][0].mean
+        for vectors, profile, origin in (
+            (predicted, profiles[line], known.given), (real, mean, known.yardstick),
+        ):  # fmt: skip
+            vectors.profile[number] = profile
+            vectors.delta[number] = displacement(profile, origin.moments.mean)
+    values: dict[str, np.ndarray] = {}
+    for name, rows, scores in _among_others(reference, predicted, real, compat=False):
+        values.setdefault(name, np.full(n, np.nan))[rows] = scores
+    return values
+
+
 def _among_others(
-    reference: Reference, predicted: _Vectors, real: _Vectors
+    reference: Reference, predicted: _Vectors, real: _Vectors, compat: bool | None = None
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Yield name, pairs and scores of the metrics that hold a pair against others of its line."""
     for (line, _), rows in reference.pairs.groupby([CELL_LINE, ROLE]).indices.items():
@@ -272,13 +129,25 @@ def _among_others(
         x, y = predicted.delta[np.ix_(rows[own], kept)], real.delta[np.ix_(rows, kept)]
         for distance in DISTANCES:
             yield f"pds_{distance}", rows[own], discrimination(x, y, own, distance)
-        if reference.compat:
+        noise = np.array([_noise(reference, row, kept) for row in rows])
+        collapse = mode_collapse(x, y, noise)
+        yield "mode_collapse", rows[own], np.full(len(own), collapse)
+        if reference.compat if compat is None else compat:
             yield from _as_cell_eval(reference, predicted.effect, real.effect, rows, own)
     for line, rows in reference.pairs.groupby(CELL_LINE).indices.items():
         own = np.flatnonzero(~np.isnan(predicted.profile[rows, 0]))
         yield "centroid_accuracy", rows[own], _centroid_accuracy(
             reference, line, predicted.profile[rows[own]], real.profile[rows], own
         )  # fmt: skip
+
+
+def _noise(reference: Reference, row: int, genes: np.ndarray) -> float:
+    """Squared error that sampling of its cells leaves in a real delta, summed over genes.
+
+    NaN for one cell.
+    """
+    sample, _ = reference.measured[row]
+    return float(sample.variance[genes].sum() / sample.n)
 
 
 def _scored(reference: Reference, line: str) -> list[str]:

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import ndtr, stdtr
 
 from ptrag.base.moments import Moments
+from ptrag.metrics.ranks import SortedControls
 
 
 def welch(sample: Moments, controls: Moments, size: int | None = None) -> np.ndarray:
@@ -36,7 +37,7 @@ def welch(sample: Moments, controls: Moments, size: int | None = None) -> np.nda
     return np.where(error == 0, (difference == 0).astype(float), np.minimum(p, 1.0))
 
 
-def wilcoxon(sample: np.ndarray, controls: np.ndarray, size: int | None = None) -> np.ndarray:
+def wilcoxon(sample: np.ndarray, controls: SortedControls, size: int | None = None) -> np.ndarray:
     """Wilcoxon rank-sum (Mann-Whitney) test, normal approximation.
 
     U from mid-ranks; variance with tie correction nm/12 · ((n+m+1) − Σ(t³−t)/((n+m)(n+m−1)));
@@ -44,8 +45,10 @@ def wilcoxon(sample: np.ndarray, controls: np.ndarray, size: int | None = None) 
 
     Parameters
     ----------
-    sample, controls
-        (n, G) and (m, G) cells, tested in float32.
+    sample
+        (n, G) cells, tested in the type of the controls.
+    controls
+        The m controls, sorted once for all samples.
     size
         n of the sample in the test; its own where None (the share U/nm is kept).
 
@@ -54,8 +57,8 @@ def wilcoxon(sample: np.ndarray, controls: np.ndarray, size: int | None = None) 
     p
         (G,); 1 where all values are equal.
     """
-    n, m = len(sample), len(controls)
-    u, ties = _u_and_ties(sample, controls)
+    n, m = len(sample), controls.n
+    u, ties = controls.u_and_ties(sample)
     if size is not None and size != n:
         u, ties, n = u * (size / n), ties * ((size + m) / (n + m)) ** 3, size
     N = n + m
@@ -64,33 +67,6 @@ def wilcoxon(sample: np.ndarray, controls: np.ndarray, size: int | None = None) 
     varies = variance > 1e-9 * n * m
     z = np.divide(deviation, np.sqrt(np.maximum(variance, 0)), out=np.zeros_like(u), where=varies)
     return np.where(varies, np.minimum(2 * ndtr(-z), 1.0), 1.0)
-
-
-def _u_and_ties(sample: np.ndarray, controls: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mann-Whitney U of the sample and Σ(t³−t) over tied groups, per gene.
-
-    The sample's label is the last bit of an integer that orders like the value, so that one
-    sort of integers does for values and labels.
-    """
-    n, N = len(sample), len(sample) + len(controls)
-    keys = np.concatenate([_ordered_bits(sample) << 1 | 1, _ordered_bits(controls) << 1])
-    keys = np.sort(np.ascontiguousarray(keys.T), axis=1)  # (G, N)
-    starts = np.ones(keys.shape, bool)
-    starts[:, 1:] = (keys[:, 1:] >> 1) != (keys[:, :-1] >> 1)
-    first = np.flatnonzero(starts)
-    length = np.diff(np.append(first, keys.size))
-    labelled = np.add.reduceat((keys & 1).ravel(), first)
-    gene, at = np.divmod(first, N)
-    mid_rank = at + (length + 1) / 2
-    rank_sum = np.bincount(gene, mid_rank * labelled, len(keys))
-    cubed = np.bincount(gene, length.astype(np.float64) ** 3 - length, len(keys))
-    return rank_sum - n * (n + 1) / 2, cubed
-
-
-def _ordered_bits(values: np.ndarray) -> np.ndarray:
-    """Integers that order like float32 ``values``."""
-    bits = (np.asarray(values, np.float32) + np.float32(0)).view(np.int32).astype(np.int64)
-    return np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
 
 
 def benjamini_hochberg(p: np.ndarray) -> np.ndarray:

@@ -83,6 +83,8 @@ class ScoredPair:
         (G,) unweighted mean of the profiles of the line's training pairs; NaN without any.
     bandwidth
         Median distance of training cells and given controls of the line in the PCA.
+    weights
+        (G,) how far each gene responds to perturbations, from training pairs; 0 without any.
     targets
         Genes left out of metrics of deltas and of DEGs: the perturbed ones (or none).
     alpha
@@ -95,6 +97,7 @@ class ScoredPair:
     real: Side
     centroid: np.ndarray
     bandwidth: float
+    weights: np.ndarray
     targets: np.ndarray
     alpha: float
     max_degs: int | None

@@ -20,6 +20,7 @@ from ptrag.base.discrimination import DISTANCES
 from ptrag.metrics import compat, distribution, means, recovery
 from ptrag.metrics.pair import ScoredPair
 from ptrag.metrics.sinkhorn import diagonal, w2_halved
+from ptrag.metrics.vcc2026 import MEMBERS
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Metric:
         As in ``metrics.tsv``.
     family
         ``means``, ``systema``, ``distribution``, ``discrimination``, ``degs``, ``compat`` (the
-        conventions of published tables), or ``gge`` and ``cell_eval`` (only on request).
+        conventions of published tables), ``gge`` and ``cell_eval`` (only on request), or
+        ``vcc2026`` (where there are counts).
     higher
         Whether more is better.
     ideal
@@ -43,6 +45,9 @@ class Metric:
         One line for a reader.
     score
         From a pair to its value; None where the other pairs of the line are needed.
+    per_line
+        Whether all pairs of a line share one value: perturbations are no sample of it then, and no
+        claim rests on it.
     """
 
     name: str
@@ -52,6 +57,7 @@ class Metric:
     label: str
     text: str
     score: Callable[[ScoredPair], float] | None = None
+    per_line: bool = False
 
 
 Score = Callable[[np.ndarray, np.ndarray], float]
@@ -60,6 +66,10 @@ CORRELATIONS = {"pearson": pearson, "spearman": spearman}
 
 def _deltas(score: Score, p: ScoredPair) -> float:
     return score(p.predicted_delta, p.delta)
+
+
+def _weighted(score: Callable[[np.ndarray, np.ndarray, np.ndarray], float], p: ScoredPair) -> float:
+    return score(p.predicted_delta, p.delta, p.weights[p.kept])
 
 
 def _on_degs(score: Score, p: ScoredPair) -> float:
@@ -123,6 +133,21 @@ def _compat(
     return Metric(f"{family}_{name}", family, higher, float(higher), label, text, score)
 
 
+_CHALLENGE = {
+    "vcc_pds_cosine": ("discrimination", 1.0, "share of the panel's other perturbations whose "
+                       "response is farther by cosine distance, without the panel's target genes"),
+    "vcc_expression_error": ("expression error", 0.0, "squared distance of profiles of summed "
+                             "counts, freed of sampling noise, over that of real response to "
+                             "control"),
+    "vcc_direction_yield": ("direction yield", 1.0, "predicted calls that go the right way, over "
+                            "the larger of the numbers of predicted and real calls"),
+    "vcc_direction_reach": ("direction reach", 1.0, "how deep into the real calls, most confident "
+                            "predictions first, 90 % of the directions are right"),
+    "vcc_sig_jaccard": ("calls in common", 1.0, "Jaccard index of predicted and real calls"),
+    "vcc_fold_error": ("fold change error", 0.0, "absolute error of log fold changes of the real "
+                       "calls, over their size"),
+}  # fmt: skip
+
 _ALL = (
     Metric("pearson_delta", "means", True, 1.0, "Pearson Δ",
            "correlation of predicted and real delta over all genes",
@@ -148,6 +173,15 @@ _ALL = (
     Metric("mae_delta", "means", False, 0.0, "MAE Δ",
            "mean absolute difference of deltas",
            partial(_deltas, means.mae)),
+    Metric("wmse_delta", "means", False, 0.0, "Weighted MSE Δ",
+           "mean squared difference of deltas, genes weighted by how far they respond in training",
+           partial(_weighted, means.weighted_mse)),
+    Metric("wr2_delta", "means", True, 1.0, "Weighted R² Δ",
+           "coefficient of determination of deltas with the same weights",
+           partial(_weighted, means.weighted_r2)),
+    Metric("mode_collapse", "means", False, 0.0, "Mode collapse",
+           "how much less the predictions of a line differ from one another than its real "
+           "responses do, noise taken off", per_line=True),
     Metric("r2", "means", True, 1.0, "R²",
            "coefficient of determination of mean profiles, all genes",
            partial(_profiles, means.r2)),
@@ -241,17 +275,27 @@ _ALL = (
       for distance in DISTANCES),
     *(_compat(name, "cell_eval", True, partial(compat.cell_eval, name=name))
       for name in compat.CELL_EVAL),
+    *(Metric(name, "vcc2026", MEMBERS[name].higher, ideal, f"VCC 2026 {label}", text)
+      for name, (label, ideal, text) in _CHALLENGE.items()),
 )  # fmt: skip
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
 ON_REQUEST = ("gge", "cell_eval")
+ON_COUNTS = ("vcc2026",)
 
 
-def metric_names(on_request: bool = False) -> list[str]:
-    """Return the names of the metrics, with or without those of :data:`ON_REQUEST`."""
-    return [
-        name for name, metric in METRICS.items() if on_request or metric.family not in ON_REQUEST
-    ]
+def metric_names(on_request: bool = False, counts: bool = False) -> list[str]:
+    """Return the names of the metrics.
+
+    Parameters
+    ----------
+    on_request
+        With those of the families :data:`ON_REQUEST`.
+    counts
+        With those of the families :data:`ON_COUNTS`.
+    """
+    left_out = (() if on_request else ON_REQUEST) + (() if counts else ON_COUNTS)
+    return [name for name, metric in METRICS.items() if metric.family not in left_out]
 
 
 def score_pair(pair: ScoredPair, on_request: bool = False) -> dict[str, float]:

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ptrag.arms.registry import load_arm
 from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
 from ptrag.genes.embeddings import read_embedding
 from ptrag.genes.vectors import Provider
 from ptrag.prediction.bundle import Bundle, write_closed_form
 from ptrag.prediction.files import PredictionFiles
-from ptrag.prediction.fitting import fit_bundle
+from ptrag.prediction.fitting import bundle_of, fit_bundle
 from ptrag.prediction.lines import Lines
 from ptrag.prediction.pairs import predict_split
 from ptrag.retrieval.index import read_neighbours
@@ -38,6 +39,8 @@ class ClosedFormJob(NamedTuple):
         The folder to write what was fitted to; None: none.
     provider
         Where new genes get their vectors from.
+    fitted
+        The file of the arm as it was fitted before; None: it is fitted here.
     """
 
     arm: str
@@ -47,6 +50,7 @@ class ClosedFormJob(NamedTuple):
     files: PredictionFiles
     bundle: Path | None = None
     provider: Provider | None = None
+    fitted: Path | None = None
 
 
 def predict_closed_forms(
@@ -99,12 +103,17 @@ def _fitted(
     split: Split,
     truth: str | Path | None,
 ) -> Bundle:
-    """Fit one arm, and write its bundle where one is asked for."""
-    bundle = fit_bundle(
-        store, responses, lines, job.arm, job.options | {"truth": truth},
-        job.embedding and read_embedding(job.embedding),
-        job.index and read_neighbours(job.index), hashes={"split": split.sha256},
-    )  # fmt: skip
+    """Fit one arm, or read it where it was fitted; write its bundle where one is asked for."""
+    embedding = job.embedding and read_embedding(job.embedding)
+    hashes = {"split": split.sha256}
+    if job.fitted is not None:
+        fits = {split.protocol: load_arm(job.arm).read(job.fitted)}
+        bundle = bundle_of(store, fits, lines, job.arm, job.options, embedding, hashes)
+    else:
+        bundle = fit_bundle(
+            store, responses, lines, job.arm, job.options | {"truth": truth}, embedding,
+            job.index and read_neighbours(job.index), hashes=hashes,
+        )  # fmt: skip
     if job.bundle is not None:
         write_closed_form(bundle, job.bundle, job.provider)
     return bundle

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ptrag.arms.arm import ClosedForm
 from ptrag.arms.registry import load_arm
 from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
@@ -42,11 +43,24 @@ def fit_bundle(
     hashes
         Of what was learnt from.
     """
-    fit = load_arm(arm).fit
     fits = {}
     for protocol in protocols or [responses.protocol]:
         same = protocol == responses.protocol
         known = responses if same else replace(responses, protocol=protocol)
-        fits[protocol] = fit(known, embedding, neighbours, dict(options))
-    facts = facts_of(store, arm, {k: v for k, v in options.items() if k != "truth"}, hashes or {})
+        fits[protocol] = load_arm(arm).fit(known, embedding, neighbours, dict(options))
+    options = {key: value for key, value in options.items() if key != "truth"}
+    return bundle_of(store, fits, lines, arm, options, embedding, hashes)
+
+
+def bundle_of(
+    store: CellStore,
+    fits: Mapping[str, ClosedForm],
+    lines: Lines,
+    arm: str,
+    options: Mapping[str, Any],
+    embedding: Embedding | None,
+    hashes: Mapping[str, str] | None = None,
+) -> Bundle:
+    """Put a fitted arm into a bundle; parameters as of :func:`fit_bundle`, ``fits`` by protocol."""
+    facts = facts_of(store, arm, options, hashes or {})
     return Bundle(facts, ClosedFormPredictor(fits), lines, embedding)

@@ -122,7 +122,7 @@ def read_controls(
         batches = None
         if BATCH in file.obs:
             batches = file.obs[BATCH].astype(str).to_numpy(object)[rows]
-        given = GivenControls(name, cells, list(file.obs.index[rows].astype(str)), batches)
+        given = GivenControls(name, cells, list(file.obs.index[rows].astype(str)), batches, present)
     place = lines.place(name, given.mean, np.flatnonzero(present))
     filled = [gene for gene, here in zip(genes, present, strict=True) if not here]
     return OwnControls(given, place, filled, [*notes, str(place)])

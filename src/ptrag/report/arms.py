@@ -10,6 +10,7 @@ from ptrag.report.figure import COLOURS, INK, NEUTRALS, Look
 
 LOOKS = {
     "control": Look(NEUTRALS[0], "s", dashes=":"),
+    "mean_of_others": Look(NEUTRALS[1], "D", dashes="--"),
     "perturbation_mean": Look(NEUTRALS[1], "D", dashes="--"),
     "line_mean": Look(NEUTRALS[2], "^", dashes="-."),
     "additive": Look(COLOURS[11], "v", dashes="--"),
@@ -20,6 +21,7 @@ LOOKS = {
     "atlas_fusion": Look(NEUTRALS[3], ">", dashes="--"),
     "state": Look(COLOURS[5]),
     "state_genept": Look(COLOURS[1]),
+    "state_genept_residual": Look(COLOURS[7]),
     "vanilla_rag": Look(COLOURS[9]),
     "vanilla_rag_residual": Look(COLOURS[6]),
     "ptrag": Look(COLOURS[0]),
@@ -29,7 +31,8 @@ LOOKS = {
     "oracle": Look(INK, "*", dashes=":"),
     "split_half": Look(INK, "h", dashes=":"),
 }
-SPARE = (INK,)
+SPARE = ">"
+"""Marker of arms without a look of their own, each in another colour."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def arm_views(seeds: dict[str, Iterable[int]]) -> dict[str, ArmView]:
         arm = load_arm(name)
         look = LOOKS.get(base)
         if look is None:
-            look, spare = Look(SPARE[spare % len(SPARE)]), spare + 1
+            look, spare = Look(COLOURS[spare % len(COLOURS)], SPARE), spare + 1
         if control:
             look = Look(look.colour, look.marker, hollow=True, dashes="--")
         views[name] = ArmView(

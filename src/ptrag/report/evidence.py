@@ -1,10 +1,12 @@
 """Tables of what was retrieved, what weight it got and what it did."""
 
+import pandas as pd
+
 from ptrag.base.names import CELL_LINE, PAIR, PERTURBATION
 from ptrag.report.arms import ArmView
 from ptrag.report.gather import Results, SplitView
 from ptrag.report.numbers import number
-from ptrag.report.tables import Cell, Table, number_cell, share, text_cell
+from ptrag.report.tables import Cell, Table, number_cell, text_cell
 
 
 def evidence_summary(results: Results, split: SplitView) -> Table:
@@ -12,7 +14,7 @@ def evidence_summary(results: Results, split: SplitView) -> Table:
     table = Table(
         caption=f"{split.name}: retrieved candidates over all {split.role} pairs",
         columns=[
-            ("Arm", ""), ("Weight is", "see the glossary"), ("Pairs", ""),
+            ("Arm", ""), ("Kind of weight", "gate or coefficient: see the glossary"), ("Pairs", ""),
             ("Candidates per pair", ""), ("Mean weight", ""),
             ("5 % to 95 %", "quantiles of the weight"), ("Below 0", "share of candidates"),
             ("Above ½", "share of candidates"),
@@ -61,46 +63,17 @@ def fallbacks(split: SplitView) -> Table:
     return table
 
 
-def neighbours(split: SplitView, pair: tuple[str, str], arm: ArmView, most: int = 8) -> Table:
-    """List the candidates of a pair under one arm, those that changed the prediction most first."""
-    rows, notes = (
-        table[
-            (table["arm"] == arm.name)
-            & (table[CELL_LINE] == pair[0])
-            & (table[PERTURBATION] == pair[1])
-        ]
-        for table in (split.evidence, split.notes)
-    )
-    kept = rows.sort_values(["effect", "rank"], ascending=[False, True]).head(most)
-    hint = (
-        "of the measured response in the predicted delta; may be negative or above 1"
-        if arm.weighs
-        else "mean over cells: 0 shut, 1 open"
-    )
-    table = Table(
-        caption=f"{arm.name}, {pair[1]} in {pair[0]}: {len(kept)} of {len(rows)} candidates, "
-        "largest effect first",
-        columns=[
-            ("Candidate", ""), ("Rank", "as the arm ranks them"),
-            ("Similarity", "cosine of the text embeddings"),
-            (weight_name(arm).capitalize(), hint),
-            ("Effect", "change of the prediction when the candidate is left out (L2 norm)"),
-        ],
-        note="; ".join(notes["note"]),
-    )  # fmt: skip
-    largest = max(1.0, rows["gate"].abs().max())
-    top = rows["effect"].max() or 1.0
-    for row in kept.itertuples(index=False):
-        table.rows.append(
-            [
-                text_cell(row.candidate),
-                number_cell(row.rank, 0),
-                number_cell(row.similarity, 3, bar=share(row.similarity)),
-                number_cell(
-                    row.gate, 3, bar=share(abs(row.gate) / largest),
-                    mark="negative" if row.gate < 0 else "",
-                ),
-                number_cell(row.effect, bar=share(row.effect / top)),
-            ]
-        )  # fmt: skip
-    return table
+def notes_of(split: SplitView, pair: tuple[str, str], arm: str) -> str:
+    """Return what an arm fell back on for a pair, in words."""
+    return "; ".join(_of_pair(split.notes, pair, arm)["note"])
+
+
+def strongest(split: SplitView, pair: tuple[str, str], arm: str, most: int = 8) -> pd.DataFrame:
+    """Return the candidates of a pair that changed the prediction of an arm most."""
+    rows = _of_pair(split.evidence, pair, arm)
+    return rows.sort_values(["effect", "rank"], ascending=[False, True]).head(most)
+
+
+def _of_pair(table: pd.DataFrame, pair: tuple[str, str], arm: str) -> pd.DataFrame:
+    named = (table[CELL_LINE] == pair[0]) & (table[PERTURBATION] == pair[1])
+    return table[(table["arm"] == arm) & named]

@@ -6,6 +6,7 @@ scored pair alone; predicted profiles for the few pairs that are shown one by on
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from ptrag.base.names import (
     Run,
 )
 from ptrag.cells.store import CellStore
-from ptrag.comparison.claims import SplitClaims
+from ptrag.comparison.claims import SplitClaims, stand_ins
 from ptrag.comparison.scores import SplitScores, read_scores
 from ptrag.config import arm_embedding, arm_options
 from ptrag.report.arms import ArmView, arm_views
@@ -121,6 +122,11 @@ class SplitView:
     intervals: pd.DataFrame
     audits: dict[str, dict[str, Any]]
     claims: SplitClaims
+
+    @cached_property
+    def twins(self) -> dict[str, str]:
+        """Arms that predict the same as another, and the arm that stands for both."""
+        return stand_ins(self.scores, self.claims)
 
     def wide(self, metric: str) -> pd.DataFrame:
         """Return one metric as a table pairs × arms."""
@@ -247,7 +253,7 @@ class _Reader:
             dropped=about.get("dropped") or {},
             role=table.scored_role,
             counts=pd.crosstab(roles[CELL_LINE], roles[ROLE]),
-            scores=_mean_scores(table, scored, index),
+            scores=mean_scores(table, scored, index),
             floor=floor,
             ceiling=ceiling,
             pairs=self._pair_facts(folder, floor.index),
@@ -308,7 +314,7 @@ class _Reader:
         return {}
 
 
-def _mean_scores(table: SplitScores, scored: np.ndarray, index: pd.MultiIndex) -> pd.DataFrame:
+def mean_scores(table: SplitScores, scored: np.ndarray, index: pd.MultiIndex) -> pd.DataFrame:
     """Index (arm, cell_line, perturbation), one column per metric; mean over seeds."""
     means = {
         arm: pd.DataFrame(cube[scored].mean(axis=2), index=index, columns=table.metrics)

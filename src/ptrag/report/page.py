@@ -1,5 +1,7 @@
 """Renders the report: one HTML file, styles, script and figures inside."""
 
+import hashlib
+import json
 import logging
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,20 +10,35 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ptrag import __version__
 from ptrag.base.files import atomic
-from ptrag.report import calibration, evidence, scores, sections, tables, training
+from ptrag.report import (
+    calibration,
+    evidence,
+    maps,
+    scores,
+    sections,
+    single_pairs,
+    tables,
+    training,
+)
 from ptrag.report.figure import style
 from ptrag.report.gather import Results, SplitView, gather
 from ptrag.report.methods import methods, settings_text
 from ptrag.report.numbers import counted, listed, number
+from ptrag.report.recommendation import advice
 from ptrag.report.verdict import headline, place, shown_metrics, verdict
 from ptrag.report.words import words
 
 HERE = Path(__file__).parent
+SCRIPTS = ("report.js", "pairs.js")
 SECTIONS = {
+    "advice": "What to use",
+    "find": "Find a gene",
+    "map": "Map of predictions",
     "verdict": "Verdict",
-    "run": "What was run",
     "comparison": "Comparison",
+    "run": "What was run",
     "contrasts": "Contrasts",
     "pairs": "Pair by pair",
     "strata": "Where it works",
@@ -31,11 +48,12 @@ SECTIONS = {
     "training": "Training",
     "coverage": "Coverage of embeddings",
     "audit": "Leak audit",
-    "details": "Single pairs",
     "published": "Published table",
     "methods": "Methods",
     "glossary": "Glossary of metrics",
 }
+UNFOLDED = ("advice", "find", "map", "verdict", "comparison")
+"""Sections that stand open; the others are a click away."""
 
 logger = logging.getLogger("ptrag")
 
@@ -45,11 +63,12 @@ def write_report(
     runs: Iterable[tuple[str, str, int]],
     settings: dict[str, Any],
     out_html: str | Path,
+    date: str,
 ) -> None:
     """Write the report of one data set.
 
-    The file holds everything it shows and loads nothing. It is a function of the
-    results and the settings alone: no date, no path, no random id.
+    The file holds everything it shows and loads nothing. It is a function of the arguments and
+    the results alone: no path, no random id.
 
     Parameters
     ----------
@@ -61,6 +80,8 @@ def write_report(
         The resolved configuration (:func:`ptrag.config.resolve`).
     out_html
         The file to write.
+    date
+        When it is made, in words.
 
     Raises
     ------
@@ -69,10 +90,25 @@ def write_report(
     """
     results = gather(Path(home), runs, settings)
     with style():
-        html = _environment().get_template("report.html.j2").render(_content(results))
+        html = page(_content(results, date))
     with atomic(out_html) as part:
         part.write_text(html, encoding="utf-8")
     logger.info("report: %s, %.2f MB", out_html, len(html.encode()) / 1e6)
+
+
+def page(content: dict[str, Any]) -> str:
+    """Return a page of the sections that ``content`` names, with style and scripts inside."""
+    inside = {
+        "css": Markup((HERE / "report.css").read_text(encoding="utf-8")),
+        "js": Markup("".join((HERE / file).read_text(encoding="utf-8") for file in SCRIPTS)),
+    }
+    return _environment().get_template("report.html.j2").render(content | inside)
+
+
+def configuration_digest(settings: dict[str, Any]) -> str:
+    """Return the first digits of the SHA-256 of a resolved configuration, to tell two apart."""
+    text = json.dumps(settings, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _environment() -> Environment:
@@ -87,14 +123,25 @@ def _environment() -> Environment:
     return environment
 
 
-def _content(results: Results) -> dict[str, Any]:
+def _content(results: Results, date: str) -> dict[str, Any]:
     """Everything the templates name."""
     verdicts = [verdict(split) for split in results.splits.values()]
     outcome, line = headline(results, verdicts)
     return {
-        "css": Markup((HERE / "report.css").read_text(encoding="utf-8")),
-        "js": Markup((HERE / "report.js").read_text(encoding="utf-8")),
+        "manifest": True,
         "sections": SECTIONS,
+        "unfolded": UNFOLDED,
+        "made": {
+            "date": date,
+            "version": __version__,
+            "configuration": configuration_digest(results.settings),
+        },
+        "advice": [advice(split) for split in results.splits.values()],
+        "deciding": [
+            words(metric)
+            for metric in dict.fromkeys(split.claims.metric for split in results.splits.values())
+        ],
+        "pair_data": single_pairs.pages(results),
         "dataset": results.settings["dataset"],
         "simulated": results.simulated,
         "facts": results.facts,
@@ -148,6 +195,7 @@ def _split(results: Results, split: SplitView) -> dict[str, Any]:
         "all_pairs": scores.all_pairs(split, metric, main, claims.first(metric, "model")),
         "strata": sections.strata(results, split),
         "strata_legend": sections.legend(sections.main_arms(results, split)),
+        "map": maps.clustered_map(results, split),
         "maps": sections.heat_maps(results, split),
         "evidence": evidence.evidence_summary(results, split),
         "fallbacks": evidence.fallbacks(split),
@@ -160,5 +208,4 @@ def _split(results: Results, split: SplitView) -> dict[str, Any]:
         "support": calibration.support_plots(results, split, supported),
         "curves": training.curves(results, split),
         "audits": split.audits,
-        "details": list(sections.pair_details(results, split)),
     }

@@ -12,10 +12,9 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from ptrag.base.correlation import pearson
 from ptrag.base.names import CELL_LINE
 from ptrag.report.arms import ArmView
-from ptrag.report.figure import GRID, INK, MUTED, PAPER, TOP, panel, text_width, to_svg
+from ptrag.report.figure import INK, MUTED, PAPER, TOP, panel, text_width, to_svg
 
 WIDTH, HEIGHT = 2.56, 2.4  # inches of a small panel
 MANY = 1500  # points of one panel from which on they are an image, not shapes
@@ -242,36 +241,6 @@ def delta_heat_map(rows: dict[str, np.ndarray], genes: Sequence[str], name: str,
     bar.update_ticks()
     alt = f"{title}: observed delta of {len(genes)} genes above the delta predicted by each arm"
     return to_svg(figure, alt, name)
-
-
-def delta_scatter(
-    observed: np.ndarray, predicted: np.ndarray, arm: ArmView, named: Sequence[tuple[str, int]],
-    limits: tuple[float, float], name: str,
-) -> Markup:  # fmt: skip
-    """Draw predicted against observed delta of every gene, the most changed ones by name."""
-    figure, axes = panel(WIDTH, HEIGHT)
-    axes.plot(limits, limits, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
-    axes.axhline(0, color=GRID, linewidth=0.8)
-    axes.axvline(0, color=GRID, linewidth=0.8)
-    axes.scatter(
-        observed, predicted, s=7, color=arm.look.colour, alpha=0.55, linewidths=0, rasterized=True
-    )
-    for gene, at in named:
-        left = observed[at] > np.mean(limits)  # so that no name runs off the panel
-        axes.annotate(
-            gene, (observed[at], predicted[at]), xytext=(-3 if left else 3, 2),
-            textcoords="offset points", ha="right" if left else "left", fontsize=7, color=INK,
-        )  # fmt: skip
-    axes.set(xlim=limits, ylim=limits, xlabel="observed delta", ylabel="predicted delta")
-    _few_ticks(axes)
-    r = pearson(predicted, observed)
-    _title(axes, arm.name)
-    if np.isfinite(r) and np.ptp(predicted):
-        axes.text(
-            0.98, 0.03, f"r = {r:.2f}", transform=axes.transAxes, ha="right", va="bottom",
-            fontsize=8, color=MUTED,
-        )  # fmt: skip
-    return to_svg(figure, f"Predicted against observed delta per gene, {arm.name}", name)
 
 
 def training_curves(

@@ -1,4 +1,4 @@
-// Sortable tables. The page reads whole without it; paper shows what is unfolded.
+// Sortable tables, and links into folds. Paper shows what is unfolded.
 (function () {
   "use strict";
   function value(row, column) {
@@ -28,6 +28,18 @@
     head.setAttribute("aria-sort", up ? "ascending" : "descending");
     rows.forEach(function (entry) { body.appendChild(entry.row); });
   }
+  // a link into a fold opens it
+  function unfold() {
+    var target = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
+    for (var at = target; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
+    if (target) {
+      var fold = target.closest("section") && target.closest("section").querySelector("details.fold");
+      if (fold) fold.open = true;
+      target.scrollIntoView();
+    }
+  }
+  window.addEventListener("hashchange", unfold);
+  unfold();
   document.querySelectorAll("table.sortable").forEach(function (table) {
     if (table.tBodies[0].rows.length < 2) return;
     Array.prototype.forEach.call(table.tHead.rows[0].cells, function (head, column) {

@@ -7,11 +7,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ptrag.base.names import N_CELLS, PAIR, Pair
+from ptrag.base.names import N_CELLS, PAIR
 from ptrag.comparison.claims import STANDINGS, AgainstBaselines
 from ptrag.comparison.contrasts import Contrast
 from ptrag.report.gather import Results, SplitView
-from ptrag.report.numbers import decimals, difference_places, interval, number, p_value, rough
+from ptrag.report.numbers import (
+    decimals,
+    difference_places,
+    interval,
+    listed,
+    number,
+    p_value,
+    rough,
+)
 from ptrag.report.tables import (
     Cell,
     Table,
@@ -46,6 +54,8 @@ def comparison(
     )
     by_name = rows.to_dict("index")
     for arm, view in results.arms.items():
+        if arm in split.twins:
+            continue
         cells = []
         for metric in metrics:
             row = by_name.get((arm, metric))
@@ -61,10 +71,17 @@ def comparison(
                     scaled=_scaled(row), bar=share(row["scaled"]),
                 )
             )  # fmt: skip
-        table.rows.append([Cell(arm, view.kind, value=arm), *cells])
+        kind = "; ".join([view.kind, *_twins(split, arm)])
+        table.rows.append([Cell(arm, kind, value=arm), *cells])
     if ends:
         table.foot.extend(_end_rows(rows, metrics, places))
     return table
+
+
+def _twins(split: SplitView, arm: str) -> list[str]:
+    """Name the arms whose predictions are the same, and which are not shown again."""
+    same = [twin for twin, first in split.twins.items() if first == arm]
+    return [f"the same predictions: {listed(same)}"] if same else []
 
 
 def _scaled(row: dict[str, Any]) -> str:
@@ -79,7 +96,8 @@ def _marks(results: Results, split: SplitView, metric: str) -> dict[str, str | N
     """Name the contestant and the simple baseline with the best mean."""
     ranked = split.claims.means(metric).index
     leader = next((arm for arm in ranked if results.arms[arm].kind in CONTESTANTS), None)
-    return {"best": leader, "bar": split.claims.first(metric, "baseline")}
+    named = {"best": leader, "bar": split.claims.first(metric, "baseline")}
+    return {mark: split.twins.get(arm, arm) for mark, arm in named.items()}
 
 
 def _end_rows(
@@ -122,9 +140,9 @@ def standings(results: Results, split: SplitView, metrics: Sequence[str]) -> Tab
         ],
     )  # fmt: skip
     for arm in results.arms:
-        if any(arm in of_metric for of_metric in held.values()):
+        if arm not in split.twins and any(arm in of_metric for of_metric in held.values()):
             cells = [_standing(held[metric].get(arm)) for metric in metrics]
-            table.rows.append([text_cell(arm), *cells])
+            table.rows.append([Cell(arm, "; ".join(_twins(split, arm)), value=arm), *cells])
     return table
 
 
@@ -186,18 +204,25 @@ def _contrast_row(contrast: Contrast) -> list[Cell]:
     ]
 
 
-def pair_scores(split: SplitView, pair: Pair, arms: list[str], metrics: Sequence[str]) -> Table:
-    """Arms × metrics of one pair."""
-    values = split.scores.xs(tuple(pair), level=PAIR)[list(metrics)].reindex(arms)
-    places = {metric: decimals([values[metric].abs().median()]) for metric in metrics}
-    return Table(
-        caption=f"Scores of {pair[1]} in {pair[0]}, mean over seeds",
-        columns=[("Arm", ""), *heads(metrics)],
-        rows=[
-            [text_cell(arm), *(number_cell(float(values.loc[arm, m]), places[m]) for m in metrics)]
-            for arm in arms
+def pairs_of(split: SplitView, metric: str, arms: Sequence[str]) -> Table:
+    """Every scored pair: its cells, the ends, and one metric under some arms."""
+    wide = split.wide(metric)
+    metric_words, places = words(metric), decimals(wide.to_numpy().ravel())
+    table = Table(
+        caption=f"{metric_words.label} of every pair, {metric_words.direction}",
+        columns=[
+            ("Perturbation", ""), ("Cell line", ""), ("Cells", ""), ("Floor", "mean of the others"),
+            ("Ceiling", "split-half replicate"), *((arm, "") for arm in arms),
         ],
-    )
+    )  # fmt: skip
+    for pair in split.pairs.index:
+        ends = [split.floor.loc[pair, metric], split.ceiling.loc[pair, metric]]
+        table.rows.append(
+            [text_cell(pair[1]), text_cell(pair[0])]
+            + [number_cell(split.pairs.loc[pair, N_CELLS], 0)]
+            + [number_cell(value, places) for value in (*ends, *wide.loc[pair, arms])]
+        )
+    return table
 
 
 def all_pairs(split: SplitView, metric: str, arms: Sequence[str], supported: str | None) -> Table:

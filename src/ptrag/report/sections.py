@@ -1,21 +1,19 @@
 """The figures and tables of each split, put together for the page."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from ptrag.arms.registry import base_name
 from ptrag.base.names import N_CELLS, Pair
-from ptrag.report import evidence, plots, scores
+from ptrag.report import evidence, plots
 from ptrag.report.arms import ArmView
 from ptrag.report.deltas import observed_delta, predicted_deltas
 from ptrag.report.gather import Results, SplitView
 from ptrag.report.verdict import shown_metrics
 from ptrag.report.words import words
 
-N_PAIRS = 5  # pairs shown one by one, per split
 N_MAPS = 3  # pairs in heat maps, per split
 N_GENES = 30  # genes in heat maps
 N_MODELS = 3  # best models in crowded plots
@@ -25,6 +23,7 @@ PAPERS = "ptrag"  # the arm under test, always among them
 def overview(results: Results, split: SplitView) -> list[str]:
     """Draw one interval plot per metric of the open table."""
     rows = split.claims.scores
+    rows = rows[~rows["arm"].isin(split.twins)]
     order = {arm: i for i, arm in enumerate(results.arms)}
     panels = []
     for i, metric in enumerate(shown_metrics(results)):
@@ -55,7 +54,9 @@ def contrast_plot(results: Results, split: SplitView) -> str | None:
         [
             (c.arm, f"{c.arm} − {c.against}", c.difference, c.low, c.high)
             for c in split.claims.contrasts
-            if c.metric == metric.name and np.isfinite(c.difference)
+            if c.metric == metric.name
+            and np.isfinite(c.difference)
+            and not {c.arm, c.against} & split.twins.keys()
         ],
         columns=["arm", "label", "mean", "low", "high"],
     )
@@ -71,7 +72,8 @@ def contrast_plot(results: Results, split: SplitView) -> str | None:
 def strips(results: Results, split: SplitView, metric: str) -> str | None:
     """Draw the paired difference of every arm to the baseline of best mean, pair by pair."""
     baseline, wide = split.claims.first(metric, "baseline"), split.wide(metric)
-    arms = [arm for arm in results.arms if arm in wide and arm != baseline]
+    hidden = {baseline, *split.twins}
+    arms = [arm for arm in results.arms if arm in wide and arm not in hidden]
     if baseline is None or not arms:
         return None
     differences = wide[arms].sub(wide[baseline], axis=0)
@@ -107,11 +109,13 @@ def main_arms(results: Results, split: SplitView) -> list[ArmView]:
     """
     claims = split.claims
     models = list(claims.means(claims.metric, "model").index)
-    kept = {"control", claims.first(claims.metric, "baseline"), *models[:N_MODELS], PAPERS}
+    named = ["control", claims.first(claims.metric, "baseline"), *models[:N_MODELS], PAPERS]
+    kept = {split.twins.get(name, name) for name in named}
     return [
         view
         for name, view in results.arms.items()
-        if name in kept or (view.kind == "negative control" and base_name(name) in kept)
+        if name not in split.twins
+        and (name in kept or (view.kind == "negative control" and base_name(name) in kept))
     ]
 
 
@@ -168,69 +172,6 @@ def gate_plots(results: Results, split: SplitView) -> list[str]:
     ]
 
 
-def spread_pairs(split: SplitView) -> list[Pair]:
-    """Return pairs from the best to the worst prediction of the leading model, evenly spaced."""
-    metric = split.claims.metric
-    arm = split.claims.first(metric, "model") or split.claims.first(metric, "baseline")
-    wide = split.wide(metric)
-    if arm is None or arm not in wide:
-        return [Pair(*key) for key in split.pairs.index[:N_PAIRS]]
-    values = wide[arm].dropna().sort_values(ascending=not words(metric).higher, kind="stable")
-    at = np.unique(np.linspace(0, len(values) - 1, N_PAIRS).round().astype(int))
-    return [Pair(*values.index[i]) for i in at]
-
-
-def pair_details(results: Results, split: SplitView) -> Iterator[dict[str, Any]]:
-    """Yield, for each of a few pairs, scores, scatters of the delta and evidence."""
-    pairs, shown = spread_pairs(split), _shown_arms(results, split)
-    predicted, store = predicted_deltas(results, split.name, pairs, shown), results.store
-    metrics = shown_metrics(results)
-    for i, pair in enumerate(pairs):
-        observed = observed_delta(store, pair)
-        facts = split.pairs.loc[pair]
-        yield {
-            "title": f"{pair[1]} in {pair[0]}",
-            N_CELLS: int(facts[N_CELLS]),
-            "effect_size": float(facts["effect_size"]),
-            "similarity": float(facts["similarity"]),
-            "scores": scores.pair_scores(split, pair, shown, metrics),
-            "scatters": _delta_scatters(
-                results, shown, observed, predicted, pair, store.genes, f"{split.name}-pair{i}"
-            ),
-            "evidence": [
-                evidence.neighbours(split, pair, results.arms[arm])
-                for arm in dict.fromkeys([*split.evidence["arm"], *split.notes["arm"]])
-                if results.arms[arm].kind != "negative control"
-            ],
-        }
-
-
-def _shown_arms(results: Results, split: SplitView) -> list[str]:
-    """Return the arms shown on single pairs: the main ones that predict a change of their own."""
-    views = main_arms(results, split)
-    return [v.name for v in views if v.kind != "negative control" and v.name != "control"]
-
-
-def _delta_scatters(
-    results: Results, arms: Sequence[str], observed: np.ndarray,
-    predicted: dict[str, dict[Pair, np.ndarray]], pair: Pair, genes: Sequence[str], name: str,
-) -> list[str]:  # fmt: skip
-    top = np.argsort(-np.abs(observed), kind="stable")[:4]
-    named = [(genes[g], int(g)) for g in top]
-    drawn = []
-    for i, arm in enumerate(arms):
-        if pair in predicted[arm]:
-            both = np.concatenate([observed, predicted[arm][pair]])
-            pad = 0.06 * (np.ptp(both) or 1.0)
-            limits = (float(both.min() - pad), float(both.max() + pad))
-            drawn.append(
-                plots.delta_scatter(
-                    observed, predicted[arm][pair], results.arms[arm], named, limits, f"{name}-{i}"
-                )
-            )
-    return drawn
-
-
 def legend(views: Sequence[ArmView]) -> list[dict[str, str]]:
     """Return marker, colour and name of each arm, for the legend above a figure."""
     signs = {
@@ -239,6 +180,8 @@ def legend(views: Sequence[ArmView]) -> list[dict[str, str]]:
         "D": "◆",
         "^": "▲",
         "v": "▼",
+        "<": "◀",
+        ">": "▶",
         "P": "✚",
         "X": "✖",
         "*": "★",

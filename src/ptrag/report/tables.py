@@ -87,7 +87,7 @@ def places_of(values: pd.Series, metric: str) -> int:
     By its middle value: one arm that is far off must not cost the others their digits.
     """
     of_metric = values[values.index.get_level_values("metric") == metric].abs()
-    return decimals([of_metric.median()])
+    return decimals([of_metric.dropna().median()])
 
 
 def counts(results: Results) -> Table:

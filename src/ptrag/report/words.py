@@ -13,6 +13,7 @@ FAMILIES = {
     "distribution": "Distributions of cells",
     "discrimination": "Discrimination of perturbations",
     "degs": "Recovery of differentially expressed genes",
+    "vcc2026": "Virtual Cell Challenge 2026",
     "compat": "Conventions of published tables",
     "gge": "As gge-eval has them",
     "cell_eval": "As cell-eval has them",

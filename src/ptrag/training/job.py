@@ -29,6 +29,9 @@ class TrainingJob:
         The folder and the table to write.
     provider
         Where new genes get their vectors from; None: the bundle knows no others.
+    fitted, expected
+        The file of the arm's fitted expert, and that of what it expects of the pairs; None for an
+        arm without, or where it is to be fitted here.
     """
 
     arm: str
@@ -43,6 +46,8 @@ class TrainingJob:
     bundle: Path
     history: Path
     provider: Provider | None = None
+    fitted: Path | None = None
+    expected: Path | None = None
 
     @classmethod
     def of_rule(cls, rule: Any, **facts: Any) -> "TrainingJob":
@@ -55,13 +60,17 @@ class TrainingJob:
         facts
             ``seed``, ``bundle``, ``history`` and ``provider``.
         """
-        embedding, index = (list(rule.input.get(key, [])) for key in ("embedding", "index"))
+        embedding, index, fitted, expected = (
+            list(rule.input.get(key, [])) for key in ("embedding", "index", "fitted", "expected")
+        )
         return cls(
             arm=rule.wildcards.arm,
             cells=Path(rule.input.cells),
             split=Path(rule.input.split),
             embedding=Path(embedding[0]) if embedding else None,
             index=Path(index[0]).parent if index else None,
+            fitted=Path(fitted[0]) if fitted else None,
+            expected=Path(expected[0]) if expected else None,
             options=rule.params.options,
             model=rule.params.model,
             training=rule.params.training,

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ptrag.arms.arm import ClosedForm
-from ptrag.arms.estimate import start
 from ptrag.arms.neural.perturbations import Perturbations
 from ptrag.arms.registry import load_arm
 from ptrag.base.errors import PtragError
@@ -23,6 +22,7 @@ from ptrag.prediction.prediction import GivenControls
 from ptrag.retrieval.index import Neighbours, read_neighbours
 from ptrag.splits.leakage import audit_responses
 from ptrag.splits.protocols import Split
+from ptrag.training.expected import expect, read_expected
 from ptrag.training.job import TrainingJob
 
 Pair = tuple[str, str]
@@ -118,20 +118,16 @@ def _by_expert(
     embedding: Embedding | None,
     neighbours: Neighbours | None,
 ) -> Known:
-    responses = Responses.measured(store, split)
-    audit_responses(split, responses.entries)
-    expert = load_arm(job.arm).fit(responses, embedding, neighbours, job.options)
-    estimates = [expert(*pair) for pair in pairs["val"]]
-    given = [responses.control_mean[line] for line, _ in pairs["val"]]
-    starts = [start(e.origin, mean) - mean for e, mean in zip(estimates, given, strict=True)]
-    deltas = {
-        "train": expert.leave_one_out(),
-        "val": np.array([estimate.delta for estimate in estimates]),
-    }
-    changes = {
-        "train": deltas["train"] + expert.left_out_starts(),
-        "val": deltas["val"] + np.array(starts),
-    }
+    if job.fitted is not None:
+        expert = load_arm(job.arm).read(job.fitted)
+        expected = read_expected(job.expected)
+    else:
+        responses = Responses.measured(store, split)
+        audit_responses(split, responses.entries)
+        expert = load_arm(job.arm).fit(responses, embedding, neighbours, job.options)
+        expected = expect(expert, pairs["val"])
+    deltas = {"train": expected.train, "val": expected.val}
+    changes = {"train": expected.train_change, "val": expected.val_change}
     numbers = np.arange(sum(map(len, pairs.values())))
     numbers = dict(zip(pairs, np.split(numbers, [len(pairs["train"])]), strict=True))
     known = Perturbations.expected(

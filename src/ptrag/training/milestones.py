@@ -14,6 +14,7 @@ import torch
 from ptrag.base.errors import PtragError
 from ptrag.base.logs import ON_TERMINAL
 from ptrag.base.plateau import PATIENCE, still_improving
+from ptrag.base.progress import duration
 from ptrag.training.averaging import WeightAverage
 from ptrag.training.checkpoint import save_checkpoint
 from ptrag.training.job import TrainingJob
@@ -24,6 +25,8 @@ logger = logging.getLogger("ptrag")
 
 CHECK_EVERY = 50  # steps between looks at the losses: on a GPU each look waits for it
 SPEAK_SECONDS = 300  # between words on the terminal
+EARLY = 5  # steps after which the log has its first estimate
+LOG_SECONDS = 20  # between lines of the log where validations are further apart
 SAVE_SECONDS = 300  # between checkpoints where validations are further apart
 
 
@@ -76,7 +79,7 @@ class Milestones(lightning.Callback):
         self.seconds: list[list[float]] = state["seconds"] if state else []
         self.best: dict[str, Any] | None = state["best"] if state else None
         self.done = state["done"] if state else 0
-        self._clock = self._saved = self._spoken = time.monotonic()
+        self._clock = self._saved = self._spoken = self._logged = time.monotonic()
         self._begun = self._clock - (state["spent"] if state else 0.0)
         self._counted = self._first = self.done
 
@@ -92,10 +95,13 @@ class Milestones(lightning.Callback):
 
     def still_improving(self, patience: int = PATIENCE) -> bool:
         """Whether the monitored metric has not reached its plateau (:mod:`ptrag.base.plateau`)."""
+        return still_improving(self._curve(), patience)
+
+    def _curve(self) -> list[float]:
+        """Return the monitored metric of all validations, so that less is better."""
         monitor = self.training["monitor"]
         sign = -1 if HIGHER_IS_BETTER[monitor] else 1
-        curve = [sign * row[3] for row in self.history if row[1:3] == ["val", monitor]]
-        return still_improving(curve, patience)
+        return [sign * row[3] for row in self.history if row[1:3] == ["val", monitor]]
 
     def on_train_start(self, trainer: lightning.Trainer, module: TrainingModule) -> None:
         """Bring the average to the device of the network, and validate what is not yet trained."""
@@ -124,7 +130,9 @@ class Milestones(lightning.Callback):
             self.done == self._first + CHECK_EVERY
             or time.monotonic() - self._spoken > SPEAK_SECONDS
         ):
-            self._speak()
+            self._speak(terminal=True)
+        elif self.done == self._first + EARLY or time.monotonic() - self._logged > LOG_SECONDS:
+            self._speak(terminal=False)
         # the losses of the other processes since the last milestone are not known here
         late = trainer.world_size == 1 and time.monotonic() - self._saved > SAVE_SECONDS
         if trainer.is_global_zero and (due or last or late):
@@ -152,13 +160,15 @@ class Milestones(lightning.Callback):
         save_checkpoint(self.checkpoint, self.fingerprint, state)
         self._saved = time.monotonic()
 
-    def _speak(self) -> None:
-        """Say on the terminal how far the training is and how long it still takes."""
+    def _speak(self, terminal: bool) -> None:
+        """Say how far the training is and how long it still takes, on the terminal too or not."""
         logger.info(
             "%s: step %d of %d, about %s left", self.name, self.done, self.training["max_steps"],
-            self._left(self._pace()), extra=ON_TERMINAL,
+            self._left(self._pace()), extra=ON_TERMINAL if terminal else None,
         )  # fmt: skip
-        self._spoken = time.monotonic()
+        self._logged = time.monotonic()
+        if terminal:
+            self._spoken = self._logged
 
     def _check(self, module: TrainingModule) -> None:
         losses = torch.stack(module.losses)[:, 0].cpu().numpy()
@@ -220,9 +230,15 @@ class Milestones(lightning.Callback):
         logger.info(
             "%s: step %d of %d, loss %.4g, val %s %.4g%s, %.0f cells/s, %s left",
             self.name, self.done, self.training["max_steps"], loss, self.training["monitor"], value,
-            " (best)" if self.best["step"] == self.done else "", cells, self._left(pace),
+            " (best)" if self._bettered() else "", cells, self._left(pace),
         )  # fmt: skip
         self._clock, self._counted = time.monotonic(), self.done
+        self._logged = self._clock
+
+    def _bettered(self) -> bool:
+        """Whether the latest weights are kept for a better value, and not for being the last."""
+        *before, latest = self._curve()
+        return self.best["step"] == self.done and latest < min(before, default=math.inf)
 
     def _pace(self) -> float:
         """Return the seconds that a step takes, since the last milestone."""
@@ -241,11 +257,3 @@ def clear(gain: np.ndarray, groups: Sequence[str]) -> bool:
 def trainable(network: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
     """Return the parameters that are not frozen."""
     return {name: p for name, p in network.named_parameters() if p.requires_grad}
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as ``2 h 05 min``, ``12 min`` or ``40 s``."""
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"

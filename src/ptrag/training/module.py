@@ -45,6 +45,10 @@ class TrainingModule(lightning.LightningModule):
         (loss, energy, mean gate) of each step since the last validation.
     optimizer_state
         State of the optimiser to go on from, or None.
+    replays
+        Whether the network's step is recorded once and replayed
+        (:func:`ptrag.training.device.compile_for`), for which all its inputs have the same shape
+        in every step: all perturbations are encoded instead of the distinct ones of the step.
     """
 
     def __init__(
@@ -64,10 +68,12 @@ class TrainingModule(lightning.LightningModule):
         self.store, self.cells = store, None
         self.losses: list[Tensor] = []
         self.optimizer_state: dict[str, Any] | None = None
+        self.replays = False
 
     def on_fit_start(self) -> None:
         """Open the cells where the network is."""
         self.cells = Cells(self.store, self.device)
+        self.replays = self.job.training["compile"] and self.device.type == "cuda"
 
     def training_step(self, step: Step, index: int) -> Tensor:
         """Return the loss of one batch of sets."""
@@ -78,12 +84,12 @@ class TrainingModule(lightning.LightningModule):
             *([rank] if (rank := process()[0]) else []),
         )
         torch.manual_seed(int(keyed_rng(*key).integers(2**63)))
+        asked = self.features[step.distinct], step.query, step.candidates
+        if self.replays:
+            torch.compiler.cudagraph_mark_step_begin()
+            asked = self.features, step.distinct[step.query], step.distinct[step.candidates]
         batch = Batch(
-            self.cells.expression(step.control),
-            self.cells.batch_codes(step.control),
-            self.features[step.distinct],
-            step.query,
-            step.candidates,
+            self.cells.expression(step.control), self.cells.batch_codes(step.control), *asked
         )
         if self.shifts is not None:
             batch = moved(batch, self.shifts[step.pair])
@@ -96,9 +102,14 @@ class TrainingModule(lightning.LightningModule):
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return Adam over what is not frozen, without weight decay, at a constant rate."""
+        """Return Adam over what is not frozen, without weight decay, at a constant rate.
+
+        On a GPU in one kernel: the parameters are small, and one by one they wait for launches.
+        """
         trainable = [p for p in self.network.parameters() if p.requires_grad]
-        optimizer = torch.optim.Adam(trainable, lr=self.job.training["learning_rate"])
+        fused = all(p.is_cuda for p in trainable)
+        rate = self.job.training["learning_rate"]
+        optimizer = torch.optim.Adam(trainable, lr=rate, fused=fused)
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)
         return optimizer

@@ -13,7 +13,6 @@ import pandas as pd
 import pytorch_lightning as lightning
 import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment
-from torch.utils.data import DataLoader
 
 from ptrag.arms.arm import ClosedForm
 from ptrag.arms.neural.autocast import has_bf16
@@ -36,6 +35,7 @@ from ptrag.splits.protocols import Split, read_split
 from ptrag.training.averaging import WeightAverage, averaging
 from ptrag.training.checkpoint import digest, load_checkpoint, store_digest, training_digest
 from ptrag.training.data import Steps
+from ptrag.training.device import compile_for, device_here, loader
 from ptrag.training.job import TrainingJob
 from ptrag.training.known import Known, know
 from ptrag.training.milestones import Milestones
@@ -185,15 +185,16 @@ def _fit(job: TrainingJob, module: TrainingModule, known: Known, milestones: Mil
     """Train; return whether this process is the one that writes."""
     _check_devices(job.training)
     steps = _steps(job, module.store, known, milestones.done)
+    device = device_here()
     if job.training["compile"]:
-        module.network.compile()
+        compile_for(module.network, device)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         # a batch is a few thousand row numbers: workers would cost more than they save
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
         trainer = _trainer(job.training, milestones)
-        trainer.fit(module, DataLoader(steps, batch_size=None))
+        trainer.fit(module, loader(steps, device))
     return trainer.is_global_zero
 
 
@@ -229,7 +230,7 @@ def _check_devices(training: dict[str, Any]) -> None:
 
 def _trainer(training: dict[str, Any], milestones: Milestones) -> lightning.Trainer:
     return lightning.Trainer(
-        accelerator="gpu" if torch.cuda.is_available() else "cpu",
+        accelerator="gpu" if device_here().type == "cuda" else "cpu",
         devices=training["devices"], num_nodes=training["num_nodes"],
         strategy=training["strategy"], precision=PRECISION[training["precision"]],
         # on one node the processes are started here, whatever a cluster's variables say

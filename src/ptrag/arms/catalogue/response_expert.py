@@ -61,4 +61,5 @@ ARM = Arm(
     write=write,
     read=read,
     reads_responses=True,
+    fitted_as="response_expert",
 )

@@ -40,4 +40,5 @@ ARM = Arm(
     read=response_expert.read,
     build=build,
     reads_responses=True,
+    fitted_as="response_expert",
 )

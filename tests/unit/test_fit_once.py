@@ -1,0 +1,98 @@
+"""The expert is fitted once: what reads no texts is shared, and a file stands for the fit."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from response_cases import draw_embedding, draw_responses, nearest
+from training_cases import make_home, make_job
+
+from ptrag.arms.expert import fitting
+from ptrag.arms.expert.files import write_expert
+from ptrag.arms.expert.fitting import fit_expert
+from ptrag.cells.store import CellStore
+from ptrag.genes.providers import derive_control
+from ptrag.prediction.files import PredictionFiles
+from ptrag.prediction.fit_split import ClosedFormJob, predict_closed_forms
+from ptrag.prediction.fitted import fit_once
+from ptrag.splits.protocols import read_split
+from ptrag.training.expected import expect, read_expected, write_expected
+from ptrag.training.run import train
+
+OPTIONS = {"rag": True, "use_genept": True, "topk_rag": 4}
+
+
+def content(expert, path):
+    write_expert(expert, path)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("protocol", ["unseen_combination", "unseen_perturbation"])
+def test_the_expert_of_shuffled_texts_takes_over_what_reads_none(tmp_path, monkeypatch, protocol):
+    responses = draw_responses(protocol=protocol, target="a")
+    true = draw_embedding()
+    shuffled = derive_control(true, "shuffled")
+    neighbours = [nearest(e, responses.perturbations) for e in (true, shuffled)]
+    first = fit_expert(responses, true, neighbours[0], OPTIONS)
+    alone = fit_expert(responses, shuffled, neighbours[1], OPTIONS)
+    fitted = []
+    original = fitting.fit_variances
+
+    def counted(entries, text, read):
+        fitted.append(read)
+        return original(entries, text, read)
+
+    monkeypatch.setattr(fitting, "fit_variances", counted)
+    shared = fit_expert(responses, shuffled, neighbours[1], OPTIONS | {"like": first})
+    assert fitted == [True], "the process that reads texts alone"
+    assert content(shared, tmp_path / "shared.npz") == content(alone, tmp_path / "alone.npz")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder with cells, split, vectors, index, and what an expert was fitted to."""
+    home = make_home(tmp_path_factory.mktemp("home"), n_cells=12, n_controls=40)
+    store, split = CellStore(home / "cells.h5ad"), read_split(home / "split.tsv")
+    files = home / "text.h5ad", home / "index"
+    fit_once(store, split, "response_expert", OPTIONS, *files, home / "x.fitted.npz")
+    return home
+
+
+def never(*arguments, **named):
+    raise AssertionError("fitted again")
+
+
+def run_closed_form(home, out, fitted):
+    store, split = CellStore(home / "cells.h5ad"), read_split(home / "split.tsv")
+    files = PredictionFiles.beside(out / "predictions.h5ad")
+    job = ClosedFormJob(
+        "response_expert", OPTIONS, home / "text.h5ad", home / "index", files, fitted=fitted
+    )
+    predict_closed_forms(store, split, [job], 8)
+    return {path.name: path.read_bytes() for path in sorted(out.iterdir())}
+
+
+def test_the_closed_form_predicts_from_the_file_what_it_predicts_when_fitted(
+    home, tmp_path, monkeypatch
+):
+    here = run_closed_form(home, tmp_path / "here", None)
+    monkeypatch.setattr(fitting, "fit_expert", never)
+    assert run_closed_form(home, tmp_path / "read", home / "x.fitted.npz") == here
+
+
+def test_a_training_reads_what_the_expert_expects_and_fits_nothing(home, tmp_path, monkeypatch):
+    from ptrag.arms.expert.files import read_expert
+
+    train(make_job(home, tmp_path / "here", "response_rag", OPTIONS, max_steps=4))
+    val = read_split(home / "split.tsv").pairs("val")
+    expected = expect(read_expert(home / "x.fitted.npz"), val)
+    write_expected(expected, tmp_path / "x.expected.npz")
+    for before, after in zip(expected, read_expected(tmp_path / "x.expected.npz"), strict=True):
+        np.testing.assert_array_equal(before, after)
+    monkeypatch.setattr(fitting, "fit_expert", never)
+    job = make_job(home, tmp_path / "read", "response_rag", OPTIONS, max_steps=4)
+    files = {"fitted": home / "x.fitted.npz", "expected": tmp_path / "x.expected.npz"}
+    train(replace(job, **files))
+    for name in ("history.tsv", "bundle/weights.safetensors", "bundle/bundle.json"):
+        here, read = (tmp_path / way / name for way in ("here", "read"))
+        assert here.read_bytes() == read.read_bytes(), name

@@ -1,0 +1,116 @@
+"""Every command of the README and the documentation is run, as it stands there.
+
+They run in a small copy of the project, in which the demo has 24 perturbations and short trainings.
+A command that cannot run here is named below with the reason; any other one is run.
+"""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from documents import commands
+from project import TINY, Project
+
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("documents")]
+
+NETWORK = "downloads a file"
+BROUGHT = "needs a file that the user brings"
+LONG = "takes from many minutes to days"
+SUITE = "runs tests for long, this one among them"
+SLURM = "needs a Slurm; tests/workflow/test_slurm.py runs it on one"
+CONDA = "needs conda; tests/unit/test_environments.py holds its files to the lock"
+NAMED = "a command's name in running text; with arguments it is run"
+CLONE = "the copy of the project is the clone, and its environment is this one"
+CONTEST = "snakemake --profile profiles/contest"
+PLATEAU = "'override={seeds: [1, 2], training: {max_steps: 2000, validate_every: 100}}'"
+NOT_HERE = {
+    'make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"': NETWORK,
+    "snakemake --config dataset=norman_mcfaline": NETWORK,
+    "snakemake --config dataset=replogle_nadig": NETWORK,
+    "snakemake --config dataset=papalexi": BROUGHT,
+    "snakemake --config dataset=datlinger": BROUGHT,
+    "snakemake --config dataset=network": LONG,
+    "snakemake --sdm conda": CONDA,
+    "snakemake --profile profiles/slurm": SLURM,
+    "snakemake --profile profiles/slurm --default-resources slurm_partition=NAME "
+    "slurm_account=NAME": SLURM,
+    f"{CONTEST} --config {PLATEAU}": LONG,
+    f"{CONTEST}                # more arms, three seeds, a budget of 4,000 steps": LONG,
+    "python benchmarks/contest.py NAME … --seeds 21 22 23": LONG,
+    "make bench": LONG,
+    'make bench ARGS="--only options"': LONG,
+    "make test": SUITE,
+    "make test-slow": SUITE,
+    "make test-oracle": SUITE,
+    "make test-slurm": SLURM,
+    "git clone REPOSITORY ptrag && cd ptrag": CLONE,
+    "make env": CLONE,
+    "ptrag fit known.h5ad --perturbation perturbation --cell-line cell_line "
+    "--control non-targeting --out bundle": BROUGHT,
+    "ptrag fit": NAMED,
+    "ptrag predict": NAMED,
+    "ptrag evaluate": NAMED,
+    "ptrag evaluate --compat": NAMED,
+}
+"""What is not run here, and why not."""
+
+STARTS = {"snakemake --config 'override={arms: [control, line_mean, additive, ridge": LONG}
+"""The same, by the first words of a command of several lines."""
+
+
+@pytest.fixture(scope="module")
+def sandbox(root, tmp_path_factory) -> Project:
+    """A copy of the project whose demo is small, with this environment as its ``.venv``."""
+    project = Project.clone(root, tmp_path_factory.mktemp("documents") / "project")
+    folder = project.folder
+    ignore = shutil.ignore_patterns("__pycache__", "_build", "_made")
+    for name in ("docs", "benchmarks", "tests"):
+        shutil.copytree(root / name, folder / name, ignore=ignore)
+    for name in ("README.md", "CONTRIBUTING.md", "Makefile", "pyproject.toml", "config.yaml"):
+        shutil.copy(root / name, folder / name)
+    project.configure(_make_small)
+    (folder / ".venv").mkdir()
+    for name in ("bin", "lib", "pyvenv.cfg"):
+        if (whole := Path(sys.prefix) / name).exists():
+            (folder / ".venv" / name).symlink_to(whole)
+    for stamp in ("env", "dev"):
+        (folder / f".venv/{stamp}.stamp").touch()
+    return project
+
+
+def _make_small(config):
+    """Shrink the demo: its lines, splits and names stay."""
+    demo, settings = config["datasets"]["demo"], dict(TINY["settings"])
+    demo["simulate"] |= {
+        "n_perturbations": 24, "n_genes": 80, "cells_per_pair": 20, "controls_per_line": 60,
+    }  # fmt: skip
+    settings["arms"] = ["control", "line_mean", "knn", "response_expert", "ptrag"]
+    demo["settings"] = settings
+
+
+def test_reasons_are_given_for_commands_that_are_there(root):
+    known = {one.text for one in commands(root)}
+    assert NOT_HERE.keys() <= known, NOT_HERE.keys() - known
+    assert all(any(text.startswith(start) for text in known) for start in STARTS)
+
+
+@pytest.mark.slow  # three data sets from the source to the report, and the site
+def test_every_command_runs(root, sandbox):
+    ran = 0
+    for one in commands(root):
+        if one.text in NOT_HERE or one.text.startswith(tuple(STARTS)):
+            continue
+        shell = ["bash", "-euo", "pipefail"] if one.language == "bash" else [sys.executable, "-"]
+        done = subprocess.run(
+            shell, input=one.text, cwd=sandbox.folder, env=sandbox.environment(),
+            capture_output=True, text=True, timeout=600,
+        )  # fmt: skip
+        assert done.returncode == 0, (
+            f"{one.page}: {one.text}\n{(done.stdout + done.stderr)[-3000:]}\n"
+            "mend the command, or name it in NOT_HERE with the reason why it cannot run here"
+        )
+        ran += 1
+    assert ran > 25
+    assert (sandbox.folder / "results/my_screen/report.html").is_file()
