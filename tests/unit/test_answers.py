@@ -1,4 +1,4 @@
-"""``summary.html`` of ``ptrag predict``: its numbers are those of the files, its size is bounded."""
+"""``summary.html`` of ``ptrag predict``: its numbers are those of the files, its size bounded."""
 
 import json
 import re
