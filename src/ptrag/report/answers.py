@@ -137,35 +137,37 @@ def _evidence(path: Path, each: int) -> dict[str, list[tuple[Any, ...]]]:
     table = read_table(path, dtype={PERTURBATION: str, "candidate": str})
     table = table[table["candidate"].notna()].sort_values("effect", ascending=False, kind="stable")
     table = table.groupby(PERTURBATION, sort=False).head(each)
-    found: dict[str, list[tuple[Any, ...]]] = {}
+    entries: dict[str, list[tuple[Any, ...]]] = {}
     for name, *values in table[
         [PERTURBATION, "candidate", "similarity", "gate", "effect"]
     ].itertuples(index=False):
-        found.setdefault(name, []).append(tuple(values))
-    return found
+        entries.setdefault(name, []).append(tuple(values))
+    return entries
 
 
 def _checks(row: Any, layers: Mapping[str, np.ndarray], columns: Mapping[str, int]) -> list[str]:
     """Return what a person should check before believing a prediction, one sentence each."""
-    said = []
+    sentences = []
     if row.level == FALLBACK:
-        said.append("The bundle knows nothing of this gene: this is the mean response of the line, "
+        sentences.append("The bundle knows nothing of this gene: this is the mean response of the line, "
                     "the same for every such gene.")  # fmt: skip
     elif row.note:
-        said.append(f"The arm fell back: {row.note}.")
+        sentences.append(f"The arm fell back: {row.note}.")
     if row.level == MEASURED_HERE:
-        said.append("This pair was measured in the screen; it is predicted without its own entry. "
+        sentences.append("This pair was measured in the screen; it is predicted without its own entry. "
                     "Look at the measured response first.")  # fmt: skip
     if row.level == NEVER:
-        said.append("Nobody perturbed this gene in the screen: what is its own rests on the "
+        sentences.append("Nobody perturbed this gene in the screen: what is its own rests on the "
                     "likeness of gene texts.")  # fmt: skip
     if row.confidence is not None and row.confidence < UNSURE:
-        said.append(f"Confidence is below {UNSURE}: take the sign of no single gene for granted.")
+        sentences.append(
+            f"Confidence is below {UNSURE}: take the sign of no single gene for granted."
+        )
     if row.n_moving == 0:
-        said.append(f"No gene moves with a probability of {SURE}.")
+        sentences.append(f"No gene moves with a probability of {SURE}.")
     for target in row.perturbation.split("+"):
-        said += _target(target, layers, columns)
-    return said
+        sentences += _target(target, layers, columns)
+    return sentences
 
 
 def _target(
