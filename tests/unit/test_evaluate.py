@@ -206,6 +206,23 @@ def test_nothing_is_fitted_on_scored_cells(screen, tmp_path):
             np.testing.assert_array_equal(one, two)
 
 
+def test_what_predicted_cells_start_from_shapes_no_component(screen, tmp_path):
+    """A PCA of given controls would show more of the cells that are made of them."""
+    _, store, split, _ = screen
+    reference = read_reference(screen[0] / "reference.h5", store, split)
+    for part, alike in (("given", True), ("yardstick", False)):
+        X = np.array(store.X)
+        for line in store.lines:
+            X[store.control_rows(line, part)] *= 2
+        write_store(tmp_path / "cells.h5ad", X, store.obs, store.genes)
+        other_store = CellStore(tmp_path / "cells.h5ad")
+        build_reference(other_store, split, SETTINGS, tmp_path / "other.h5", floor_cells=32)
+        other = read_reference(tmp_path / "other.h5", other_store, split)
+        assert np.array_equal(other.pca.components, reference.pca.components) == alike
+        for name, line in reference.lines.items():
+            assert (other.lines[name].bandwidth == line.bandwidth) == alike
+
+
 def test_same_bytes_again(screen, tmp_path):
     folder, store, split, _ = screen
     build_reference(store, split, SETTINGS, tmp_path / "again.h5", floor_cells=32, threads=3)

@@ -43,7 +43,7 @@ class Controls:
 
 @dataclass(frozen=True)
 class Line:
-    """A scored cell line; what is fitted, is fitted on given controls and training cells.
+    """A scored cell line; what is fitted, is fitted on yardstick controls and training cells.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Line:
     profiles
         (N, G) their mean profiles.
     bandwidth
-        Median distance of its given controls and training cells in the PCA.
+        Median distance of its yardstick controls and training cells in the PCA.
     """
 
     given: Controls

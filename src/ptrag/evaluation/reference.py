@@ -1,10 +1,11 @@
 """What all arms of a split are scored with, in one file ``reference.h5``.
 
 Everything that is fitted (PCA, bandwidths, centroids, the mean baseline) is fitted on training
-pairs and given controls; of the scored pairs the file holds what the real cells are: mean,
-variance, p-values against the same line's yardstick controls, and how well one half of them
-predicts the other. The attribute ``fitted`` says in JSON what was fitted on which cells
-(:func:`fitted_on` reads it).
+pairs and controls, PCA and bandwidths on yardstick controls: predicted cells start from the given
+ones, so that a PCA of these would show more of them than of real cells. Of the scored pairs the
+file holds what the real cells are: mean, variance, p-values against the same line's yardstick
+controls, and how well one half of them predicts the other. The attribute ``fitted`` says in JSON
+what was fitted on which cells (:func:`fitted_on` reads it).
 """
 
 import json
@@ -124,7 +125,7 @@ def _from_training(
 
 
 def _fit(store: CellStore, train: Sequence[tuple[str, str]], n_pcs: int) -> PCA:
-    """PCA of a seeded sample of training cells and given controls, of all lines."""
+    """PCA of a seeded sample of training cells and yardstick controls, of all lines."""
     rows = _rows(store, train, store.lines)
     if len(rows) > FIT_CELLS:
         rows = keyed_rng("pca").choice(rows, FIT_CELLS, replace=False)
@@ -134,9 +135,9 @@ def _fit(store: CellStore, train: Sequence[tuple[str, str]], n_pcs: int) -> PCA:
 
 
 def _rows(store: CellStore, train: Sequence[tuple[str, str]], lines: Sequence[str]) -> np.ndarray:
-    """Rows of training cells and of the given controls of ``lines``."""
+    """Rows of training cells and of the yardstick controls of ``lines``."""
     blocks = [store.rows(*pair) for pair in train]
-    blocks += [store.control_rows(line, GIVEN) for line in lines]
+    blocks += [store.control_rows(line, YARDSTICK) for line in lines]
     return np.concatenate([np.arange(block.start, block.stop) for block in blocks])
 
 
@@ -214,13 +215,13 @@ def _fitted(reference: Reference) -> dict[str, Any]:
     entries = reference.precision.entries[CELL_LINE].value_counts().sort_index()
     return {
         "pca": {
-            "on": "training cells and given controls of all lines, a sample of at most "
+            "on": "training cells and yardstick controls of all lines, a sample of at most "
             f"{FIT_CELLS}",
             "components": len(reference.pca.components),
         },
         "bandwidth": {
-            "on": "median distance of the line's training cells and given controls in the PCA, a "
-            f"sample of at most {BANDWIDTH_CELLS}",
+            "on": "median distance of the line's training cells and yardstick controls in the PCA, "
+            f"a sample of at most {BANDWIDTH_CELLS}",
             "value": {name: line.bandwidth for name, line in lines.items()},
         },
         "degs": {

@@ -34,7 +34,7 @@ class Reference:
     settings
         The section ``evaluation`` of the configuration.
     pca
-        Fitted on training cells and given controls.
+        Fitted on training cells and yardstick controls.
     lines
         The scored cell lines.
     pairs

@@ -82,7 +82,7 @@ class ScoredPair:
     centroid
         (G,) unweighted mean of the profiles of the line's training pairs; NaN without any.
     bandwidth
-        Median distance of training cells and given controls of the line in the PCA.
+        Median distance of training cells and yardstick controls of the line in the PCA.
     weights
         (G,) how far each gene responds to perturbations, from training pairs; 0 without any.
     targets

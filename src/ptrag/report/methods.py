@@ -11,7 +11,7 @@ from ptrag.evaluation.bounds import REPEATS
 from ptrag.evaluation.intervals import CLASSES
 from ptrag.report.gather import Results
 from ptrag.report.numbers import counted, listed
-from ptrag.report.trained import Training
+from ptrag.report.runs import Training
 from ptrag.report.training import plateau_rule
 
 HELD_OUT = {

@@ -6,8 +6,8 @@ from ptrag.base.plateau import GAIN, PATIENCE, SHARE, WINDOW
 from ptrag.report import plots
 from ptrag.report.gather import Results, SplitView
 from ptrag.report.numbers import decimals, interval, listed
+from ptrag.report.runs import Training
 from ptrag.report.tables import Cell, Table, heads, number_cell, places_of
-from ptrag.report.trained import Training
 
 
 def plateau_rule() -> str:

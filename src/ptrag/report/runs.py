@@ -1,4 +1,4 @@
-"""What a trained run says of itself, read from its folder."""
+"""What trained runs say of themselves: their sections of the configuration, steps and seconds."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,15 +38,8 @@ class Training:
     seconds: float
 
 
-def read_training(run: Run, home: Path) -> Training | None:
-    """Return what a run below ``home`` says of its training; None for an arm that is not trained.
-
-    Raises
-    ------
-    PtragError
-        Where a trained run has no ``seconds.tsv``.
-    """
-    folder = home / run.path
+def read_training(run: Run, folder: Path) -> Training | None:
+    """Return what a run says of its training; None for an arm that is not trained."""
     if not (folder / BUNDLE).is_file():
         return None
     about = read_json(folder / BUNDLE)
