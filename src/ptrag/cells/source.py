@@ -301,8 +301,8 @@ def _look_for_targets(
             f"symbols in columns.gene_symbol (there are: {', '.join(map(str, var)) or 'none'})"
         )
     logger.warning(
-        "%s: %d of %d perturbed genes have no column in %s (%s): nothing of them can be left out "
-        "when deltas are scored", file.path, len(absent), n, key, shown,
+        "%s: %d of %d perturbed genes have no column in %s (%s): their own expression is neither "
+        "predicted nor scored", file.path, len(absent), n, key, shown,
     )  # fmt: skip
 
 
