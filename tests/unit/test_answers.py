@@ -1,4 +1,4 @@
-"""``summary.html`` of ``ptrag predict``: the numbers of the files, and a bounded size."""
+"""``summary.html`` of ``ptrag predict``: its numbers are those of the files, its size bounded."""
 
 import json
 import re

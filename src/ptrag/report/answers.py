@@ -90,7 +90,7 @@ def _data(files: PredictionFiles, summary: pd.DataFrame, genes: Sequence[str], e
     pairs = []
     columns = {gene: i for i, gene in enumerate(genes)}
     for row, layers in zip(summary.itertuples(index=False), _rows(files, summary), strict=True):
-        sentences = _checks(row, layers, columns)
+        said = _checks(row, layers, columns)
         pairs.append(
             [
                 row.perturbation, LEVELS.index(row.level), _short(row.strength),
@@ -99,7 +99,7 @@ def _data(files: PredictionFiles, summary: pd.DataFrame, genes: Sequence[str], e
                 _top(layers, each),
                 [[_number(name, names), *map(_short, values)]
                  for name, *values in evidence.get(row.perturbation, ())],
-                [checks.setdefault(check, len(checks)) for check in sentences],
+                [checks.setdefault(check, len(checks)) for check in said],
             ]
         )  # fmt: skip
     content = {
@@ -137,28 +137,34 @@ def _evidence(path: Path, each: int) -> dict[str, list[tuple[Any, ...]]]:
     table = read_table(path, dtype={PERTURBATION: str, "candidate": str})
     table = table[table["candidate"].notna()].sort_values("effect", ascending=False, kind="stable")
     table = table.groupby(PERTURBATION, sort=False).head(each)
-    by_name: dict[str, list[tuple[Any, ...]]] = {}
+    entries: dict[str, list[tuple[Any, ...]]] = {}
     for name, *values in table[
         [PERTURBATION, "candidate", "similarity", "gate", "effect"]
     ].itertuples(index=False):
-        by_name.setdefault(name, []).append(tuple(values))
-    return by_name
+        entries.setdefault(name, []).append(tuple(values))
+    return entries
 
 
 def _checks(row: Any, layers: Mapping[str, np.ndarray], columns: Mapping[str, int]) -> list[str]:
     """Return what a person should check before believing a prediction, one sentence each."""
     sentences = []
     if row.level == FALLBACK:
-        sentences.append("The bundle knows nothing of this gene: this is the mean response of the line, "
-                    "the same for every such gene.")  # fmt: skip
+        sentences.append(
+            "The bundle knows nothing of this gene: this is the mean response of the line, "
+            "the same for every such gene."
+        )
     elif row.note:
         sentences.append(f"The arm fell back: {row.note}.")
     if row.level == MEASURED_HERE:
-        sentences.append("This pair was measured in the screen; it is predicted without its own entry. "
-                    "Look at the measured response first.")  # fmt: skip
+        sentences.append(
+            "This pair was measured in the screen; it is predicted without its own entry. "
+            "Look at the measured response first."
+        )
     if row.level == NEVER:
-        sentences.append("Nobody perturbed this gene in the screen: what is its own rests on the "
-                    "likeness of gene texts.")  # fmt: skip
+        sentences.append(
+            "Nobody perturbed this gene in the screen: what is its own rests on the "
+            "likeness of gene texts."
+        )
     if row.confidence is not None and row.confidence < UNSURE:
         sentences.append(
             f"Confidence is below {UNSURE}: take the sign of no single gene for granted."

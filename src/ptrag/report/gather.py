@@ -32,40 +32,12 @@ from ptrag.config import arm_embedding, arm_options
 from ptrag.report.arms import ArmView, arm_views
 from ptrag.report.deltas import observed_delta
 from ptrag.report.files import present
+from ptrag.report.runs import Training, read_training
 
 TEXT = dict.fromkeys(
     (*PAIR, "candidate", "neighbour", METRIC, "arm", "against", "barred", "note"), str
 )
 """Columns of result tables that are read as text, whatever they look like."""
-
-BUNDLE = "bundle/bundle.json"
-"""What a trained run says of itself, inside its folder."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """What one trained run says of itself, in its bundle and its ``seconds.tsv``.
-
-    Attributes
-    ----------
-    arm, seed
-        The run.
-    model, training
-        Its sections of the configuration.
-    step, validation
-        The step whose weights it holds, and its validation values.
-    last_step, seconds
-        The last step that was trained, and the wall time up to it.
-    """
-
-    arm: str
-    seed: int
-    model: dict[str, Any]
-    training: dict[str, Any]
-    step: int
-    validation: dict[str, float]
-    last_step: int
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -259,7 +231,7 @@ class _Reader:
             pairs=self._pair_facts(folder, floor.index),
             history=self._stacked(runs, "history.tsv", ["step", METRIC], needed=False),
             trainings=[
-                training for run in runs if (training := _training(run, self.home / run.path))
+                training for run in runs if (training := read_training(run, self.home / run.path))
             ],
             evidence=_mean_evidence(evidence),
             notes=_notes(evidence),
@@ -321,20 +293,6 @@ def mean_scores(table: SplitScores, scored: np.ndarray, index: pd.MultiIndex) ->
         for arm, cube in table.values.items()
     }
     return pd.concat(means, names=["arm"]).sort_index()
-
-
-def _training(run: Run, folder: Path) -> Training | None:
-    """Return what a run says of its training; None for an arm that is not trained."""
-    if not (folder / BUNDLE).is_file():
-        return None
-    about = read_json(folder / BUNDLE)
-    if "training" not in about:
-        return None
-    last = read_table(present(folder / "seconds.tsv")).iloc[-1]
-    return Training(
-        run.arm, run.seed, about["model"], about["training"], about["step"], about["validation"],
-        int(last["step"]), float(last["seconds"]),
-    )  # fmt: skip
 
 
 def _mean_evidence(evidence: pd.DataFrame) -> pd.DataFrame:

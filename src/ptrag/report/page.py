@@ -24,6 +24,7 @@ from ptrag.report.figure import style
 from ptrag.report.gather import Results, SplitView, gather
 from ptrag.report.html import page
 from ptrag.report.methods import methods, settings_text
+from ptrag.report.pooled import pooled_table
 from ptrag.report.recommendation import advice
 from ptrag.report.verdict import headline, place, shown_metrics, verdict
 from ptrag.report.words import words
@@ -129,6 +130,7 @@ def _content(results: Results, date: str) -> dict[str, Any]:
         "verdicts": verdicts,
         "primary": [words(metric) for metric in results.settings["evaluation"]["primary"]],
         "counts": tables.counts(results),
+        "pooled": pooled_table(results),
         "splits": [_split(results, split) for split in results.splits.values()],
         "legend": sections.legend(list(results.arms.values())),
         "coverage": tables.coverage(results),
