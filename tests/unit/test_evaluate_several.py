@@ -81,10 +81,10 @@ def test_the_baselines_know_nothing(evaluated):
 
 def test_one_number_of_a_line_carries_no_claim(evaluated):
     compared = compare_predictions(evaluated.tables, evaluated.baselines, "real", STATISTICS)
-    rows = compared.contrasts[compared.contrasts["metric"] == "mode_collapse"]
+    rows = compared.tables.contrasts[compared.tables.contrasts["metric"] == "mode_collapse"]
     assert len(rows) == 5 and set(rows["better"]) == {"neither"}
     assert set(rows["barred"]) == {"one number of a line"}
-    assert (compared.contrasts["better"] == "arm").any()
+    assert (compared.tables.contrasts["better"] == "arm").any()
 
 
 def test_the_command_compares_and_writes_a_page(files, tmp_path, capsys):

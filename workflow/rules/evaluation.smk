@@ -94,6 +94,16 @@ rule compare_arms:
             caption="../report/contrasts.rst",
             category="Comparison",
         ),
+        strata=report(
+            "results/{dataset}/strata.tsv",
+            caption="../report/strata.rst",
+            category="Comparison",
+        ),
+        solved=report(
+            "results/{dataset}/solved.tsv",
+            caption="../report/solved.rst",
+            category="Comparison",
+        ),
     log:
         "results/{dataset}/logs/compare_arms.log",
     benchmark:

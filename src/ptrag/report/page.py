@@ -19,6 +19,7 @@ from ptrag.report import (
     scores,
     sections,
     single_pairs,
+    strata,
     tables,
     training,
 )
@@ -193,7 +194,9 @@ def _split(results: Results, split: SplitView) -> dict[str, Any]:
         "strips": [strip for name in drawn if (strip := sections.strips(results, split, name))],
         "scatters": sections.scatters(results, split, metric),
         "all_pairs": scores.all_pairs(split, metric, main, claims.first(metric, "model")),
-        "strata": sections.strata(results, split),
+        "strata": strata.panels(results, split),
+        "by_strength": strata.by_strength(results, split),
+        "solved": strata.solved(split),
         "strata_legend": sections.legend(sections.main_arms(results, split)),
         "map": maps.clustered_map(results, split),
         "maps": sections.heat_maps(results, split),
