@@ -10,12 +10,13 @@ PIP    := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 BIN    := $(CURDIR)/$(VENV)/bin
 ORACLE ?= .venv-oracle
 WORKERS ?= 2
+ENGINE ?= $(or $(shell command -v docker),$(shell command -v podman),docker)
 # snakemake keeps sources in the home folder; where that can't be written, here
 CACHE  := $(shell test -w "$$HOME" || echo 'XDG_CACHE_HOME="$(CURDIR)/.snakemake/cache"')
 RUN    := PATH="$(BIN):$$PATH" $(CACHE)
 
 .DEFAULT_GOAL := help
-.PHONY: help env dev demo docs test test-slow test-slurm test-oracle lint format bench bench-gpu rehearsal lock clean
+.PHONY: help env dev demo docs test test-slow test-slurm test-oracle lint format bench bench-gpu rehearsal container lock clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -38,7 +39,6 @@ dev: $(VENV)/dev.stamp  ## the same with what tests and lint need
 
 demo: env  ## run the whole pipeline on the simulated screen; ends with results/demo/report.html
 	@$(RUN) snakemake $(ARGS)
-	@echo "report: results/demo/report.html"
 
 docs: dev  ## make the documentation site; ends with docs/_build/index.html
 	@$(RUN) sphinx-build -b html -W --keep-going -q docs docs/_build $(ARGS)
@@ -84,6 +84,9 @@ bench-gpu: env  ## the same of a training on a GPU, in twelve minutes (without o
 
 rehearsal: env  ## the whole workflow on a made file of the paper's size; ARGS="--tenth" for less
 	@$(RUN) PYTHONPATH="$(CURDIR)/src" python benchmarks/rehearsal.py $(ARGS)
+
+container:  ## build the image `ptrag` from envs/Containerfile (docker or podman)
+	$(ENGINE) build -f envs/Containerfile -t ptrag $(ARGS) .
 
 lock: dev  ## pin what is installed now into envs/*.txt
 	@$(RUN) python envs/lock.py

@@ -30,7 +30,7 @@ from screens import N_SEMIREAL, SEMIREAL, Screen, screens
 from ptrag.base.files import write_table
 from ptrag.base.names import PAIR
 from ptrag.comparison.statistics import paired_comparison
-from ptrag.prediction.bundle import load_bundle
+from ptrag.prediction.loading import load_bundle
 from ptrag.training.job import TrainingJob
 from ptrag.training.run import train
 
@@ -103,10 +103,10 @@ def trained(
             begun = time.process_time()
             train(job)
             seconds = time.process_time() - begun
-            predictor = load_bundle(job.bundle)
-            about = predictor.about
+            bundle = load_bundle(job.bundle)
+            about = bundle.about
             facts.append((option, about["step"], about["plateau"], seconds))
-            predicted[option] = predictions(screen, predictor, pca)
+            predicted[option] = predictions(screen, bundle.predictor, pca)
     facts = pd.DataFrame(facts, columns=["arm", *FACTS])
     scores = score(screen, predicted).merge(facts, on="arm")
     return scores.rename(columns={"arm": "option"}).assign(arm=arm)

@@ -21,7 +21,7 @@ JOB = TrainingJob(
     arm="ptrag", seed=0, cells=NOWHERE, split=NOWHERE, embedding=None, index=None,
     options={"gumbel_sparsity_loss": True, "gumbel_sparsity_weight": 0.1}, model={},
     training={
-        "learning_rate": 1e-3, "published": True, "max_steps": 10**6,
+        "learning_rate": 1e-3, "published": True, "compile": False, "max_steps": 10**6,
     },
     bundle=NOWHERE, history=NOWHERE,
 )  # fmt: skip

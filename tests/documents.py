@@ -62,7 +62,8 @@ def split(block: str) -> list[str]:
         begun += line + "\n"
         asked = subprocess.run(["bash", "-n"], input=begun, capture_output=True, text=True)
         if asked.returncode == 0 and not asked.stderr and not begun.endswith("\\\n"):
-            whole.append(begun.strip())
+            alone = begun.count("\n") == 1
+            whole.append(re.sub(r"\s+# .*", "", begun.strip()) if alone else begun.strip())
             begun = ""
     assert not begun, f"is no whole command: {begun}"
     return whole

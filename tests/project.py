@@ -9,49 +9,9 @@ from pathlib import Path
 
 import yaml
 
-TINY = {
-    "simulated": True,
-    "simulate": {
-        "seed": 1,
-        "lines": ["k562", "rpe1", "hepg2"],
-        "n_perturbations": 20,
-        "n_genes": 80,
-        "cells_per_pair": 20,
-        "controls_per_line": 40,
-        "batches": 2,
-        "text_signal": 0.8,
-        "context_signal": 0.5,
-        "systematic_shift": 0.5,
-        "gene_text": "resources/gene_text.tsv.gz",
-    },
-    "columns": {"perturbation": "perturbation", "cell_line": "cell_line", "batch": "batch"},
-    "control": "control",
-    "scale": "counts",
-    "splits": {
-        "hepg2": {
-            "protocol": "unseen_combination",
-            "target": "hepg2",
-            "fractions": {"val": 0.15, "test": 0.4},
-            "seed": 1,
-        }
-    },
-    "settings": {
-        "arms": ["control", "perturbation_mean", "line_mean", "response_expert", "state", "ptrag"],
-        "seeds": [1],
-        "cells": {"n_genes": 60, "min_cells": 5},
-        "model": {
-            "hidden": 16,
-            "layers": 1,
-            "heads": 2,
-            "head_size": 8,
-            "feed_forward": 32,
-            "frozen_backbone": False,
-        },
-        "training": {"sets": 4, "set_size": 8, "max_steps": 40, "validate_every": 10},
-        "prediction": {"cells_per_pair": 16},
-        "evaluation": {"n_pcs": 10, "bootstrap": 200},
-    },
-}
+TINY = yaml.safe_load((Path(__file__).parents[1] / ".test/config.yaml").read_text())["datasets"][
+    "tiny"
+]
 
 
 class Project:
@@ -63,7 +23,7 @@ class Project:
     @classmethod
     def clone(cls, root: Path, folder: Path) -> "Project":
         ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
-        folders = ("workflow", "src", "profiles", "resources", "envs")
+        folders = ("workflow", "src", "profiles", "resources", "envs", ".test")
         for name in ("Snakefile", "config.yaml", *folders):
             source = root / name
             if source.is_dir():
@@ -117,7 +77,7 @@ class Project:
     def planned(self, *arguments: str) -> set[str]:
         """Rules that `snakemake -n` would run."""
         said = self.snakemake("-n", *arguments)
-        return set(re.findall(r"^(?:local)?rule (\w+):", said, flags=re.M)) - {"all"}
+        return set(re.findall(r"^(\w+) +\d+\b", said, flags=re.M)) - {"total"}
 
     def tables(self) -> dict[str, bytes]:
         """Every table of the results, without logs, benchmarks and the seconds of trainings."""

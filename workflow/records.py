@@ -28,6 +28,28 @@ LONG_TO_READ = 1e9  # bytes of a file of which it is said that it is read
 UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
+class Digested(dict):
+    """A parameter that Snakemake records, compares and prints as its digest; a dict to scripts.
+
+    Printed whole, as the reason why a job runs again, the settings of a data set fill pages.
+    """
+
+    def __repr__(self) -> str:
+        return f"settings {hashlib.sha256(dict.__repr__(self).encode()).hexdigest()}"
+
+    def __reduce__(self) -> tuple[type, tuple[dict]]:
+        return dict, (dict(self),)
+
+
+def use_library(folder: str) -> None:
+    """Let scripts import the library of this folder, even where another checkout's is installed.
+
+    Snakemake puts a script's folder last on the path.
+    """
+    others = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([folder, *filter(None, [others])])
+
+
 def config_files(workflow: Any, config: Mapping[str, Any]) -> ConfigFiles:
     """Return the files that Snakemake merged the configuration from, weakest first.
 
@@ -164,6 +186,22 @@ def _recorded(name: Path) -> str:
         return base64.b64decode("".join(name.parts).replace("@", ""), b"-_").decode()
     except ValueError:
         return ""
+
+
+def report_written(report: Path) -> str:
+    """Return where the report is and when it was written, as a sentence; empty without one."""
+    return f"report: {report} (written {_written(report)})" if report.is_file() else ""
+
+
+def report_after_failure(report: Path, started: float) -> str:
+    """Return what to think of the report after a run that began at ``started`` and did not end."""
+    if not report.is_file() or report.stat().st_mtime >= started:
+        return report_written(report)
+    return f"{report} is of an earlier run ({_written(report)})"
+
+
+def _written(path: Path) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(path.stat().st_mtime))
 
 
 def hold() -> None:

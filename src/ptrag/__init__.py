@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ptrag.api import Predicted, Predictor, evaluate, fit, load, responses
 
-__version__ = "0.1.0"
+    __version__: str
+
 __all__ = ["Predicted", "Predictor", "__version__", "evaluate", "fit", "load", "responses"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for."""
+    """Import a public name, or look up the version, when it is first asked for."""
+    if name == "__version__":
+        return _version()
     if name in __all__:
         import importlib
 
@@ -26,3 +29,16 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """Name what is public."""
     return sorted(__all__)
+
+
+def _version() -> str:
+    """Return the version that the installed package has from the tag in git.
+
+    It stands in no file of the code: a new version alone changes no digest, and reruns nothing.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("ptrag")
+    except PackageNotFoundError:
+        return "unknown"

@@ -6,13 +6,12 @@ workflow call the same functions underneath, so that all three give the same bit
 
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import anndata
 import pandas as pd
 
 from ptrag.base.names import CONTROL, N_CELLS, PAIR, PERTURBATION
-from ptrag.cells.in_memory import Cells, as_file
+from ptrag.cells.in_memory import Cells, as_files
 from ptrag.evaluation.files import DEFAULTS, evaluate_files
 from ptrag.prediction.loading import load_bundle
 from ptrag.prediction.own_screen import Screen, fit_screen, measured, provider_of
@@ -100,8 +99,7 @@ def fit(
     >>> ptrag.fit(example_screen(), cell_line="cell_line", arm="line_mean", n_genes=None)
     <ptrag.Predictor line_mean: 40 genes, 2 lines, 12 perturbations>
     """
-    with TemporaryDirectory(prefix="ptrag-") as scratch:
-        path = as_file(screen, Path(scratch), "screen")
+    with as_files(screen=screen) as (_, (path,)):
         read = Screen(
             path, perturbation, cell_line, batch, control, gene_symbol, scale, n_genes, min_cells,
             min_controls,
@@ -148,10 +146,10 @@ def responses(
     >>> bool((measured.layers["se"] > 0).any())
     True
     """
-    with TemporaryDirectory(prefix="ptrag-") as scratch:
+    with as_files(screen=screen) as (_, (path,)):
         read = Screen(
-            as_file(screen, Path(scratch), "screen"), perturbation, cell_line, batch, control,
-            gene_symbol, scale, n_genes, min_cells, min_controls,
+            path, perturbation, cell_line, batch, control, gene_symbol, scale, n_genes, min_cells,
+            min_controls,
         )  # fmt: skip
         with measured(read) as (_, known):
             genes = pd.Index(list(known.genes), dtype=object)
@@ -229,12 +227,10 @@ def evaluate(
     >>> bool(np.allclose(mse, 0))
     True
     """
-    with TemporaryDirectory(prefix="ptrag-") as scratch:
-        folder = Path(scratch)
+    with as_files(real=real, predicted=predicted) as (folder, files):
         settings = {"n_pcs": n_pcs, "deg_test": deg_test, "exclude_target": exclude_target}
         return evaluate_files(
-            as_file(real, folder, "real"), as_file(predicted, folder, "predicted"),
-            folder / "metrics.tsv", perturbation=perturbation, cell_line=cell_line,
+            *files, folder / "metrics.tsv", perturbation=perturbation, cell_line=cell_line,
             gene_symbol=gene_symbol, control=control,
             evaluation={**DEFAULTS, **settings, "compat": compat}, ceilings=ceilings,
         )  # fmt: skip

@@ -174,8 +174,9 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
         "`ptrag fit` or of the workflow (results/{dataset}/{split}/{arm}/seed{seed}/bundle). The "
         "line need not be one of the bundle's, nor the genes perturbed in any screen. Writes "
         "profiles.h5ad (predicted means; layers with delta, interval, probability that a gene "
-        "moves), cells.h5ad, evidence.tsv (what was retrieved) and summary.tsv (a row per "
-        "perturbation: strength, confidence, nearest measured one, top genes).",
+        "moves), cells.h5ad, evidence.tsv (what was retrieved), summary.tsv (a row per "
+        "perturbation: strength, confidence, nearest measured one, top genes) and summary.html, a "
+        "page to look genes up in.",
         epilog="example: ptrag predict bundle controls.h5ad --cell-line a549 "
         "--perturbations TP53 MYC --out predicted",
     )

@@ -76,6 +76,7 @@ def _predict(options: argparse.Namespace) -> int:
     from ptrag.prediction.files import PredictionFiles
     from ptrag.prediction.loading import load_bundle
     from ptrag.prediction.predict import listed_perturbations, predict_own
+    from ptrag.report.answers import write_answers
 
     if options.no_cells and (options.counts or options.format == "vcc2026"):
         raise PtragError("--no-cells: there are no cells to count; leave it away")
@@ -96,7 +97,9 @@ def _predict(options: argparse.Namespace) -> int:
         counts=options.counts,
         vcc2026=options.out / "vcc2026.h5ad" if options.format == "vcc2026" else None,
     )
-    print("\n".join(report.lines()))
+    page = options.out / "summary.html"
+    write_answers(report, bundle.about, page)
+    print("\n".join([*report.lines(), f"to read, searchable by gene: {page}"]))
     return 0
 
 

@@ -100,6 +100,17 @@ def test_what_is_no_cells_is_named(fitted):
         fitted.predict({}, "TP53")
 
 
+def test_messages_call_cells_in_memory_by_the_name_of_the_argument(fitted, caplog):
+    own = example_screen()
+    with pytest.raises(PtragError, match=r"^controls: obs 'cell_line' has 2 lines"):
+        fitted.predict(own, "TP53")
+    with pytest.raises(PtragError, match=r"^screen: no pair has 999 cells"):
+        ptrag.fit(own, cell_line="cell_line", min_cells=999)
+    said = [record.getMessage() for record in caplog.records]
+    assert any(line.startswith("screen: 24 of 24 pairs are left out") for line in said)
+    assert not any("screen.h5ad" in line for line in said)
+
+
 THREADS = """
 import sys, numpy, ptrag
 from ptrag.simulate.example import example_screen

@@ -37,9 +37,10 @@ def test_conda_pins_the_versions_of_the_lock(root, lock, kind):
 
 
 def test_the_image_installs_the_lock_on_the_same_python(root, lock):
-    recipe = (root / "envs/Dockerfile").read_text()
+    recipe = (root / "envs/Containerfile").read_text()
     assert f"FROM python:{lock.PYTHON}-slim" in recipe
-    assert "pip install --no-cache-dir -r /envs/torch.txt -r /envs/requirements.txt" in recipe
+    assert 'ARG TORCH="-r envs/torch.txt"' in recipe
+    assert "pip install --no-cache-dir -r envs/requirements.txt" in recipe
 
 
 def test_what_is_installed_here_is_what_is_locked(root):

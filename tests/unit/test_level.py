@@ -83,6 +83,23 @@ def test_a_line_without_entries_has_what_carries_over_from_others():
     np.testing.assert_allclose(level.of(2, means), level.carried * mean)
 
 
+def test_the_level_of_one_line_is_that_of_another_and_as_uncertain_as_it_is_large():
+    """Whether the other line was there when the level was fitted, or comes later."""
+    responses, _ = screen(level_sd=0.3, control_sd=0.05)
+    only = responses.without(np.flatnonzero(responses.entries["cell_line"] != "a"))
+    means = LineMeans.of_all(only)
+    level = Level.fitted(only)
+    for line in (1, 2):
+        np.testing.assert_allclose(level.of(line, means), only.delta.mean(axis=0))
+        np.testing.assert_allclose(level.variance[line], only.delta.mean(axis=0) ** 2)
+    zeros = np.zeros(len(responses.genes))
+    more = only.with_line("z", zeros, zeros)
+    later, means = level.with_line("z", more), LineMeans.of_all(more)
+    np.testing.assert_allclose(later.of(3, means), only.delta.mean(axis=0))
+    np.testing.assert_allclose(later.variance[3], only.delta.mean(axis=0) ** 2)
+    np.testing.assert_allclose(later.of(0, means), level.of(0, LineMeans.of_all(only)))
+
+
 def test_coefficients_give_the_level_where_genes_are_alike():
     responses, _ = screen(level_sd=0.3, control_sd=0.1, n_genes=5)
     level = Level.fitted(responses)

@@ -64,6 +64,7 @@ def perturbed(data):
 REFUSED = {
     "unknown gene": (lambda d: d, ["NOGENE1"], (), r"'NOGENE1' is no gene of the table"),
     "near miss": (lambda d: d, ["STAT11"], (), r"did you mean .*STAT1"),
+    "two letters swapped": (lambda d: d, ["TP35"], (), r"did you mean TP53 or"),
     "ambiguous gene": (lambda d: d, ["ASP"], (), r"'ASP' is ambiguous, it may be A1CF or"),
     "a word for controls": (lambda d: d, ["control"], (), r"means control"),
     "a reporter": (lambda d: d, ["GFP"], (), r"'GFP' is no gene \(not a gene\)"),

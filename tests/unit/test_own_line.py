@@ -82,7 +82,7 @@ def test_every_file_is_there_and_says_what_it_rests_on(lab, predicted):
     _, _, never, elsewhere = lab
     _, out = predicted
     assert sorted(path.name for path in out.iterdir()) == [
-        "cells.h5ad", "evidence.tsv", "profiles.h5ad", "summary.tsv",
+        "cells.h5ad", "evidence.tsv", "profiles.h5ad", "summary.html", "summary.tsv",
     ]  # fmt: skip
     summary = read_table(out / "summary.tsv").set_index("perturbation")
     assert set(summary["cell_line"]) == {NEW_LINE}

@@ -1,13 +1,16 @@
 """Several target lines as one: the same pairs, counted once, clustered by perturbation."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from comparison_cases import EVALUATION, planted
 
-from ptrag.comparison.compare import compare_split
+from ptrag.comparison.compare import Score, as_table, compare_split
 from ptrag.comparison.pooled import ALL_LINES, pooled
+from ptrag.report import pooled as page
+from ptrag.report import tables
 
 
 def of_line(line, level, n):
@@ -43,3 +46,34 @@ def test_an_arm_that_one_split_lacks_is_left_out():
     a, b = of_line("a", 0.5, 8), of_line("b", 0.5, 8)
     b = replace(b, values={"ptrag": b.values["ptrag"]})
     assert list(pooled([a, b]).values) == ["ptrag"]
+
+
+def results(splits):
+    """What the report has read of a comparison."""
+    every = [*filter(None, [pooled(splits)]), *splits]
+    rows = [row for s in every for row in compare_split(s, EVALUATION, set(), split_half=False)[0]]
+    views = {arm: SimpleNamespace(name=arm, kind="model") for arm in ("ridge", "ptrag")}
+    return SimpleNamespace(
+        splits={split.split: SimpleNamespace(role="test") for split in splits},
+        comparison=as_table(rows, Score),
+        arms=views,
+    )
+
+
+def test_the_report_shows_all_lines_and_how_many_pairs_were_scored(monkeypatch):
+    monkeypatch.setattr(page, "shown_metrics", lambda results: ["pearson_delta"])
+    splits = [of_line("a", 0.5, 30), of_line("b", 0.3, 10)]
+    splits[0].values["ptrag"][:3] = np.nan  # undefined by the real cells: not scored
+    splits[0].values["ridge"][:3] = np.nan
+    table = page.pooled_table(results(splits))
+    assert "37 test pairs" in table.caption
+    values = np.concatenate([split.values["ptrag"].ravel() for split in splits])
+    shown = next(row for row in table.rows if row[0].text == "ptrag")[1]
+    assert shown.value == pytest.approx(np.nanmean(values))
+    assert page.pooled_table(results(splits[:1])) is None
+
+
+def test_published_values_stand_beside_those_of_all_lines():
+    splits = [of_line("a", 0.5, 30), of_line("b", 0.1, 10)]
+    table = tables.published(results(splits))
+    assert "40 pairs of all target lines" in table.caption

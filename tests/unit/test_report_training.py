@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from report_cases import SETTINGS, Page, compared, plant, plant_bundle, plant_history
+from report_cases import DATE, SETTINGS, Page, compared, plant, plant_bundle, plant_history
 
 from ptrag.base.names import Run
 from ptrag.base.plateau import GAIN, PATIENCE, WINDOW
@@ -68,7 +68,7 @@ def test_the_table_has_steps_minutes_plateau_and_score_of_every_trained_arm(resu
 
 
 def test_the_page_says_the_rule_and_who_is_still_improving(home):
-    write_report(home, RUNS, SETTINGS, home / "report.html")
+    write_report(home, RUNS, SETTINGS, home / "report.html", DATE)
     words = Page((home / "report.html").read_text(encoding="utf-8")).words
     section = words[words.index("A ring marks the step") :]
     assert f"smoothed over {WINDOW} validations" in section

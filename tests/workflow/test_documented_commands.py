@@ -20,6 +20,8 @@ BROUGHT = "needs a file that the user brings"
 LONG = "takes from many minutes to days"
 SUITE = "runs tests for long, this one among them"
 SLURM = "needs a Slurm; tests/workflow/test_slurm.py runs it on one"
+ENGINE = "needs docker or podman; CI has one"
+KUBERNETES = "needs a cluster and a bucket; tests/workflow/test_ecosystem.py plans it with a folder"
 CONDA = "needs conda; tests/unit/test_environments.py holds its files to the lock"
 NAMED = "a command's name in running text; with arguments it is run"
 CLONE = "the copy of the project is the clone, and its environment is this one"
@@ -37,22 +39,37 @@ NOT_HERE = {
     "snakemake --profile profiles/slurm --default-resources slurm_partition=NAME "
     "slurm_account=NAME": SLURM,
     f"{CONTEST} --config {PLATEAU}": LONG,
-    f"{CONTEST}                # more arms, three seeds, a budget of 4,000 steps": LONG,
-    "python benchmarks/contest.py NAME … --seeds 21 22 23": LONG,
+    CONTEST: LONG,
+    "python benchmarks/contest.py NAME … --seeds …": LONG,
     "make bench": LONG,
     'make bench ARGS="--only options"': LONG,
     "make test": SUITE,
     "make test-slow": SUITE,
     "make test-oracle": SUITE,
     "make test-slurm": SLURM,
+    "pip install snakemake-executor-plugin-kubernetes snakemake-storage-plugin-s3": NETWORK,
+    "make container": ENGINE,
+    "export SNAKEMAKE_STORAGE_S3_ACCESS_KEY=... SNAKEMAKE_STORAGE_S3_SECRET_KEY=...": KUBERNETES,
+    "snakemake --profile profiles/kubernetes -n": KUBERNETES,
+    "snakemake --profile profiles/kubernetes": KUBERNETES,
     "git clone REPOSITORY ptrag && cd ptrag": CLONE,
     "make env": CLONE,
     "ptrag fit known.h5ad --perturbation perturbation --cell-line cell_line "
     "--control non-targeting --out bundle": BROUGHT,
+    "python benchmarks/emission.py given papalexi datlinger demo semireal_dev --data-dir DIR": LONG,
+    "python benchmarks/emission.py arms demo --data-dir DIR": LONG,
+    "python benchmarks/denoise.py papalexi demo semireal_dev --seeds 61": LONG,
+    "python benchmarks/reliability.py demo network --seeds 71 --svg docs/reliability.svg": LONG,
+    "python benchmarks/nulls.py --screens 60": LONG,
+    "python benchmarks/any_gene.py ../shared/data/semireal_dev.h5ad --perturbation gene "
+    "--control non-targeting --genes 100": LONG,
+    "git clone": NAMED,
+    "ptrag evaluate --deg-test welch --threads 2 --no-ceilings": NAMED,
     "ptrag fit": NAMED,
     "ptrag predict": NAMED,
     "ptrag evaluate": NAMED,
     "ptrag evaluate --compat": NAMED,
+    "ptrag evaluate real.h5ad a.h5ad b.h5ad --out metrics.tsv --report report.html": BROUGHT,
 }
 """What is not run here, and why not."""
 

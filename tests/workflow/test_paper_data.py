@@ -32,7 +32,7 @@ def counts(said):
 
 
 def test_the_papers_four_lines_are_planned(shipped):
-    said = shipped.snakemake("-n", "--config", "dataset=replogle_nadig")
+    said = shipped.snakemake("-n", "--verbose", "--config", "dataset=replogle_nadig")
     assert set(re.findall(rf"{OUT}/(\w+)/split\.tsv", said)) == set(LINES)
     assert counts(said)["draw_split"] == 4
     assert counts(said)["fetch_genept"] == 1

@@ -27,7 +27,7 @@ def test_what_depends_on_a_change_runs_and_nothing_else(draft, case):
     before = path.read_text()
     path.write_text(case.edit(before))
     try:
-        said = draft.snakemake("-n")
+        said = draft.snakemake("-n", "--verbose")  # every job, as Snakemake itself shows it
     finally:
         path.write_text(before)
     assert set(re.findall(r"^(?:local)?rule (\w+):", said, flags=re.M)) - {"all"} == case.rules

@@ -1,19 +1,18 @@
 # What all rules share: settings, runs, code dependencies, and Snakemake's own records.
-import os
 import sys
+import time
 from pathlib import Path
 
 # The project's folder: not workflow.basedir, which is that of a Snakefile that has this as a module.
 HOME = Path(str(workflow.current_basedir)).parents[1]
 
-# Scripts import the library of this folder, even where another checkout's is installed:
-# Snakemake puts a script's folder last on the path.
 sys.path[:0] = [f"{HOME}/src", f"{HOME}/workflow"]
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [f"{HOME}/src", *filter(None, [os.environ.get("PYTHONPATH")])]
-)
+
+from snakemake.logging import logger
 
 import records
+
+records.use_library(f"{HOME}/src")
 from ptrag.config import (
     arm_embedding,
     arm_options,
@@ -34,6 +33,12 @@ from ptrag.arms.registry import (
 from ptrag.provenance.code import code_digest
 from ptrag.schema import read_schema
 
+
+def say_of_report(sentence, aloud=False):
+    """Tell the console where the report is: of itself (`aloud`), or once it has nothing else."""
+    logger.info(sentence if aloud else "", extra={"report": sentence})
+
+
 try:
     SETTINGS = resolve(
         config,
@@ -46,6 +51,9 @@ try:
             print(f"note: {holder}", file=sys.stderr)
         records.keep_beside(Path("results"))
         records.adopt(Path("results") / SETTINGS["dataset"])
+        STARTED = time.time()
+        REPORT = Path("results") / SETTINGS["dataset"] / "report.html"
+        say_of_report(records.report_written(REPORT))
 except PtragError as error:
     sys.exit(f"error: {error}")
 except OSError as error:
@@ -79,12 +87,6 @@ wildcard_constraints:
 
 
 onstart:
-    if TRAINED:
-        print(
-            f"{len(TRAINED)} trainings belong to this data set; each that runs says after its first "
-            "steps how long it takes",
-            file=sys.stderr,
-        )
     records.hold()
     records.cancel_cluster_jobs()
 
@@ -92,14 +94,16 @@ onstart:
 onsuccess:
     records.leave_with(Path("results") / SETTINGS["dataset"])
     records.release()
+    say_of_report(records.report_written(REPORT), aloud=True)
 
 
 onerror:
     records.release()
+    say_of_report(records.report_after_failure(REPORT, STARTED), aloud=True)
 
 
 def code(script, *arms, arm=False):
-    """Parameter that makes a rule depend on its code: the digest of the script, of the files of
+    """Parameter by which a job depends on its code, the digest of the script, of the files of
     further ``arms`` (the wildcard arm's own with ``arm``), and of all they import. A function, so
     that a job looks for its own alone."""
 
@@ -168,6 +172,12 @@ def by_content(**files):
 def all_by_content(files):
     """The same of a list of files, as a list."""
     return [*map(ancient, files), *map(digest_of, files)]
+
+
+def list_file(split):
+    """The lists of held-out genes of a split, as a list of no or one file."""
+    lists = SETTINGS["source"]["splits"][split].get("lists")
+    return [lists] if lists else []
 
 
 def embedding_file(arm):

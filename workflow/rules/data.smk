@@ -98,12 +98,6 @@ rule build_cells:
         "../../src/build_cells.py"
 
 
-def list_file(split):
-    """The lists of held-out genes of a split, as a list of no or one file."""
-    lists = SETTINGS["source"]["splits"][split].get("lists")
-    return [lists] if lists else []
-
-
 rule draw_split:
     """Give every pair its role: train, val, test, control or excluded."""
     input:

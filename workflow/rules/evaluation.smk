@@ -88,11 +88,13 @@ rule compare_arms:
             "results/{dataset}/comparison.tsv",
             caption="../report/comparison.rst",
             category="Comparison",
+            labels={"data set": "{dataset}", "file": "scores of every arm"},
         ),
         contrasts=report(
             "results/{dataset}/contrasts.tsv",
             caption="../report/contrasts.rst",
             category="Comparison",
+            labels={"data set": "{dataset}", "file": "differences of arms"},
         ),
         strata=report(
             "results/{dataset}/strata.tsv",

@@ -43,6 +43,7 @@ rule write_report:
             "results/{dataset}/report.html",
             caption="../report/report.rst",
             category="Report",
+            labels={"data set": "{dataset}", "file": "report"},
         ),
     log:
         "results/{dataset}/logs/write_report.log",
@@ -55,7 +56,7 @@ rule write_report:
     params:
         code=code("write_report"),
         runs=[(run.split, run.arm, run.seed) for run in RUNS],
-        settings=SETTINGS,
+        settings=records.Digested(SETTINGS),
     script:
         "../../src/write_report.py"
 
@@ -104,6 +105,6 @@ rule write_manifest:
     params:
         code=code("write_manifest"),
         content=content(*(file for file in given_files() if file != GENEPT)),
-        settings=SETTINGS,
+        settings=records.Digested(SETTINGS),
     script:
         "../../src/write_manifest.py"

@@ -62,7 +62,7 @@ def rule_log(path: str | Path) -> Iterator[logging.Logger]:
         logger.error("%s", error)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
-        logger.error("interrupted; run snakemake again and it goes on")
+        logger.info("interrupted; run snakemake again and it goes on")
         raise SystemExit(INTERRUPTED) from None
     except SystemExit:  # whoever stops has said why
         raise

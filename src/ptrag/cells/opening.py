@@ -91,20 +91,8 @@ class OpenFile:
         with reading(self.path):
             keys = self.keys()
         if key not in keys:
-            raise PtragError(
-                f"{self.path}: matrix: there is no {key}; {did_you_mean(key, keys)}"
-                + self.instead_of(key)
-            )
+            raise PtragError(f"{self.path}: matrix: there is no {key}; {did_you_mean(key, keys)}")
         return self.group if self.transposed else self.group[key]
-
-    def instead_of(self, key: str) -> str:
-        """Say how to do without a matrix of chosen genes, where the file has one of all genes."""
-        if not key.startswith("obsm/") or "X" not in self.keys():
-            return ""
-        return (
-            "; or take all genes and choose among them by the control cells: `matrix: X` with "
-            "`cells: {genes: controls}`"
-        )
 
     def var_of(self, key: str) -> pd.DataFrame:
         """Return the table of genes that belongs to a matrix: that of ``raw`` for ``raw/X``."""

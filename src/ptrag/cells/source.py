@@ -91,7 +91,7 @@ def open_source(
     """
     with open_cells(path) as file:
         key = spec.get("matrix") or "X"
-        file.node(key)  # looked for before anything of millions of cells is read
+        _look_for_matrix(file, key)
         labels = read_labels(file.path, file.obs, _label_spec(spec), names)
         where = f"columns.perturbation '{spec['columns'][PERTURBATION]}'"
         require_controls(file.path, labels.obs, names, where)
@@ -210,6 +210,24 @@ def read_genes(
     return genes, chosen, pd.DataFrame(table, columns=NAMES).assign(**{N_CELLS: len(file.obs)})
 
 
+def _look_for_matrix(file: OpenFile, key: str) -> None:
+    """Look for the matrix before anything of millions of cells is read."""
+    try:
+        file.node(key)
+    except PtragError as error:
+        raise PtragError(f"{error}{_instead_of(file, key)}") from None
+
+
+def _instead_of(file: OpenFile, key: str) -> str:
+    """Say how to do without a matrix of chosen genes, where the file has one of all genes."""
+    if not key.startswith("obsm/") or "X" not in file.keys():  # noqa: SIM118 - no mapping
+        return ""
+    return (
+        "; or take all genes and choose among them by the control cells: `matrix: X` with "
+        "`cells: {genes: controls}`"
+    )
+
+
 def _label_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
     columns = {key: name for key, name in spec["columns"].items() if key != "gene_symbol"}
     return {**spec, "columns": columns}
@@ -283,8 +301,8 @@ def _look_for_targets(
             f"symbols in columns.gene_symbol (there are: {', '.join(map(str, var)) or 'none'})"
         )
     logger.warning(
-        "%s: %d of %d perturbed genes have no column in %s (%s): nothing of them can be left out "
-        "when deltas are scored", file.path, len(absent), n, key, shown,
+        "%s: %d of %d perturbed genes have no column in %s (%s): their own expression is neither "
+        "predicted nor scored", file.path, len(absent), n, key, shown,
     )  # fmt: skip
 
 
@@ -313,6 +331,6 @@ def _obsm_genes(
         raise PtragError(
             f"{file.path}: matrix: the {matrix.shape[1]} columns of {matrix.key} have no names; "
             f"mark as many genes in var['highly_variable'] ({int(chosen.sum())} of {len(index)} "
-            f"now) or name them in uns/{named}{file.instead_of(matrix.key)}"
+            f"now) or name them in uns/{named}{_instead_of(file, matrix.key)}"
         )
     return columns

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
-from ptrag.base.errors import PtragError
+from ptrag.base.errors import PtragError, near_matches
 from ptrag.base.names import CONTROL
 from ptrag.genes.names import AMBIGUOUS, CONTROL_WORD, NOT_A_GENE, UNKNOWN, Named, Names
 from ptrag.prediction.bundle import Bundle
@@ -110,8 +109,8 @@ def _fault(label: str, named: Named, bundle: Bundle, names: Names) -> str:
         return f"{label!r} is ambiguous, it {named.note}; name one of these"
     if named.how != UNKNOWN:
         return f"{label!r} is no gene ({named.how})"
-    known = sorted({*bundle.known_perturbations, *names.symbols.genes})
-    near = get_close_matches(label.upper(), known, n=3, cutoff=0.7)
+    known = dict.fromkeys(sorted({*bundle.known_perturbations, *names.symbols.genes}))
+    near = near_matches(label.upper(), known, cutoff=0.7)
     hint = f"did you mean {' or '.join(near)}?" if near else "no name is near it"
     note = f" ({named.note})" if named.note else ""
     return f"{label!r} is no gene of the table of symbols{note}: {hint}"

@@ -92,7 +92,7 @@ def predict_with_network(
     if store.genes != bundle.genes:
         raise PtragError(f"{store.path}: other genes than the bundle's; train on this store again")
     n_cells = predicted_cells(cells_per_pair, bundle.predictor.set_size)
-    depends_on = bundle.about | {"split": split.sha256, "n_cells": n_cells, "code": code}
+    depends_on = bundle.about | {"split": split.sha256, "cells": n_cells, "code": code}
     with resumed(bundle.predictor, files.cells, depends_on) as keeping:
         predict_split(replace(bundle, predictor=keeping), store, split, n_cells, files)
 

@@ -4,13 +4,12 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import anndata
 import pandas as pd
 
 from ptrag.base.files import read_table
-from ptrag.cells.in_memory import Cells, as_file
+from ptrag.cells.in_memory import Cells, as_files
 from ptrag.prediction.bundle import Bundle, refuse_other_folder, write_closed_form
 from ptrag.prediction.files import PredictionFiles
 from ptrag.prediction.lines import Place
@@ -137,8 +136,7 @@ class Predictor:
         """
         if isinstance(perturbations, str):
             perturbations = [perturbations]
-        with TemporaryDirectory(prefix="ptrag-") as scratch:
-            path = as_file(controls, Path(scratch), "controls")
+        with as_files(controls=controls) as (scratch, (path,)):
             files = PredictionFiles.into(scratch, None if cells == 0 else "cells.h5ad")
             report = predict_own(
                 self._bundle, path, perturbations, files, line=cell_line, n_cells=cells,

@@ -34,7 +34,7 @@ from ptrag.config import arm_embedding, arm_options
 from ptrag.report.arms import ArmView, arm_views
 from ptrag.report.deltas import observed_delta
 from ptrag.report.files import present
-from ptrag.report.trained import Training, training_of
+from ptrag.report.runs import Training, read_training
 
 TEXT = dict.fromkeys(
     (*PAIR, "candidate", "neighbour", METRIC, "arm", "against", "barred", "note"), str
@@ -239,7 +239,7 @@ class _Reader:
             pairs=self._pair_facts(folder, floor.index, table.pairs.set_index(PAIR)[STRENGTH]),
             history=self._stacked(runs, "history.tsv", ["step", METRIC], needed=False),
             trainings=[
-                training for run in runs if (training := training_of(run, self.home / run.path))
+                training for run in runs if (training := read_training(run, self.home / run.path))
             ],
             evidence=_mean_evidence(evidence),
             notes=_notes(evidence),

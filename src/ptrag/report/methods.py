@@ -9,8 +9,9 @@ from ptrag.comparison.permutation import EXACT, FLIPS
 from ptrag.comparison.power import PROBABILITY, WIDE
 from ptrag.evaluation.bounds import REPEATS
 from ptrag.evaluation.intervals import CLASSES
-from ptrag.report.gather import Results, Training
+from ptrag.report.gather import Results
 from ptrag.report.numbers import counted, listed
+from ptrag.report.runs import Training
 from ptrag.report.training import plateau_rule
 
 HELD_OUT = {

@@ -14,7 +14,8 @@ from ptrag.report import scores, sections, strata, tables
 from ptrag.report.arms import LOOKS, ArmView
 from ptrag.report.figure import COLOURS, Look, style
 from ptrag.report.gather import Results, SplitView, mean_scores
-from ptrag.report.page import SECTIONS, page
+from ptrag.report.html import page
+from ptrag.report.page import SECTIONS
 from ptrag.report.tables import Table, number_cell, text_cell
 from ptrag.report.verdict import headline, place, shown_metrics, verdict
 from ptrag.report.words import words

@@ -7,9 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from ptrag import __version__
 from ptrag.base.files import atomic
 from ptrag.report import (
@@ -25,14 +22,13 @@ from ptrag.report import (
 )
 from ptrag.report.figure import style
 from ptrag.report.gather import Results, SplitView, gather
+from ptrag.report.html import page
 from ptrag.report.methods import methods, settings_text
-from ptrag.report.numbers import counted, listed, number
+from ptrag.report.pooled import pooled_table
 from ptrag.report.recommendation import advice
 from ptrag.report.verdict import headline, place, shown_metrics, verdict
 from ptrag.report.words import words
 
-HERE = Path(__file__).parent
-SCRIPTS = ("report.js", "pairs.js")
 SECTIONS = {
     "advice": "What to use",
     "find": "Find a gene",
@@ -97,31 +93,10 @@ def write_report(
     logger.info("report: %s, %.2f MB", out_html, len(html.encode()) / 1e6)
 
 
-def page(content: dict[str, Any]) -> str:
-    """Return a page of the sections that ``content`` names, with style and scripts inside."""
-    inside = {
-        "css": Markup((HERE / "report.css").read_text(encoding="utf-8")),
-        "js": Markup("".join((HERE / file).read_text(encoding="utf-8") for file in SCRIPTS)),
-    }
-    return _environment().get_template("report.html.j2").render(content | inside)
-
-
 def configuration_digest(settings: dict[str, Any]) -> str:
     """Return the first digits of the SHA-256 of a resolved configuration, to tell two apart."""
     text = json.dumps(settings, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(HERE / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(number=number, counted=counted, listed=listed)
-    return environment
 
 
 def _content(results: Results, date: str) -> dict[str, Any]:
@@ -153,6 +128,7 @@ def _content(results: Results, date: str) -> dict[str, Any]:
         "verdicts": verdicts,
         "primary": [words(metric) for metric in results.settings["evaluation"]["primary"]],
         "counts": tables.counts(results),
+        "pooled": pooled_table(results),
         "splits": [_split(results, split) for split in results.splits.values()],
         "legend": sections.legend(list(results.arms.values())),
         "coverage": tables.coverage(results),

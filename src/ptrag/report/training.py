@@ -4,8 +4,9 @@ from markupsafe import Markup
 
 from ptrag.base.plateau import GAIN, PATIENCE, SHARE, WINDOW
 from ptrag.report import plots
-from ptrag.report.gather import Results, SplitView, Training
+from ptrag.report.gather import Results, SplitView
 from ptrag.report.numbers import decimals, interval, listed
+from ptrag.report.runs import Training
 from ptrag.report.tables import Cell, Table, heads, number_cell, places_of
 
 

@@ -192,6 +192,7 @@ def _fit(job: TrainingJob, module: TrainingModule, known: Known, milestones: Mil
     with warnings.catch_warnings():
         # a batch is a few thousand row numbers: workers would cost more than they save
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")  # Lightning's own
         warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
         trainer = _trainer(job.training, milestones)
         trainer.fit(module, loader(steps, device))

@@ -34,7 +34,7 @@ def estimate(fitted: "Fitted", line: str, perturbation: str) -> "Estimate":
     genes = perturbation.split("+")
     missing = [gene for gene in genes if responses.number(gene) < 0]
     note = f"no single is measured of {' and '.join(missing)}" if missing else ""
-    return Estimate(omega @ responses.delta, note=BACK_OFF if missing == genes else note)
+    return Estimate(simple.mix(omega, responses.delta), note=BACK_OFF if missing == genes else note)
 
 
 def knows(fitted: "Fitted", perturbation: str) -> bool:

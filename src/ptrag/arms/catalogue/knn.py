@@ -35,7 +35,7 @@ def estimate(fitted: "Fitted", line: str, perturbation: str) -> "Estimate":
 
     def mean(names: list[str], similarity: np.ndarray) -> np.ndarray:
         omega = simple.knn(responses, line, names, similarity, fitted.everything)
-        return omega @ responses.delta
+        return simple.mix(omega, responses.delta)
 
     if not knows(fitted, perturbation):
         return Estimate(mean([], np.zeros(0)), note=BACK_OFF)

@@ -16,7 +16,9 @@ squared error, for what few cells show says least of how far noise reaches. And 
 tenth: in a small screen hardly anything rises
 above the noise, and there the direction of m_l is still better than none. θ̂ is linear in the
 entries. Where controls are known exactly
-(σ = 0), the level is the line's mean; of a line without entries it is ρ m̄.
+(σ = 0), the level is the line's mean; of a line without entries it is ρ m̄. Where one line alone
+has entries, nothing tells ρ: it is 1, so that another line has that line's mean as its level, as
+uncertain as that mean is large.
 
 What is taken from the mean was the error of the control mean c_l, but for the share of the entries'
 own noise. So the line's control profile is known better than by c_l alone:
@@ -82,12 +84,14 @@ class Level:
         own = np.array([means.mean(line) for line in range(len(noise))])
         others = np.array([means.elsewhere(line) for line in range(len(noise))])
         power = (others[lines] ** 2).sum()
-        carried = max(0.0, (own[lines] * others[lines]).sum() / power) if power > 0 else 0.0
+        carried = max(0.0, (own[lines] * others[lines]).sum() / power) if power > 0 else 1.0
         squares = (own - carried * others) ** 2 / noise
         counted = a_cell > 0
         rows = np.ix_(lines, counted | ~counted.any())
         prior = Prior.fitted(squares[rows].ravel(), noise[rows].ravel())
         variance = prior.variance(squares) * noise
+        if len(lines) == 1:  # of the others nothing but its level is known
+            variance[means.counts == 0] = own[lines[0]] ** 2
         trust = np.maximum(prior(squares), LEAST_TRUST)
         return cls(float(carried), trust, of_controls, variance)
 

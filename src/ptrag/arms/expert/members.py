@@ -14,6 +14,7 @@ import numpy as np
 from ptrag.arms.expert.components import ComponentPosterior, Components
 from ptrag.arms.expert.entries import Entries
 from ptrag.arms.expert.posterior import Kernel, Variances
+from ptrag.arms.simple.coefficients import mix
 from ptrag.cells.responses import Responses
 from ptrag.retrieval.similarity import TextSimilarity
 
@@ -167,9 +168,3 @@ class ProcessMixture:
         """(G,) what it would say, had it not this entry to retrieve."""
         change = self._posterior.deletion(self._perturbation, self._by_component, entry)
         return self.delta + change
-
-
-def mix(omega: np.ndarray, delta: np.ndarray) -> np.ndarray:
-    """(G,) Σ ω δ; reads no entries that do not count."""
-    rows = np.flatnonzero(omega)
-    return omega[rows] @ delta[rows] if 4 * len(rows) < len(omega) else omega @ delta

@@ -92,6 +92,12 @@ def additive_singles(
     return omega if omega.any() else line_mean(responses, line, keep)
 
 
+def mix(omega: np.ndarray, delta: np.ndarray) -> np.ndarray:
+    """(G,) Σ ω δ; reads no entries that do not count."""
+    rows = np.flatnonzero(omega)
+    return omega[rows] @ delta[rows] if 4 * len(rows) < len(omega) else omega @ delta
+
+
 def _standing_for(
     responses: Responses, line: str, perturbation: str, keep: np.ndarray
 ) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a trained run says of itself."""
+"""What trained runs say of themselves: their sections of the configuration, steps and seconds."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,7 @@ class Training:
     seconds: float
 
 
-def training_of(run: Run, folder: Path) -> Training | None:
+def read_training(run: Run, folder: Path) -> Training | None:
     """Return what a run says of its training; None for an arm that is not trained."""
     if not (folder / BUNDLE).is_file():
         return None
