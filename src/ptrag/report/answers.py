@@ -149,16 +149,22 @@ def _checks(row: Any, layers: Mapping[str, np.ndarray], columns: Mapping[str, in
     """Return what a person should check before believing a prediction, one sentence each."""
     sentences = []
     if row.level == FALLBACK:
-        sentences.append("The bundle knows nothing of this gene: this is the mean response of the line, "
-                    "the same for every such gene.")  # fmt: skip
+        sentences.append(
+            "The bundle knows nothing of this gene: this is the mean response of the line, "
+            "the same for every such gene."
+        )
     elif row.note:
         sentences.append(f"The arm fell back: {row.note}.")
     if row.level == MEASURED_HERE:
-        sentences.append("This pair was measured in the screen; it is predicted without its own entry. "
-                    "Look at the measured response first.")  # fmt: skip
+        sentences.append(
+            "This pair was measured in the screen; it is predicted without its own entry. "
+            "Look at the measured response first."
+        )
     if row.level == NEVER:
-        sentences.append("Nobody perturbed this gene in the screen: what is its own rests on the "
-                    "likeness of gene texts.")  # fmt: skip
+        sentences.append(
+            "Nobody perturbed this gene in the screen: what is its own rests on the "
+            "likeness of gene texts."
+        )
     if row.confidence is not None and row.confidence < UNSURE:
         sentences.append(
             f"Confidence is below {UNSURE}: take the sign of no single gene for granted."
