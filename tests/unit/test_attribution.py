@@ -27,8 +27,10 @@ def test_without_its_level_the_rest_is_what_the_members_say_beyond_it():
     expert.share = 0.8
     level = replace(with_weights(expert, {}), share=0.8)
     for pair in held_out(expert):
-        rest = without(expert, LEVEL)(*pair).delta
-        np.testing.assert_allclose(rest, expert(*pair).delta - level(*pair).delta, atol=1e-12)
+        rest = without(expert, LEVEL)(*pair)
+        np.testing.assert_allclose(rest.delta, expert(*pair).delta - level(*pair).delta, atol=1e-12)
+        assert not rest.origin.shared.any()
+        np.testing.assert_array_equal(rest.origin.error, expert(*pair).origin.error)
 
 
 def test_without_the_same_perturbation_its_responses_cannot_matter():

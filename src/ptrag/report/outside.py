@@ -74,6 +74,7 @@ def write_evaluation(
         "primary": [words(metric) for metric in settings["primary"]],
         "arms": list(results.arms.values()),
         "notes": list(notes),
+        "pooled": None,
         "challenge": _challenge(challenge),
         "glossary": tables.glossary(results),
     }

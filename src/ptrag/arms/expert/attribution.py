@@ -4,7 +4,8 @@ Nothing is fitted again: weights, slopes and variances stay, so that what a sour
 is the score with it less the score without it. The sources:
 
 ``level``
-    What all perturbations of the line share: κ is 0, the delta is what the members say beyond it.
+    What all perturbations of the line share: the delta is what the members say beyond it, and the
+    profile that delta on the line's controls.
 ``same perturbation``
     The entries that share a target gene with the pair. Likeness of responses needs them too, for it
     compares the perturbation's own responses in other lines.
@@ -49,12 +50,18 @@ def without(expert: Expert, source: str) -> Callable[[str, str], Estimate]:
     if source == SAME:
         return lambda line, perturbation: _unmeasured(expert, perturbation)(line, perturbation)
     if source == LEVEL:
-        return replace(expert, share=0.0)
+        return lambda line, perturbation: _beyond_level(expert, line, perturbation)
     if source == RESPONSES:
         return _with_variances(expert, response=0.0, response_in_line=0.0)
     weights = {name: w for name, w in expert.stack.weights.items() if name not in READ_TEXTS}
     read = replace(expert, stack=replace(expert.stack, weights=weights))
     return _with_variances(read, text=0.0, text_in_line=0.0)
+
+
+def _beyond_level(expert: Expert, line: str, perturbation: str) -> Estimate:
+    estimate = replace(expert, share=0.0)(line, perturbation)
+    shared = np.zeros_like(estimate.delta)
+    return estimate._replace(origin=estimate.origin._replace(shared=shared))
 
 
 def _with_variances(expert: Expert, **values: float) -> Expert:
