@@ -38,7 +38,7 @@ def planted(
     pairs = pd.DataFrame(
         [(f"line{j}", f"P{i}") for i in range(n) for j in range(pairs_each)],
         columns=["cell_line", "perturbation"],
-    ).assign(role="test")
+    ).assign(role="test", strength=np.repeat(np.arange(float(n)), pairs_each))
     hard = rng.normal(0, 0.1, n)[np.repeat(np.arange(n), pairs_each)]
 
     def column(level, metric, size):

@@ -21,7 +21,7 @@ from ptrag.base.names import Run
 from ptrag.cells.controls import YARDSTICK
 from ptrag.cells.store import CellStore
 from ptrag.cells.store_writer import write_store
-from ptrag.comparison.compare import compare
+from ptrag.comparison.compare import SplitTables, compare
 from ptrag.metrics.registry import METRICS
 from ptrag.splits.protocols import draw_split, write_split
 
@@ -107,7 +107,8 @@ def compared(home, runs=RUNS):
             (*run[:2], "energy", folder / "history.tsv")
             for run, folder in folders.items() if run[1] in NEURAL
         ],
-        SETTINGS["evaluation"], home / "comparison.tsv", home / "contrasts.tsv", split_half=True,
+        SETTINGS["evaluation"], *(home / f"{name}.tsv" for name in SplitTables._fields),
+        split_half=True,
     )  # fmt: skip
 
 
@@ -173,7 +174,9 @@ def _plant_metrics(path, pairs, level, metrics, rng):
                 values = [3 - 2 * value for value in values]
             rows.append((*pair, metric, *values))
     columns = [*pairs.columns, "metric", "value", "floor", "ceiling"]
-    write_table(pd.DataFrame(rows, columns=columns).assign(n_real=8, n_predicted=6), path)
+    table = pd.DataFrame(rows, columns=columns).assign(n_real=8, n_predicted=6)
+    table["strength"] = table["perturbation"].map({p: i / 4 for i, p in enumerate(PERTURBATIONS)})
+    write_table(table, path)
 
 
 def plant_history(path, improving=False, losses=None):

@@ -7,10 +7,11 @@ from statsmodels.stats.multitest import multipletests
 
 from ptrag.base.errors import PtragError
 from ptrag.base.files import read_table, write_table
-from ptrag.comparison.compare import compare
+from ptrag.comparison.compare import SplitTables, compare
 
 EVALUATION = {
-    "bootstrap": 400, "confidence": 0.95, "contrasts": [["models", "baselines"]],
+    "bootstrap": 400, "confidence": 0.95, "primary": ["mse"],
+    "contrasts": [["models", "baselines"]],
 }  # fmt: skip
 GENES = [f"P{i}" for i in range(30)]
 
@@ -24,12 +25,12 @@ def plant(folder, levels, seeds=(0,)):
         for seed in seeds:
             rows = [
                 ("k562", g, "val" if i < 10 else "test", metric,
-                 level + hard[g] + rng.normal(0, 0.02), 0, 1, 9, 9)
+                 level + hard[g] + rng.normal(0, 0.02), 0, 1, 9, 9, float(i))
                 for i, g in enumerate(GENES) for metric, level in of_metric.items()
             ]  # fmt: skip
             columns = [
                 "cell_line", "perturbation", "role", "metric",
-                "value", "floor", "ceiling", "n_real", "n_predicted",
+                "value", "floor", "ceiling", "n_real", "n_predicted", "strength",
             ]  # fmt: skip
             path = folder / f"{arm}{seed}.tsv"
             write_table(pd.DataFrame(rows, columns=columns), path)
@@ -38,9 +39,9 @@ def plant(folder, levels, seeds=(0,)):
 
 
 def run(folder, runs, histories=(), split_half=False, **more):
-    files = folder / "comparison.tsv", folder / "contrasts.tsv"
+    files = [folder / f"{name}.tsv" for name in SplitTables._fields]
     compare(runs, histories, EVALUATION | more, *files, split_half=split_half)
-    return tuple(map(read_table, files))
+    return tuple(map(read_table, files[:2]))
 
 
 def edited(path, edit):

@@ -168,7 +168,7 @@ def without_controls(cells):
     [
         (0, counts, "other scale than"),
         (1, counts, "other scale than"),
-        (1, unlogged, "X holds no log1p"),
+        (1, unlogged, "neither counts nor logarithms"),
         (1, other_total, "other scale than"),
         (1, negative, "negative"),
         (1, missing, "missing"),

@@ -81,10 +81,10 @@ def test_the_baselines_know_nothing(evaluated):
 
 def test_one_number_of_a_line_carries_no_claim(evaluated):
     compared = compare_predictions(evaluated.tables, evaluated.baselines, "real", STATISTICS)
-    rows = compared.contrasts[compared.contrasts["metric"] == "mode_collapse"]
+    rows = compared.tables.contrasts[compared.tables.contrasts["metric"] == "mode_collapse"]
     assert len(rows) == 5 and set(rows["better"]) == {"neither"}
     assert set(rows["barred"]) == {"one number of a line"}
-    assert (compared.contrasts["better"] == "arm").any()
+    assert (compared.tables.contrasts["better"] == "arm").any()
 
 
 def test_the_command_compares_and_writes_a_page(files, tmp_path, capsys):
@@ -97,7 +97,7 @@ def test_the_command_compares_and_writes_a_page(files, tmp_path, capsys):
     better = [line for line in printed.splitlines() if line.split()[1:3] == ["half", "pasted"]]
     assert better and all("better" in line for line in better if "pearson_delta" in line)
     assert set(read_table(out)["prediction"]) == {"half", "pasted"}
-    for words in ("mean_of_others", "half.h5ad", "Virtual Cell Challenge 2026", "<svg"):
+    for words in ("mean_of_others", "half.h5ad", "Virtual Cell Challenge 2026", "<svg", "nobody"):
         assert words in html
     assert "http" not in html.replace("http://www.w3.org", "")  # it loads nothing
     assert main([*asked[:-4], "--report", str(files[1])]) == 1

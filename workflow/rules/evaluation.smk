@@ -96,6 +96,16 @@ rule compare_arms:
             category="Comparison",
             labels={"data set": "{dataset}", "file": "differences of arms"},
         ),
+        strata=report(
+            "results/{dataset}/strata.tsv",
+            caption="../report/strata.rst",
+            category="Comparison",
+        ),
+        solved=report(
+            "results/{dataset}/solved.tsv",
+            caption="../report/solved.rst",
+            category="Comparison",
+        ),
     log:
         "results/{dataset}/logs/compare_arms.log",
     benchmark:

@@ -4,7 +4,11 @@
 def reported_files(wildcards):
     """Everything the report shows."""
     home = f"results/{wildcards.dataset}"
-    files = {f"{home}/comparison.tsv", f"{home}/contrasts.tsv"}
+    files = set(
+        multiext(
+            f"{home}/", "comparison.tsv", "contrasts.tsv", "strata.tsv", "solved.tsv"
+        )
+    )
     large = {f"{home}/cells.h5ad"}
     for run in RUNS:
         files.update(multiext(f"{home}/{run.split}/", "split.tsv", "split.json"))

@@ -37,6 +37,9 @@ FLOOR = "floor"
 CEILING = "ceiling"
 N_PREDICTED = "n_predicted"
 
+STRENGTH = "strength"
+"""Of a pair's real response: :func:`ptrag.evaluation.strength.strengths`."""
+
 PAIR = [CELL_LINE, PERTURBATION]
 """The two columns that name a pair, in every table of pairs."""
 

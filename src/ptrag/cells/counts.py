@@ -39,8 +39,24 @@ def count_units(cells: np.ndarray) -> np.ndarray:
 
 
 def to_counts(cells: np.ndarray, units: np.ndarray) -> np.ndarray:
-    """Return the (n, G) int64 counts of cells of these (n,) units, the nearest whole numbers."""
-    return np.rint(np.expm1(cells, dtype=np.float64) / units[:, None]).astype(np.int64)
+    """Return the counts behind (n, G) log1p values, the nearest whole numbers.
+
+    Parameters
+    ----------
+    cells
+        (n, G) log1p of counts of these units.
+    units
+        (n,) what one count of each cell is worth: :func:`count_units`, or
+        :data:`ptrag.base.names.TARGET_TOTAL` over its counts in all where they are known.
+
+    Returns
+    -------
+    counts
+        (n, G) whole numbers of the type of ``cells``.
+    """
+    counts = np.expm1(np.asarray(cells))
+    counts /= units[:, None].astype(counts.dtype)
+    return np.rint(counts, out=counts)
 
 
 def to_log1p(counts: np.ndarray, units: np.ndarray) -> np.ndarray:

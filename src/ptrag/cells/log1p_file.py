@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ptrag.base.names import BATCH, CELL_LINE, CONTROL, PAIR, PERTURBATION, TARG
 from ptrag.cells.labels import ONE_LINE, read_labels
 from ptrag.cells.matrix import Block, Matrix, Rows
 from ptrag.cells.opening import SYMBOLS_10X, OpenFile, open_cells
+from ptrag.cells.recognise import Recogniser
 from ptrag.cells.scale import ScaleCheck
 from ptrag.cells.source import matrix_of, read_genes
 from ptrag.genes.names import Names, match_line
@@ -43,7 +45,8 @@ class Log1pFile:
         self, path: Path, labels: pd.DataFrame, genes: list[str], matrix: Matrix, counts: bool
     ) -> None:
         self.path, self.genes, self._matrix = path, genes, matrix
-        self.totals = _totals(matrix) if counts and _whole(matrix) else None
+        self._scale = Recogniser(path, matrix.key)
+        self.totals = _totals(matrix) if counts and self._holds_counts() else None
         self.cells = labels.index.astype(str).to_numpy(object)
         self.labels = labels.reset_index(drop=True)
         self.total = float("nan")
@@ -104,27 +107,21 @@ class Log1pFile:
             scale.check_controls()
             self.total = scale.total()
 
+    def _holds_counts(self) -> bool:
+        """Whether the first block holds counts."""
+        return any(
+            self._scale.check(block) == "counts" for _, block in islice(self._matrix.blocks(), 1)
+        )
+
     def _normalised(self, start: int, counts: Block) -> Block:
         """log1p of counts per 10,000, sparse as the file is; zeros stay zeros."""
+        self._scale.check(counts)
         block = sp.csr_matrix(counts, dtype=np.float32)
-        if not (block.data == np.rint(block.data)).all():
-            raise PtragError(
-                f"{self.path}: {self._matrix.key} holds counts in some cells and fractions in "
-                "others; give counts alone, or log1p"
-            )
         totals = self.totals[start : start + block.shape[0]]
         factors = (TARGET_TOTAL / np.where(totals > 0, totals, 1.0)).astype(np.float32)
         block.data *= np.repeat(factors, np.diff(block.indptr))
         np.log1p(block.data, out=block.data, where=block.data > -1)
         return block
-
-
-def _whole(matrix: Matrix) -> bool:
-    """Whether the first block holds counts: whole numbers, some above 1."""
-    for _, block in matrix.blocks():
-        values = block.data if sp.issparse(block) else block
-        return bool(values.size and values.max() > 1 and (values == np.rint(values)).all())
-    return False
 
 
 def _totals(matrix: Matrix) -> np.ndarray:

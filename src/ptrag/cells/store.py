@@ -25,7 +25,7 @@ from ptrag.cells.controls import (
     YARDSTICK,
     Part,
 )
-from ptrag.cells.counts import count_units
+from ptrag.cells.counts import count_units, to_counts
 
 FORMAT = 2
 _ROWS = 4096  # cells looked at together
@@ -198,16 +198,16 @@ class CellStore:
 
     def counts(self, rows: slice) -> np.ndarray:
         """Return the counts of some cells, (n, n_genes) float32 whole numbers."""
-        return counts_of(self.X[rows], self._totals[rows])
+        return to_counts(self.X[rows], self._units[rows])
 
     @cached_property
-    def _totals(self) -> np.ndarray:
-        """(n_cells,) counts of each cell in all; from the values where they are not kept."""
+    def _units(self) -> np.ndarray:
+        """(n_cells,) what a count of each cell is worth; from its values without a total."""
         with h5py.File(self.path) as file:
             if TOTAL in file["obs"]:
-                return np.asarray(file["obs"][TOTAL], np.float64)
+                return TARGET_TOTAL / np.maximum(file["obs"][TOTAL], 1.0)
         blocks = (self.X[a : a + _ROWS] for a in range(0, self.n_cells, _ROWS))
-        return TARGET_TOTAL / np.concatenate([count_units(block) for block in blocks])
+        return np.concatenate([count_units(block) for block in blocks])
 
     @cached_property
     def _blocks(self) -> dict[tuple[str, str], slice]:
@@ -232,16 +232,3 @@ class CellStore:
 
 def _mean(cells: np.ndarray) -> np.ndarray:
     return np.asarray(cells).mean(axis=0, dtype=np.float64)
-
-
-def counts_of(cells: np.ndarray, totals: np.ndarray) -> np.ndarray:
-    """Return the counts behind log1p values, exactly: (n, G) float32 whole numbers.
-
-    Parameters
-    ----------
-    cells
-        (n, G) log1p of counts per :data:`ptrag.base.names.TARGET_TOTAL`.
-    totals
-        (n,) counts of each cell over all genes of its source.
-    """
-    return np.rint(np.expm1(cells) * (totals / TARGET_TOTAL)[:, None].astype(np.float32))

@@ -1,29 +1,31 @@
-"""Arms against each other, over pairs: ``comparison.tsv`` and ``contrasts.tsv``.
+"""Arms against each other, over pairs: the tables of a comparison.
 
 ``comparison.tsv`` has one row per split, arm, role and metric (:class:`Score`), over the pairs
 that all arms of the split predicted. ``contrasts.tsv`` has the paired differences that the
 configuration names, on the test pairs (the val pairs of a split without test pairs), each with
 its decision (:class:`ptrag.comparison.contrasts.Contrast`). Where every split holds out another
 line, both begin with all lines pooled (:mod:`ptrag.comparison.pooled`). What follows from both in
-words is :mod:`ptrag.comparison.claims`.
+words is :mod:`ptrag.comparison.claims`. Where arms work, ``strata.tsv`` and ``solved.tsv``, is
+:mod:`ptrag.comparison.strata`.
 """
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from ptrag.base.files import write_table
-from ptrag.base.names import PERTURBATION
+from ptrag.base.names import PERTURBATION, ROLE
+from ptrag.comparison.claims import SplitClaims
 from ptrag.comparison.contrasts import Contrast, contrast_rows, pairings
 from ptrag.comparison.plateau import improving_arms
 from ptrag.comparison.pooled import pooled
 from ptrag.comparison.scale import REPLICATE, Scale
 from ptrag.comparison.scores import SplitScores, read_scores
 from ptrag.comparison.statistics import Sample
+from ptrag.comparison.strata import Solved, Stratum, solved_rows, strata_rows
 from ptrag.metrics.registry import METRICS
 
 ROLES = ("val", "test")
@@ -84,6 +86,8 @@ def compare(
     evaluation: Mapping[str, Any],
     comparison_tsv: str | Path,
     contrasts_tsv: str | Path,
+    strata_tsv: str | Path,
+    solved_tsv: str | Path,
     *,
     split_half: bool = False,
 ) -> None:
@@ -97,8 +101,9 @@ def compare(
         (split, arm, the metric that chose its checkpoint, path of ``history.tsv``) of every
         trained run.
     evaluation
-        The section of the configuration: ``bootstrap``, ``confidence`` and ``contrasts``.
-    comparison_tsv, contrasts_tsv
+        The section of the configuration: ``bootstrap``, ``confidence``, ``primary`` and
+        ``contrasts``.
+    comparison_tsv, contrasts_tsv, strata_tsv, solved_tsv
         The tables to write.
     split_half
         Whether that ceiling is among the arms.
@@ -116,17 +121,40 @@ def compare(
     if (every_line := pooled(tables)) is not None:
         tables.insert(0, every_line)
         improving[every_line.split] = set().union(*improving.values())
-    scores, contrasts = [], []
-    for table in tables:
-        of_split = compare_split(table, evaluation, improving[table.split], split_half)
-        scores += of_split[0]
-        contrasts += of_split[1]
-    write_table(as_table(scores, Score), comparison_tsv)
-    write_table(as_table(contrasts, Contrast), contrasts_tsv)
+    compared = [
+        compared_split(table, evaluation, improving[table.split], split_half) for table in tables
+    ]
+    files = comparison_tsv, contrasts_tsv, strata_tsv, solved_tsv
+    for file, parts in zip(files, zip(*compared, strict=True), strict=True):
+        filled = [part for part in parts if len(part)] or parts[:1]
+        write_table(pd.concat(filled, ignore_index=True), file)
+
+
+class SplitTables(NamedTuple):
+    """The four tables of one split."""
+
+    comparison: pd.DataFrame
+    contrasts: pd.DataFrame
+    strata: pd.DataFrame
+    solved: pd.DataFrame
+
+
+def compared_split(
+    scores: SplitScores, evaluation: Mapping[str, Any], improving: set[str], split_half: bool
+) -> SplitTables:
+    """Return the four tables of one split; arguments as of :func:`compare_split`."""
+    rows, tested = compare_split(scores, evaluation, improving, split_half)
+    both = as_table(rows, Score), as_table(tested, Contrast)
+    claims = SplitClaims(*both, scores.split, scores.scored_role, evaluation)
+    return SplitTables(
+        *both,
+        as_table(strata_rows(scores, evaluation), Stratum),
+        as_table(solved_rows(scores, claims, evaluation), Solved),
+    )
 
 
 def as_table(rows: list[Any], of: type) -> pd.DataFrame:
-    """Return the rows as a table with the columns of :class:`Score` or ``Contrast``."""
+    """Return the rows as a table with the columns of their dataclass."""
     return pd.DataFrame(rows, columns=[field.name for field in fields(of)])
 
 
@@ -150,14 +178,12 @@ def compare_split(
     rows: list[Score] = []
     contrasts: list[Contrast] = []
     for metric in scores.metrics:
-        for role in (role for role in ROLES if (scores.pairs["role"] == role).any()):
-            values, of_pairs = scores.of(role, metric)
-            defined = np.all([np.isfinite(array).all(axis=1) for array in values.values()], axis=0)
-            values = {arm: array[defined] for arm, array in values.items()}
-            clusters = of_pairs[PERTURBATION].to_numpy()[defined]
+        for role in (role for role in ROLES if (scores.pairs[ROLE] == role).any()):
+            values, of_pairs = scores.defined(role, metric)
+            clusters = of_pairs[PERTURBATION].to_numpy()
             sample = Sample(values, clusters, evaluation["bootstrap"], evaluation["confidence"])
-            scale = Scale(METRICS[metric], values, of_pairs[defined], evaluation)
-            counts = len(of_pairs), scores.n_left_out.get(role, 0)
+            scale = Scale(METRICS[metric], values, of_pairs, evaluation)
+            counts = int((scores.pairs[ROLE] == role).sum()), scores.n_left_out.get(role, 0)
             rows += [
                 _score((scores.split, arm, role), counts, sample, arm, scale, arm in improving)
                 for arm in values

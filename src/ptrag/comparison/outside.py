@@ -15,8 +15,8 @@ from ptrag.arms.registry import arm_names
 from ptrag.base.errors import PtragError
 from ptrag.base.names import METRIC
 from ptrag.comparison.claims import SplitClaims
-from ptrag.comparison.compare import Score, as_table, compare_split
-from ptrag.comparison.contrasts import MEAN_OF_OTHERS, Contrast
+from ptrag.comparison.compare import SplitTables, compared_split
+from ptrag.comparison.contrasts import MEAN_OF_OTHERS
 from ptrag.comparison.scores import SplitScores, scores_of
 from ptrag.config import EACH_BASELINE, EACH_MODEL
 
@@ -34,15 +34,14 @@ class Compared(NamedTuple):
     ----------
     scores
         On the pairs that all of them predict.
-    comparison, contrasts
-        The tables of :mod:`ptrag.comparison.compare`.
+    tables
+        Those of :mod:`ptrag.comparison.compare`.
     claims
         What may be said.
     """
 
     scores: SplitScores
-    comparison: pd.DataFrame
-    contrasts: pd.DataFrame
+    tables: SplitTables
     claims: SplitClaims
 
     def words(self) -> str:
@@ -99,6 +98,8 @@ def compare_predictions(
     tables = {**baselines, **predictions}
     scores = scores_of(name, [(arm, arm, table) for arm, table in tables.items()])
     contrasts = [[EACH_MODEL, EACH_BASELINE], *map(list, combinations(predictions, 2))]
-    rows, tested = compare_split(scores, {**evaluation, "contrasts": contrasts}, set(), False)
-    both = as_table(rows, Score), as_table(tested, Contrast)
-    return Compared(scores, *both, SplitClaims(*both, name, scores.scored_role, evaluation))
+    compared = compared_split(scores, {**evaluation, "contrasts": contrasts}, set(), False)
+    claims = SplitClaims(
+        compared.comparison, compared.contrasts, name, scores.scored_role, evaluation
+    )
+    return Compared(scores, compared, claims)

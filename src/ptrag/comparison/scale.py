@@ -47,6 +47,13 @@ def is_squared_error(metric: str) -> bool:
     return metric in ("mse", "mse_delta", "wmse_delta", "mse_pca")
 
 
+def full_size(metric: str, replicate: Any) -> Any:
+    """Correct the score(s) of a replicate of half size, where that is known how."""
+    if is_correlation(metric):
+        return 2 * replicate / (1 + replicate)
+    return replicate / 2 if is_squared_error(metric) else replicate
+
+
 @dataclass(frozen=True)
 class Trust:
     """How well a metric tells a replicate from the mean baseline on the pairs of one role.
@@ -108,8 +115,11 @@ class Scale:
 
     def _trust(self) -> Trust:
         sign, sample = (1 if self.metric.higher else -1), self.sample
-        floor, replicate = sample.means[BASELINE], self._full_size(sample.means[REPLICATE])
-        draws = self._full_size(sample.draws[REPLICATE]) - sample.draws[BASELINE]
+        floor, replicate = (
+            sample.means[BASELINE],
+            full_size(self.metric.name, sample.means[REPLICATE]),
+        )
+        draws = full_size(self.metric.name, sample.draws[REPLICATE]) - sample.draws[BASELINE]
         gain = sample.estimate(replicate - floor, draws, REPLICATE, BASELINE)
         per_cluster = sample.cluster_differences(REPLICATE, BASELINE) / sample.sizes
         spread = per_cluster.std(ddof=1) if sample.C > 1 else np.nan
@@ -123,12 +133,6 @@ class Scale:
             trusted=bool(gain.low > 0 if self.metric.higher else gain.high < 0),
         )
 
-    def _full_size(self, replicate: Any) -> Any:
-        """Correct the score(s) of a replicate of half size, where that is known how."""
-        if is_correlation(self.metric.name):
-            return 2 * replicate / (1 + replicate)
-        return replicate / 2 if is_squared_error(self.metric.name) else replicate
-
     def scaled(self, arm: Hashable) -> Estimate:
         """Return an arm on the scale, with its interval; NaN where the metric is not trusted."""
         if not self.trust.trusted:
@@ -137,6 +141,6 @@ class Scale:
         floor, floors = means[BASELINE], draws[BASELINE]
         return self.sample.ratio(
             (means[arm] - floor, draws[arm] - floors),
-            (self.trust.replicate - floor, self._full_size(draws[REPLICATE]) - floors),
+            (self.trust.replicate - floor, full_size(self.metric.name, draws[REPLICATE]) - floors),
             arm,
         )

@@ -21,6 +21,7 @@ from ptrag.base.names import (
     N_PREDICTED,
     PAIR,
     ROLE,
+    STRENGTH,
     VALUE,
 )
 
@@ -34,7 +35,7 @@ class SplitScores:
     split
         Name of the split.
     pairs
-        cell_line, perturbation, role of the n pairs that every run predicted.
+        cell_line, perturbation, role and strength of the n pairs that every run predicted.
     metrics
         Names of the M metrics.
     values
@@ -74,6 +75,12 @@ class SplitScores:
         values = {arm: cube[rows, column] for arm, cube in self.values.items()}
         return values, self.pairs[rows].assign(**ends)
 
+    def defined(self, role: str, metric: str) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
+        """Return :meth:`of` without the pairs on which some arm has no value."""
+        values, pairs = self.of(role, metric)
+        has = np.all([np.isfinite(array).all(axis=1) for array in values.values()], axis=0)
+        return {arm: array[has] for arm, array in values.items()}, pairs[has]
+
 
 def read_scores(split: str, metrics: Iterable[tuple[str, int, str | Path]]) -> SplitScores:
     """Read the scores of one split.
@@ -109,7 +116,7 @@ def scores_of(split: str, runs: Sequence[tuple[str, str | Path, pd.DataFrame]]) 
         Where no pair was predicted by every run.
     """
     first = runs[0][2]
-    pairs = first.drop_duplicates([*PAIR, ROLE])[[*PAIR, ROLE]].reset_index(drop=True)
+    pairs = first.drop_duplicates([*PAIR, ROLE])[[*PAIR, ROLE, STRENGTH]].reset_index(drop=True)
     names = list(dict.fromkeys(first[METRIC]))
     index = pd.MultiIndex.from_frame(pairs[PAIR])
     common = np.ones(len(pairs), bool)

@@ -15,6 +15,9 @@ floor, ceiling
     (``comparison.tsv``).
 n_real, n_predicted
     Cells.
+strength
+    Of the real response, the noise of its measurement taken off
+    (:func:`ptrag.evaluation.strength.strengths`).
 """
 
 import logging
@@ -27,7 +30,7 @@ import pandas as pd
 
 from ptrag.base.errors import PtragError, did_you_mean
 from ptrag.base.files import write_table
-from ptrag.base.names import PAIR, ROLE, Pair
+from ptrag.base.names import PAIR, ROLE, STRENGTH, Pair
 from ptrag.cells.store import CellStore
 from ptrag.evaluation.challenge import Challenge
 from ptrag.evaluation.lines import Controls
@@ -35,9 +38,10 @@ from ptrag.evaluation.predictions import Predictions, read_profiles
 from ptrag.evaluation.reference import read_reference
 from ptrag.evaluation.scoring import score_all
 from ptrag.evaluation.sides import Case, Reference
+from ptrag.evaluation.strength import strengths
 from ptrag.splits.protocols import Split
 
-COLUMNS = [*PAIR, ROLE, "metric", "value", "floor", "ceiling", "n_real", "n_predicted"]
+COLUMNS = [*PAIR, ROLE, "metric", "value", "floor", "ceiling", "n_real", "n_predicted", STRENGTH]
 
 logger = logging.getLogger("ptrag")
 
@@ -134,7 +138,9 @@ def table_of(reference: Reference, values: np.ndarray, n_predicted: np.ndarray) 
     """
     names = reference.metrics
     table = reference.pairs.assign(
-        n_real=[sample.n for sample, _ in reference.measured], n_predicted=n_predicted
+        n_real=[sample.n for sample, _ in reference.measured],
+        n_predicted=n_predicted,
+        **{STRENGTH: strengths(reference)},
     )
     table = table.loc[np.repeat(table.index, len(names))].reset_index(drop=True)
     return table.assign(

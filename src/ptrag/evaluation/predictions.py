@@ -16,8 +16,9 @@ import pandas as pd
 from anndata.io import read_elem
 
 from ptrag.base.errors import PtragError
-from ptrag.base.names import CELL_LINE, DELTA, PAIR, PERTURBATION, TOTAL, Pair
-from ptrag.cells.store import CellStore, counts_of
+from ptrag.base.names import CELL_LINE, DELTA, PAIR, PERTURBATION, TARGET_TOTAL, TOTAL, Pair
+from ptrag.cells.counts import to_counts
+from ptrag.cells.store import CellStore
 
 
 class PredictedMean(NamedTuple):
@@ -60,7 +61,7 @@ class Prediction(NamedTuple):
         """
         if self.totals is None:
             return np.expm1(self.cells, dtype=np.float64)
-        return counts_of(self.cells, self.totals)
+        return to_counts(self.cells, TARGET_TOTAL / np.maximum(self.totals, 1.0))
 
 
 class Predictions:

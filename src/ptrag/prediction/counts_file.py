@@ -101,7 +101,7 @@ def write_vcc2026(
 
 
 def _blocks(file: h5py.File, controls: Mapping[str, GivenControls]) -> Iterator[np.ndarray]:
-    """Yield the counts of the predicted cells of a file, (n, G) int64 of the next n."""
+    """Yield the counts of the predicted cells of a file, (n, G) whole numbers of the next n."""
     obs = read_elem(file["obs"])
     units = np.empty(len(obs))
     for line, rows in obs.groupby(CELL_LINE, observed=True).indices.items():

@@ -31,7 +31,7 @@ class Emitter:
     def __init__(self, cells: np.ndarray, units: np.ndarray, sample: np.ndarray) -> None:
         self._cells, self._units = cells, units
         units = units[sample]
-        counts = to_counts(cells[sample], units)
+        counts = to_counts(cells[sample], units).astype(np.int64)
         self._model = CountModel.of(counts, units)
         self._table = ResponseTable(counts, units, self._model)
 
@@ -54,7 +54,7 @@ class Emitter:
         """
         rng = keyed_rng("emission", *key)
         cells, units = np.asarray(self._cells[rows]), self._units[rows]
-        counts = to_counts(cells, units)
+        counts = to_counts(cells, units).astype(np.int64)
         new = self._model.changed(counts, units, self._table.factor(delta / share), rng)
         if share < 1:
             new = np.where(rng.random((len(rows), 1)) < share, new, counts)

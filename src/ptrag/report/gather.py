@@ -22,11 +22,13 @@ from ptrag.base.names import (
     PAIR,
     PERTURBATION,
     ROLE,
+    STRENGTH,
     Pair,
     Run,
 )
 from ptrag.cells.store import CellStore
 from ptrag.comparison.claims import SplitClaims, stand_ins
+from ptrag.comparison.compare import SplitTables
 from ptrag.comparison.scores import SplitScores, read_scores
 from ptrag.config import arm_embedding, arm_options
 from ptrag.report.arms import ArmView, arm_views
@@ -59,8 +61,8 @@ class SplitView:
         Index (cell_line, perturbation), one column per metric: mean baseline and replicate.
     pairs
         Index (cell_line, perturbation) of the scored pairs; n_cells, effect_size (L2 norm
-        of the observed delta), similarity (cosine of the nearest candidate; NaN without
-        retrieval).
+        of the observed delta), strength (the same less its noise), similarity (cosine of the
+        nearest candidate; NaN without retrieval).
     history
         arm, seed, step, split, metric, value.
     trainings
@@ -69,6 +71,8 @@ class SplitView:
         arm, cell_line, perturbation, candidate, rank, similarity, gate, effect; mean over seeds.
     notes
         arm, cell_line, perturbation, note: what an arm fell back on.
+    strata, solved
+        Rows of ``strata.tsv`` and ``solved.tsv``.
     intervals
         arm, cell_line, perturbation, coverage, coverage_degs, width, support; mean over seeds.
     audits
@@ -93,6 +97,8 @@ class SplitView:
     notes: pd.DataFrame
     intervals: pd.DataFrame
     audits: dict[str, dict[str, Any]]
+    strata: pd.DataFrame
+    solved: pd.DataFrame
     claims: SplitClaims
 
     @cached_property
@@ -143,16 +149,17 @@ def gather(home: Path, runs: Iterable[tuple[str, str, int]], settings: dict[str,
     """
     runs = [Run(*run) for run in runs]
     store = CellStore(present(home / "cells.h5ad"))
-    comparison, contrasts = (
-        read_table(present(home / name), dtype=TEXT) for name in ("comparison.tsv", "contrasts.tsv")
+    compared = SplitTables(
+        *(read_table(present(home / f"{name}.tsv"), dtype=TEXT) for name in SplitTables._fields)
     )
     seeds: dict[str, list[int]] = {}
     for run in runs:
         seeds.setdefault(run.arm, []).append(run.seed)
-    reader = _Reader(home, store, _indices(settings, seeds))
+    reader = _Reader(home, store, _indices(settings, seeds), compared)
 
     def claims(split: str, role: str) -> SplitClaims:
-        return SplitClaims(comparison, contrasts, split, role, settings["evaluation"])
+        tables = compared.comparison, compared.contrasts
+        return SplitClaims(*tables, split, role, settings["evaluation"])
 
     return Results(
         home=home,
@@ -168,12 +175,12 @@ def gather(home: Path, runs: Iterable[tuple[str, str, int]], settings: dict[str,
             **_target_facts(store),
             "controls": int(store.pairs[N_CELLS][store.pairs[PERTURBATION] == CONTROL].sum()),
         },
-        arms=arm_views(seeds | {arm: [] for arm in comparison["arm"] if arm not in seeds}),
+        arms=arm_views(seeds | {arm: [] for arm in compared.comparison["arm"] if arm not in seeds}),
         splits={
             split: reader.split(split, [run for run in runs if run.split == split], claims)
             for split in dict.fromkeys(run.split for run in runs)
         },
-        comparison=comparison,
+        comparison=compared.comparison,
         coverage={
             name: read_table(present(home / "embeddings" / f"{name}.coverage.tsv"), dtype=str)
             for name in dict.fromkeys(arm_embedding(settings, arm) for arm in seeds)
@@ -195,6 +202,7 @@ class _Reader:
     home: Path
     store: CellStore
     indices: Sequence[str]
+    compared: SplitTables
 
     def split(
         self, name: str, runs: Sequence[Run], claims: Callable[[str, str], SplitClaims]
@@ -228,7 +236,7 @@ class _Reader:
             scores=mean_scores(table, scored, index),
             floor=floor,
             ceiling=ceiling,
-            pairs=self._pair_facts(folder, floor.index),
+            pairs=self._pair_facts(folder, floor.index, table.pairs.set_index(PAIR)[STRENGTH]),
             history=self._stacked(runs, "history.tsv", ["step", METRIC], needed=False),
             trainings=[
                 training for run in runs if (training := read_training(run, self.home / run.path))
@@ -242,6 +250,8 @@ class _Reader:
                 name: read_json(present(folder / "index" / name / "audit.json"))
                 for name in self.indices
             },
+            strata=self.compared.strata[self.compared.strata["split"] == name],
+            solved=self.compared.solved[self.compared.solved["split"] == name],
             claims=claims(name, table.scored_role),
         )
 
@@ -264,7 +274,7 @@ class _Reader:
         stacked = pd.concat(filled, ignore_index=True) if filled else tables[0]
         return stacked.assign(**{column: None for column in columns if column not in stacked})
 
-    def _pair_facts(self, folder: Path, index: pd.MultiIndex) -> pd.DataFrame:
+    def _pair_facts(self, folder: Path, index: pd.MultiIndex, strength: pd.Series) -> pd.DataFrame:
         n_cells = self.store.pairs.set_index(PAIR)[N_CELLS]
         nearest = self._nearest(folder)
         deltas = (observed_delta(self.store, Pair(*key)) for key in index)
@@ -272,6 +282,7 @@ class _Reader:
             {
                 N_CELLS: [int(n_cells.loc[key]) for key in index],
                 "effect_size": [float(np.linalg.norm(delta)) for delta in deltas],
+                STRENGTH: strength.reindex(index).to_numpy(),
                 "similarity": [nearest.get(name, np.nan) for _, name in index],
             },
             index=index,

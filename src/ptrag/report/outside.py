@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 
 from ptrag.base.files import atomic
-from ptrag.base.names import N_CELLS, PAIR
+from ptrag.base.names import N_CELLS, PAIR, STRENGTH
 from ptrag.comparison.contrasts import kind_of
 from ptrag.comparison.outside import Compared
-from ptrag.report import scores, sections, tables
+from ptrag.report import scores, sections, strata, tables
 from ptrag.report.arms import LOOKS, ArmView
 from ptrag.report.figure import COLOURS, Look, style
 from ptrag.report.gather import Results, SplitView, mean_scores
@@ -20,7 +20,7 @@ from ptrag.report.tables import Table, number_cell, text_cell
 from ptrag.report.verdict import headline, place, shown_metrics, verdict
 from ptrag.report.words import words
 
-SHOWN = ("verdict", "files", "comparison", "contrasts", "pairs", "glossary")
+SHOWN = ("verdict", "files", "comparison", "contrasts", "pairs", "strata", "glossary")
 SUMMARIES = {
     "control": "no change: the given controls",
     "mean_of_others": "the mean response of the line's other scored perturbations",
@@ -74,6 +74,7 @@ def write_evaluation(
         "primary": [words(metric) for metric in settings["primary"]],
         "arms": list(results.arms.values()),
         "notes": list(notes),
+        "pooled": None,
         "challenge": _challenge(challenge),
         "glossary": tables.glossary(results),
     }
@@ -105,13 +106,21 @@ def _results(
         scores=mean_scores(table, table.pairs.index >= 0, index),
         floor=floor,
         ceiling=ceiling,
-        pairs=pd.DataFrame({N_CELLS: facts["sizes"].reindex(floor.index)}, index=floor.index),
+        pairs=pd.DataFrame(
+            {
+                N_CELLS: facts["sizes"].reindex(floor.index),
+                STRENGTH: table.pairs.set_index(PAIR)[STRENGTH],
+            },
+            index=floor.index,
+        ),
         history=nothing,
         trainings=[],
         evidence=nothing,
         notes=nothing,
         intervals=nothing,
         audits={},
+        strata=compared.tables.strata,
+        solved=compared.tables.solved,
         claims=compared.claims,
     )
     return Results(
@@ -121,7 +130,7 @@ def _results(
         facts=dict(facts),
         arms={name: _view(number, name, files) for number, name in enumerate(table.values)},
         splits={split.name: split},
-        comparison=compared.comparison,
+        comparison=compared.tables.comparison,
         coverage={},
     )
 
@@ -166,6 +175,10 @@ def _split(results: Results, split: SplitView) -> dict[str, Any]:
         ],
         "scatters": sections.scatters(results, split, metric),
         "all_pairs": scores.pairs_of(split, metric, list(results.arms)),
+        "strata": strata.panels(results, split),
+        "strata_legend": sections.legend(sections.main_arms(results, split)),
+        "by_strength": strata.by_strength(results, split),
+        "solved": strata.solved(split),
     }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ptrag.arms.registry import base_name
-from ptrag.base.names import N_CELLS, Pair
+from ptrag.base.names import Pair
 from ptrag.report import evidence, plots
 from ptrag.report.arms import ArmView
 from ptrag.report.deltas import observed_delta, predicted_deltas
@@ -117,23 +117,6 @@ def main_arms(results: Results, split: SplitView) -> list[ArmView]:
         if name not in split.twins
         and (name in kept or (view.kind == "negative control" and base_name(name) in kept))
     ]
-
-
-def strata(results: Results, split: SplitView) -> list[str]:
-    """Draw the deciding metric by line, number of cells, effect size and text similarity."""
-    metric = words(split.claims.metric)
-    wide, arms = split.wide(metric.name), main_arms(results, split)
-    ends = pd.DataFrame({"floor": split.floor[metric.name], "ceiling": split.ceiling[metric.name]})
-    factors = [
-        (N_CELLS, "cells of the pair"),
-        ("effect_size", "effect size, ‖observed delta‖"),
-        ("similarity", "similarity of nearest candidate"),
-    ]
-    panels = [plots.by_line(wide, arms, f"{split.name}-lines", metric.head)]
-    for factor, xlabel in factors:
-        name = f"{split.name}-{factor}"
-        panels.append(plots.trend(wide, split.pairs[factor], arms, name, xlabel, metric.head, ends))
-    return [panel for panel in panels if panel is not None]
 
 
 def heat_maps(results: Results, split: SplitView) -> list[str]:

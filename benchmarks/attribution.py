@@ -1,0 +1,83 @@
+"""What the expert's scores come from: the fitted expert without one source at a time.
+
+    python benchmarks/attribution.py demo semireal_dev --data-dir ../shared/data --seeds 1
+
+``level``: what all perturbations of a line share; ``same perturbation``: entries that share a gene
+with the pair; ``like responses`` and ``texts``: likeness (:mod:`ptrag.arms.expert.attribution`).
+Printed is, for each split, the score of the whole expert, and of each source by how much it falls
+without it, positive where the source helps, with intervals that are clustered by perturbation: one
+that holds zero is not told from noise. Scores as in ``contest.py``.
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+from contest import CASE, OURS, Predicted, differences, score
+from screens import Screen, screens
+
+from ptrag.arms.estimate import Estimate, start
+from ptrag.arms.expert.attribution import SOURCES, without
+from ptrag.arms.registry import load_arm
+
+SHOWN = ("pearson", "pds_cosine", "mse")
+
+
+def main() -> None:
+    """Print one row per data set, split, metric and source."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("datasets", nargs="+")
+    parser.add_argument("--config", default="config.yaml")
+    parser.add_argument("--data-dir", default="data")
+    parser.add_argument("--splits", nargs="+", help="these alone; all without")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1])
+    arguments = parser.parse_args()
+    config = yaml.safe_load(Path(arguments.config).read_text())
+    tables = []
+    for name in arguments.datasets:
+        signal = 0.8 if "simulate" in config["datasets"].get(name, {}) else None
+        for seed in arguments.seeds:
+            for screen in screens(config, name, seed, signal, Path(arguments.data_dir)):
+                if arguments.splits is None or screen.split in arguments.splits:
+                    tables.append(scored(screen, config["arm_options"][OURS]))
+                    print(screen.case, screen.split, seed, flush=True)
+    scores = pd.concat(tables, ignore_index=True)
+    print(summary(scores, config["evaluation"]).to_string(index=False))
+
+
+def scored(screen: Screen, options: dict) -> pd.DataFrame:
+    """Return the scores of the expert of a screen, whole and without each source."""
+    fitted = load_arm(OURS).fit(
+        screen.responses, screen.embeddings[None], screen.neighbours[None], options
+    )
+    experts = {OURS: fitted} | {source: without(fitted, source) for source in SOURCES}
+    return score(screen, {name: predicted(screen, expert) for name, expert in experts.items()})
+
+
+def predicted(screen: Screen, expert: Callable[[str, str], Estimate]) -> Predicted:
+    """Predict deltas and profiles of the test pairs, without cells."""
+    rows = []
+    for line, name in screen.pairs:
+        estimate = expert(line, name)
+        given = screen.responses.control_mean[line]
+        rows.append((estimate.delta, estimate.delta + start(estimate.origin, given)))
+    deltas, profiles = map(np.array, zip(*rows, strict=True))
+    return Predicted(deltas, profiles, np.full(len(rows), np.nan))
+
+
+def summary(scores: pd.DataFrame, evaluation: dict) -> pd.DataFrame:
+    """Return, per split and metric, the whole score and what it loses without each source."""
+    whole = scores[scores["arm"] == OURS].groupby(CASE, sort=False)[[*SHOWN]].mean()
+    table = differences(scores, SOURCES, evaluation)
+    table = table[table["metric"].isin(SHOWN)]
+    lost = [f"{r.ahead:+.4f} [{r.low:+.4f}, {r.high:+.4f}]" for r in table.itertuples()]
+    wide = table.assign(lost=lost).set_index([*CASE, "metric", "against"])["lost"].unstack()  # noqa: PD010
+    wide.insert(0, "whole", [round(whole.loc[key[:2], key[2]], 4) for key in wide.index])
+    return wide[["whole", *SOURCES]].reset_index()
+
+
+if __name__ == "__main__":
+    main()
