@@ -234,6 +234,8 @@ def located(settings: dict[str, Any], home: Path, files: ConfigFiles) -> dict[st
         places.append((embeddings["table"], "path", "embeddings.table"))
     if "simulate" in source:
         places.append((source["simulate"], "gene_text", f"datasets.{name}.simulate"))
+    if "file" in source.get("predict", {}):
+        places.append((source["predict"], "file", f"datasets.{name}.predict"))
     for split, spec in source["splits"].items():
         if "lists" in spec:
             places.append((spec, "lists", f"datasets.{name}.splits.{split}"))

@@ -13,7 +13,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from snakemake_logger_plugin_ptrag.records import NOTHING, STOPPED, message, place
 
-SILENCE = 30.0
+SILENCE = 60.0
 """Seconds without a line after which the console says what runs; doubled each time, up to"""
 LONGEST_SILENCE = 600.0
 

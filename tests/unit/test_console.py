@@ -98,20 +98,20 @@ def test_a_long_silence_is_broken_by_the_progress_of_the_longest_job(tmp_path):
     run.start(2)
     run.console.beat()
     assert len(run.lines) == 1, "no silence yet"
-    run.time = 31
+    run.time = 61
     run.console.beat()
-    assert run.lines[-1].endswith(f"0:00:31, 1 more: tail -f {log}")
+    assert run.lines[-1].endswith(f"0:01:01, 1 more: tail -f {log}")
     log.write_text(
         "2026-01-01 10:00:00,123 INFO ptrag: step 10 of 400, 90 s left\n"
         "2026-01-01 10:00:09,123 INFO ptrag: step 50 of 400, 70 s left\n"
         "no line of a log\n"
     )
-    run.time = 80
+    run.time = 180
     run.console.beat()
     assert len(run.lines) == 2, "each silence is twice as long as the one before"
-    run.time = 92
+    run.time = 182
     run.console.beat()
-    assert "train_arm (hepg2 ptrag seed 1), 0:01:32, 1 more: ptrag: step 50" in run.lines[-1]
+    assert "train_arm (hepg2 ptrag seed 1), 0:03:02, 1 more: ptrag: step 50" in run.lines[-1]
 
 
 def test_a_failed_job_is_what_is_read_last(tmp_path):

@@ -7,39 +7,17 @@ all its pairs is known, so that predictions are set against it beside the simple
 import anndata
 import numpy as np
 import pytest
+from own_line import NEW_LINE, deltas_and_truth, make_lab, mean_pearson
 
 import ptrag
-from ptrag.base.correlation import pearson
 from ptrag.base.files import read_table
 from ptrag.cli import main
-from ptrag.genes.symbols import GENE_TEXT
-from ptrag.simulate.screen import simulate_screen
-
-NEW_LINE = "hepg2"
-KNOBS = {
-    "kind": "programmes", "seed": 1, "lines": ["k562", "rpe1", "hepg2", "jurkat"],
-    "n_perturbations": 60, "n_genes": 150, "cells_per_pair": 30, "controls_per_line": 120,
-    "batches": 1, "text_signal": 0.8, "context_signal": 0.3, "systematic_shift": 0.5,
-    "gene_text": str(GENE_TEXT),
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     """The screen without a line and ten perturbations, that line's controls, and the truth."""
-    folder = tmp_path_factory.mktemp("lab")
-    simulate_screen(KNOBS, folder / "whole.h5ad", folder / "truth.h5ad")
-    whole, truth = (
-        anndata.read_h5ad(folder / "whole.h5ad"),
-        anndata.read_h5ad(folder / "truth.h5ad"),
-    )
-    names = sorted(set(whole.obs["perturbation"]) - {"control"})
-    never, elsewhere = names[::6][:10], names[1::6][:10]
-    kept = (whole.obs["cell_line"] != NEW_LINE) & ~whole.obs["perturbation"].isin(never)
-    whole[kept.to_numpy()].write_h5ad(folder / "screen.h5ad")
-    own = (whole.obs["cell_line"] == NEW_LINE) & (whole.obs["perturbation"] == "control")
-    whole[own.to_numpy()].write_h5ad(folder / "controls.h5ad")
-    return folder, truth, never, elsewhere
+    return make_lab(tmp_path_factory.mktemp("lab"))
 
 
 @pytest.fixture(scope="module")
@@ -58,24 +36,6 @@ def predicted(lab):
     ])  # fmt: skip
     assert code == 0
     return bundle, out
-
-
-def deltas_and_truth(profiles, truth, names):
-    """Predicted and true deltas of the new line, (names, genes) each."""
-    row = {
-        (line, name): i
-        for i, (line, name) in enumerate(
-            zip(truth.obs["cell_line"], truth.obs["perturbation"], strict=True)
-        )
-    }
-    columns = truth.var_names.get_indexer(profiles.var_names)
-    true = np.asarray(truth.X)[[row[NEW_LINE, name] for name in names]][:, columns]
-    place = {name: i for i, name in enumerate(profiles.obs["perturbation"])}
-    return profiles.layers["delta"][[place[name] for name in names]], true
-
-
-def mean_pearson(deltas, truth):
-    return float(np.mean([pearson(*pair) for pair in zip(deltas, truth, strict=True)]))
 
 
 def test_every_file_is_there_and_says_what_it_rests_on(lab, predicted):
@@ -105,19 +65,27 @@ def test_every_file_is_there_and_says_what_it_rests_on(lab, predicted):
     assert not evidence["candidate"].str.contains(NEW_LINE).any()
 
 
-def test_predictions_beat_no_change_and_the_mean_of_the_lines(lab, predicted):
-    """Mean Pearson delta against the simulated truth; the numbers are in docs/tool.md."""
+def test_predictions_beat_the_simple_baselines(lab, predicted):
+    """Mean Pearson delta against the simulated truth; docs/tool.md has every arm on five screens.
+
+    Of genes that nobody perturbed texts tell something: more than the mean of the lines. Of those
+    measured elsewhere the mean over the other lines is the baseline to beat.
+    """
     folder, truth, never, elsewhere = lab
-    _, out = predicted
-    profiles = anndata.read_h5ad(out / "profiles.h5ad")
-    simple = ptrag.fit(folder / "screen.h5ad", cell_line="cell_line", arm="line_mean", min_cells=10)
-    mean = simple.predict(folder / "controls.h5ad", [*never, *elsewhere], cells=0).profiles
-    for names, margin in ((never, 0.0), (elsewhere, 0.1)):
-        expert = mean_pearson(*deltas_and_truth(profiles, truth, names))
-        baseline = mean_pearson(*deltas_and_truth(mean, truth, names))
-        print(f"{len(names)} genes: response_expert {expert:.3f}, line_mean {baseline:.3f}")
-        assert expert > baseline + margin
-        assert expert > 0.2
+    profiles = anndata.read_h5ad(predicted[1] / "profiles.h5ad")
+    expert = {
+        kind: mean_pearson(*deltas_and_truth(profiles, truth, names))
+        for kind, names in (("never", never), ("elsewhere", elsewhere))
+    }
+    assert min(expert.values()) > 0.2
+    for arm in ("control", "line_mean", "perturbation_mean", "additive"):
+        simple = ptrag.fit(folder / "screen.h5ad", cell_line="cell_line", arm=arm, min_cells=10)
+        made = simple.predict(
+            folder / "controls.h5ad", [*never, *elsewhere], cells=0, allow_fallback=True
+        ).profiles
+        for kind, names in (("never", never), ("elsewhere", elsewhere)):
+            score = mean_pearson(*deltas_and_truth(made, truth, names))
+            assert expert[kind] > score, (arm, kind, score, expert)
 
 
 def test_intervals_cover_the_truth_and_confidence_is_the_cosine_to_expect(lab, predicted):

@@ -27,6 +27,8 @@ def reported_files(wildcards):
         files.update(
             name.replace(".h5ad", ".coverage.tsv") for name in embedding_file(run.arm)
         )
+    if ASKED:
+        files.add(f"{home}/unmeasured.tsv")
     for run in TRAINED:
         files.add(f"{home}/{run.path}/history.tsv")
         files.add(f"{home}/{run.path}/seconds.tsv")
@@ -68,7 +70,16 @@ def made_files(wildcards):
     predictions = [f"{home}/{run.path}/predictions.h5ad" for run in RUNS]
     # bundle.json, which is reported, has their hashes
     weights = [f"{home}/{run.path}/bundle/weights.safetensors" for run in TRAINED]
-    return [*embeddings, *all_by_content(predictions), *map(ancient, weights)]
+    unmeasured = [
+        f"{home}/{run.path}/unmeasured/{name}.h5ad"
+        for run in ASKED_RUNS
+        for name in ("profiles", "cells")
+    ]
+    return [
+        *embeddings,
+        *all_by_content(predictions),
+        *map(ancient, weights + unmeasured),
+    ]
 
 
 def given_files():

@@ -9,6 +9,7 @@ from ptrag.genes.names import AMBIGUOUS, CONTROL_WORD, NOT_A_GENE, UNKNOWN, Name
 from ptrag.prediction.bundle import Bundle
 
 SHOWN = 5
+NO_GENE = (AMBIGUOUS, CONTROL_WORD, NOT_A_GENE, UNKNOWN)
 
 
 @dataclass
@@ -78,6 +79,25 @@ def resolve(
     return result
 
 
+def refuse_no_genes(asked: Sequence[str], bundle: Bundle, names: Names) -> None:
+    """Refuse names that are no gene, whatever the arm knows of it.
+
+    Raises
+    ------
+    PtragError
+        With what is near them.
+    """
+    matches = names.match(asked, bundle.known_perturbations)
+    named = {label: names.perturbation(label) for label in asked if not matches.get(label)}
+    faults = {
+        label: _fault(label, name, bundle, names)
+        for label, name in named.items()
+        if name.how in NO_GENE
+    }
+    if faults:
+        raise PtragError("; ".join(list(faults.values())[:SHOWN]))
+
+
 def all_genes(bundle: Bundle, names: Names) -> list[str]:
     """Return every gene of the table of symbols that the bundle knows something of."""
     every = sorted({*bundle.known_perturbations, *names.symbols.genes})
@@ -94,7 +114,7 @@ def _resolved(
     named = Named(match, "exact") if match else names.perturbation(label)
     if named.name == CONTROL:
         raise PtragError(f"perturbation {label!r}: means control, which is none; name a gene")
-    if match is None and named.how in (AMBIGUOUS, CONTROL_WORD, NOT_A_GENE, UNKNOWN):
+    if match is None and named.how in NO_GENE:
         return named.name, _fault(label, named, bundle, names)
     if bundle.informed(named.name):
         return named.name, None

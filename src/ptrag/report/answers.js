@@ -44,14 +44,15 @@
     return of;
   }
   function plot(pair) {
-    var rows = pair[TOP], left = 110, width = 480, height = 18 * rows.length + 26;
+    var rows = pair[TOP], left = 110, width = 480, height = 18 * rows.length + 40;
     var ends = rows.reduce(function (v, r) { return v.concat(r.slice(1, 4)); }, [0])
       .filter(function (v) { return v !== null && v !== undefined; });
     var low = Math.min.apply(null, ends), high = Math.max.apply(null, ends), span = high - low || 1;
     function x(v) { return (left + (v - low) / span * (width - left - 20)).toFixed(1); }
-    var text = '<line x1="' + x(0) + '" x2="' + x(0) + '" y1="4" y2="' + (height - 20) + '"/>' +
+    var text = '<line x1="' + x(0) + '" x2="' + x(0) + '" y1="4" y2="' + (height - 34) + '"/><text x="' + (left + width - 20) / 2 + '" y="' + (height - 5) +
+      '" text-anchor="middle">predicted change, log1p</text>' +
       [low, 0, high].filter(function (v, i) { return i === 1 || Math.abs(v) > span / 10; }).map(function (v) {
-        return '<text x="' + x(v) + '" y="' + (height - 6) + '" text-anchor="middle">' + number(v, 2, true) + "</text>";
+        return '<text x="' + x(v) + '" y="' + (height - 20) + '" text-anchor="middle">' + number(v, 2, true) + "</text>";
       }).join("");
     rows.forEach(function (r, i) {
       var y = 14 + 18 * i, kind = r[1] > 0 ? "up" : "down";
@@ -97,7 +98,7 @@
       " (similarity " + number(pair[SIMILARITY], 2) + ").";
     answer.innerHTML = "<h2>" + escaped(pair[NAME]) + "</h2><p><strong>" + escaped(data.levels[pair[LEVEL]]) +
       "</strong>. Size of the predicted change (L2 norm): " + number(pair[STRENGTH], 2) + ".</p>" +
-      "<h3>What is predicted</h3>" + plot(pair) + genes(pair) +
+      "<h3>What is predicted</h3>" + plot(pair) + "<details><summary>As numbers</summary>" + genes(pair) + "</details>" +
       "<h3>How sure</h3><p>" + escaped(sure) + "</p><h3>From what</h3><p>" + escaped(near) + "</p>" + evidence(pair) +
       "<h3>What to check</h3>" + (pair[CHECKS].length ? "<ul>" + pair[CHECKS].map(function (at) {
         return "<li>" + escaped(data.checks[at]) + "</li>";

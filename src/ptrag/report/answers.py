@@ -90,7 +90,7 @@ def _data(files: PredictionFiles, summary: pd.DataFrame, genes: Sequence[str], e
     pairs = []
     columns = {gene: i for i, gene in enumerate(genes)}
     for row, layers in zip(summary.itertuples(index=False), _rows(files, summary), strict=True):
-        said = _checks(row, layers, columns)
+        sentences = _checks(row, layers, columns)
         pairs.append(
             [
                 row.perturbation, LEVELS.index(row.level), _short(row.strength),
@@ -99,7 +99,7 @@ def _data(files: PredictionFiles, summary: pd.DataFrame, genes: Sequence[str], e
                 _top(layers, each),
                 [[_number(name, names), *map(_short, values)]
                  for name, *values in evidence.get(row.perturbation, ())],
-                [checks.setdefault(check, len(checks)) for check in said],
+                [checks.setdefault(check, len(checks)) for check in sentences],
             ]
         )  # fmt: skip
     content = {

@@ -19,6 +19,7 @@ from ptrag.report import (
     strata,
     tables,
     training,
+    unmeasured,
 )
 from ptrag.report.figure import style
 from ptrag.report.gather import Results, SplitView, gather
@@ -42,6 +43,7 @@ SECTIONS = {
     "deltas": "Observed and predicted deltas",
     "evidence": "Retrieved neighbours",
     "calibration": "Intervals and support",
+    "unmeasured": "Pairs that nobody measured",
     "training": "Training",
     "coverage": "Coverage of embeddings",
     "audit": "Leak audit",
@@ -118,6 +120,7 @@ def _content(results: Results, date: str) -> dict[str, Any]:
             for metric in dict.fromkeys(split.claims.metric for split in results.splits.values())
         ],
         "pair_data": single_pairs.pages(results),
+        "unmeasured": unmeasured.tables(results),
         "dataset": results.settings["dataset"],
         "simulated": results.simulated,
         "facts": results.facts,

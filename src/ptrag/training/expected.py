@@ -5,13 +5,15 @@ A training pair is expected by exact leave-one-out, so that its own cells never 
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ptrag.arms.estimate import start
-from ptrag.arms.expert.expert import Expert
 from ptrag.base.files import atomic
+
+if TYPE_CHECKING:
+    from ptrag.arms.expert.expert import Expert
 
 
 class Expected(NamedTuple):
@@ -31,7 +33,7 @@ class Expected(NamedTuple):
     val_change: np.ndarray
 
 
-def expect(expert: Expert, pairs: Sequence[tuple[str, str]]) -> Expected:
+def expect(expert: "Expert", pairs: Sequence[tuple[str, str]]) -> Expected:
     """Ask an expert for its training entries, each left out, and for validation ``pairs``."""
     estimates = [expert(*pair) for pair in pairs]
     given = [expert.responses.control_mean[line] for line, _ in pairs]
