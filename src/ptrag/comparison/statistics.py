@@ -256,7 +256,8 @@ def wilson(share: float, units: int, confidence: float) -> tuple[float, float]:
     centre = (share + z**2 / (2 * units)) / (1 + z**2 / units)
     spread = share * (1 - share) / units + z**2 / (4 * units**2)
     half = z * np.sqrt(spread) / (1 + z**2 / units)
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+    low, high = float(centre - half), float(centre + half)
+    return 0.0 if share == 0 else low, 1.0 if share == 1 else high  # exactly, without rounding
 
 
 @dataclass(frozen=True)
