@@ -5,10 +5,12 @@ Snakemake finds a logger by the name of its package, which is why this one does 
 Snakemake's own lines are printed: they have the numbers of its jobs, and programs read them.
 """
 
+import signal
 import sys
 import threading
 from collections.abc import Callable
 from logging import LogRecord
+from types import FrameType
 
 from snakemake.logging import DefaultFilter, DefaultFormatter
 from snakemake.settings.enums import Quietness
@@ -68,6 +70,7 @@ class LogHandler(LogHandlerBase):
         self.stream = sys.stdout if common.stdout else sys.stderr
         self.silent = Quietness.ALL in (common.quiet or ()) and not common.dryrun
         self.console = self._choose()
+        self._notice_ctrl_c()
         self.over = threading.Event()
         threading.Thread(target=self._watch, daemon=True, name="console").start()
 
@@ -77,6 +80,19 @@ class LogHandler(LogHandlerBase):
             return Plain(self._write, common)
         quiet = set(common.quiet or ()) & {Quietness.PROGRESS, Quietness.RULES}
         return Plan(self._write) if common.dryrun else Console(self._write, bool(quiet))
+
+    def _notice_ctrl_c(self) -> None:
+        """Tell the console of Ctrl-C itself: jobs may end of it before Snakemake says anything."""
+        before = signal.getsignal(signal.SIGINT)
+        if not callable(before) or threading.current_thread() is not threading.main_thread():
+            return
+
+        def notice(number: int, frame: FrameType | None) -> None:
+            if isinstance(self.console, Console):
+                self.console.stopped = True
+            before(number, frame)
+
+        signal.signal(signal.SIGINT, notice)
 
     def emit(self, record: LogRecord) -> None:
         """Hand a record to the console; a fault of the console stops no workflow."""

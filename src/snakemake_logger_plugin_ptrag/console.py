@@ -126,6 +126,7 @@ class Console:
     def _job(self, record: LogRecord) -> None:
         log = Path(record.log[0]) if record.log else None
         where = place(record.wildcards)
+        self.stopped = False  # a Ctrl-C that Snakemake did not heed
         self.running[record.jobid] = Job(record.rule_name, where, log, self.clock())
 
     def _finished(self, record: LogRecord) -> None:

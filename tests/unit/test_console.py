@@ -1,6 +1,7 @@
 """The console: lines per job, words in silences, how a run ends, and the plan of a dry run."""
 
 import logging
+import signal
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,14 @@ from snakemake_logger_plugin_ptrag.plan import REASONS, Plan
 from snakemake_logger_plugin_ptrag.records import CHATTER, NOTHING, STOPPED
 
 STALE = "results/demo/report.html is of an earlier run (2026-01-01 00:00)"
+
+
+@pytest.fixture(autouse=True)
+def handlers():
+    """The logger notices Ctrl-C; the other tests do not."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def words(line):
@@ -229,6 +238,18 @@ def source():
 def test_snakemake_still_says_so(source, message):
     """A new version may say in other words what is looked for in its messages."""
     assert message.split("\n")[-1] in source
+
+
+def test_ctrl_c_is_known_before_snakemake_says_so(capsys):
+    handler = (
+        LoggerPluginRegistry()
+        .get_plugin("ptrag")
+        .log_handler(OutputSettings(), LogHandlerSettingsBase())
+    )
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    handler.close()
+    assert capsys.readouterr().err.startswith("stopped after 0:00:00")
 
 
 @pytest.mark.parametrize("cluster", [True, False])

@@ -8,7 +8,7 @@ from response_cases import draw_embedding, draw_responses, nearest
 
 from ptrag.arms.estimate import Estimate, Origin, start
 from ptrag.arms.expert.fitting import fit_expert
-from ptrag.prediction.closed_form import ClosedFormPredictor
+from ptrag.prediction.closed_form import ClosedFormPredictor, prediction_of
 from ptrag.prediction.prediction import GivenControls
 
 PAIR = ("b", "P05")
@@ -47,12 +47,12 @@ def test_the_profile_is_origin_and_delta(expert):
     level, means = expert.level, expert._means
     controls = given(responses, "b", shift=0.0)
     estimate = expert(*PAIR)
-    prediction = ClosedFormPredictor(expert).predict(controls, "P05", 10)
+    prediction = ClosedFormPredictor({"fit": expert}).predict(controls, "P05", 10)
     origin = start(estimate.origin, controls.mean)
     np.testing.assert_allclose(prediction.delta, prediction.profile - origin)
     np.testing.assert_allclose(prediction.delta, estimate.delta, atol=1e-9)
     whole = replace(expert, share=1.0)
-    again = ClosedFormPredictor(whole).predict(controls, "P05", 10)
+    again = ClosedFormPredictor({"fit": whole}).predict(controls, "P05", 10)
     np.testing.assert_allclose(again.profile, prediction.profile, atol=1e-9)
     np.testing.assert_array_equal(again.cells, prediction.cells)
     kept = means.without(responses.rows(*PAIR))
@@ -77,6 +77,6 @@ def test_an_estimate_without_origin_starts_from_the_given_mean():
     responses = draw_responses(seed=2)
     controls = given(responses, "a")
     delta = np.full(len(responses.genes), 0.3)
-    prediction = ClosedFormPredictor(lambda *pair: Estimate(delta)).predict(controls, "P00", 10)
+    prediction = prediction_of(Estimate(delta), controls, "P00", 10)
     np.testing.assert_allclose(prediction.delta, delta)
     np.testing.assert_allclose(prediction.profile, controls.mean + delta)

@@ -41,6 +41,7 @@ NOT_HERE = {
     f"{CONTEST} --config {PLATEAU}": LONG,
     CONTEST: LONG,
     "python benchmarks/contest.py NAME … --seeds …": LONG,
+    "python benchmarks/overfitting.py demo network semireal_dev --data-dir data": LONG,
     "make bench": LONG,
     'make bench ARGS="--only options"': LONG,
     "make test": SUITE,
