@@ -91,7 +91,7 @@ CASES = (
     module("metrics/distribution.py", "a metric", {"build_reference"} | SCORE),
     module("evaluation/scoring.py", "the scoring", {"build_reference"} | SCORE),
     module("comparison/statistics.py", "the statistics", COMPARE),
-    module("comparison/claims.py", "the claims", REPORT),
+    module("comparison/claims.py", "the claims", COMPARE),
     module("report/page.py", "the report", REPORT),
     module("provenance/manifest.py", "the manifest", {"write_manifest"}),
     module("provenance/download.py", "the download", set()),

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from comparison_cases import EVALUATION, planted
+from statsmodels.stats.proportion import proportion_confint
 
 from ptrag.comparison.claims import SplitClaims
 from ptrag.comparison.compare import compared_split
@@ -88,7 +89,8 @@ def test_pairs_are_shared_out_between_baselines_models_and_nobody():
         "ptrag@shuffled": 20, "oracle": 20,
     }  # fmt: skip
     assert rows["share"].to_numpy() == pytest.approx(rows["n_solved"].to_numpy() / 20)
-    assert (rows["low"] <= rows["share"]).all() and (rows["share"] <= rows["high"]).all()
+    expected = proportion_confint(rows["n_solved"], 20, alpha=0.05, method="wilson")
+    np.testing.assert_allclose(rows[["low", "high"]].to_numpy().T, expected, atol=1e-12)
     assert rows["n_pairs"].eq(20).all() and rows["metric"].eq("pearson_delta").all()
 
 
@@ -96,6 +98,14 @@ def test_nothing_is_counted_where_no_metric_can_be_trusted():
     scores = planted({"ridge": 0.3, "ptrag": 0.4})
     scores = replace(scores, ceiling=as_baseline(scores))
     assert tables(scores).solved.empty
+
+
+def test_pairs_of_one_perturbation_are_no_independent_ones():
+    scores = solvable({"ridge": range(4)}, n=20)
+    pairs = scores.pairs.assign(perturbation=[f"P{i // 2}" for i in range(20)])
+    row = tables(replace(scores, pairs=pairs)).solved.set_index("by").loc["ridge"]
+    expected = proportion_confint(2, 10, alpha=0.05, method="wilson")
+    assert (row["low"], row["high"]) == pytest.approx(expected)
 
 
 def test_a_pair_without_a_replicate_is_not_counted():

@@ -248,6 +248,18 @@ def bootstrap_mean_interval(
     return estimate.value, estimate.low, estimate.high
 
 
+def wilson(share: float, units: int, confidence: float) -> tuple[float, float]:
+    """Return Wilson's interval of a share of independent units; NaN without any."""
+    if not units:
+        return np.nan, np.nan
+    z = float(ndtri(0.5 + confidence / 2))
+    centre = (share + z**2 / (2 * units)) / (1 + z**2 / units)
+    spread = share * (1 - share) / units + z**2 / (4 * units**2)
+    half = z * np.sqrt(spread) / (1 + z**2 / units)
+    low, high = float(centre - half), float(centre + half)
+    return 0.0 if share == 0 else low, 1.0 if share == 1 else high  # exactly, without rounding
+
+
 @dataclass(frozen=True)
 class PairedComparison:
     """One arm against another over the pairs that both have.

@@ -27,7 +27,7 @@ from ptrag.comparison.claims import SplitClaims
 from ptrag.comparison.contrasts import kind_of
 from ptrag.comparison.scale import Scale, full_size, is_correlation
 from ptrag.comparison.scores import SplitScores
-from ptrag.comparison.statistics import Sample, bootstrap_mean_interval
+from ptrag.comparison.statistics import Sample, wilson
 from ptrag.metrics.registry import METRICS
 
 STRATA = ("weak", "middle", "strong")
@@ -92,7 +92,8 @@ class Solved:
     n_pairs, n_solved
         Pairs that have a replicate, and those of them that are solved so.
     share, low, high
-        n_solved / n_pairs, with an interval that is clustered by perturbation.
+        n_solved / n_pairs, with Wilson's interval (J. Am. Stat. Assoc. 22 (1927), 209-212). Its
+        units are perturbations, as if the pairs of one in several lines were all alike.
     """
 
     split: str
@@ -155,7 +156,7 @@ def solved_rows(
     claims
         What may be said of the split, for the metric that decides.
     evaluation
-        ``bootstrap`` and ``confidence``.
+        ``confidence``.
     """
     if not claims.trusted:
         return []
@@ -163,14 +164,13 @@ def solved_rows(
     has = np.isfinite(pairs[CEILING].to_numpy(np.float64))
     means = {arm: array[has].mean(axis=1) for arm, array in values.items()}
     replicate = pairs[CEILING].to_numpy(np.float64)[has]
-    clusters = pairs[PERTURBATION].to_numpy()[has]
+    units = pairs[PERTURBATION][has].nunique()
 
     def row(by: str, kind: str, solved: np.ndarray) -> Solved:
-        interval = bootstrap_mean_interval(
-            solved.astype(float), clusters, evaluation["bootstrap"], evaluation["confidence"]
-        )
+        share = float(solved.mean()) if len(solved) else np.nan
+        ends = wilson(share, units, evaluation["confidence"])
         return Solved(
-            scores.split, claims.metric, by, kind, len(solved), int(solved.sum()), *interval
+            scores.split, claims.metric, by, kind, len(solved), int(solved.sum()), share, *ends
         )
 
     return [row(*each) for each in _solvers(claims.metric, means, replicate)]
