@@ -49,7 +49,7 @@ def test_the_full_matrix_is_planned_in_seconds(shipped):
     """Four lines, twelve arms, five seeds: at most 20 s of a CPU."""
     matrix = f"override={{arms: [{', '.join(NEURAL + CLOSED)}], seeds: [1, 2, 3, 4, 5]}}"
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    said = shipped.snakemake("-n", "--quiet", "rules", "--config", "dataset=replogle_nadig", matrix)
+    said = shipped.snakemake("-n", "--verbose", "--config", "dataset=replogle_nadig", matrix)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     print(f"\n{counts(said)} planned in {seconds:.1f} CPU seconds")
