@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from ptrag.arms.estimate import Estimate
 from ptrag.base.errors import PtragError
@@ -128,7 +129,10 @@ def predict_pairs(
         As :mod:`ptrag.prediction.summary` describes it.
     """
     progress = Progress(bundle.about["arm"], len(pairs), "pairs predicted")
-    with written_predictions(files, pairs, controls, n_cells, bundle.genes, bundle.facts) as write:
+    with (
+        threadpool_limits(1, user_api="blas"),  # sums of several threads have other last bits
+        written_predictions(files, pairs, controls, n_cells, bundle.genes, bundle.facts) as write,
+    ):
         for number, pair in enumerate(pairs):
             if number % AT_ONCE == 0:
                 names = [other.perturbation for other in pairs[number : number + AT_ONCE]]
