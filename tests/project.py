@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,11 @@ import yaml
 TINY = yaml.safe_load((Path(__file__).parents[1] / ".test/config.yaml").read_text())["datasets"][
     "tiny"
 ]
+
+
+def _ctrl_c_as_in_a_terminal() -> None:
+    """Undo what a shell does to background jobs: they ignore SIGINT, and so do their children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Project:
@@ -65,6 +71,7 @@ class Project:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            preexec_fn=_ctrl_c_as_in_a_terminal,
             **kwargs,
         )
 

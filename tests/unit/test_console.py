@@ -21,7 +21,7 @@ STALE = "results/demo/report.html is of an earlier run (2026-01-01 00:00)"
 @pytest.fixture(autouse=True)
 def handlers():
     """The logger notices Ctrl-C; the other tests do not."""
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal
     yield
     signal.signal(signal.SIGINT, before)
 

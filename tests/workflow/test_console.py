@@ -58,7 +58,6 @@ def test_an_error_comes_last_and_the_old_report_is_dated(project):
     assert len(said) < 25
 
 
-@pytest.mark.slow  # a race: on a busy machine the job may end before Snakemake sees the signal
 def test_ctrl_c_is_one_line(project):
     arm = project.forget("hepg2/ptrag")
     log = arm / "seed1/logs/train_arm.log"
