@@ -122,8 +122,8 @@ def test_what_is_learnt_later_is_read_as_if_it_had_been_there(parts):
     few, all_of_them = nearest(known, keys), nearest(embedding, keys)
     told = learnt(ridge.fit(responses, known, None, {}), embedding, keys)
     whole = ridge.fit(responses, embedding, None, {})
-    told_knn = learnt(knn.fit(responses, known, few, {"topk_rag": 3}), embedding, keys, few)
-    whole_knn = knn.fit(responses, embedding, all_of_them, {"topk_rag": 3})
+    told_knn = learnt(knn.ARM.fit(responses, known, few, {"topk_rag": 3}), embedding, keys, few)
+    whole_knn = knn.ARM.fit(responses, embedding, all_of_them, {"topk_rag": 3})
     for name in ("P12", "P13"):
         assert told.knows(name) and told_knn.knows(name)
         for one, other in ((told, whole), (told_knn, whole_knn)):
@@ -166,7 +166,7 @@ def test_a_line_met_later_is_read_as_one_that_was_there_without_entries(parts):
     mean, se = np.full(len(responses.genes), 2.0), np.full(len(responses.genes), 0.01)
     there = responses.with_line("aa", mean, se)
     assert there.lines == ["a", "aa", "b", "c"]
-    for fit, options in ((knn.fit, {"topk_rag": 3}), (ridge.fit, {})):
+    for fit, options in ((knn.ARM.fit, {"topk_rag": 3}), (ridge.fit, {})):
         few = nearest(known, responses.perturbations)
         later = fit(responses, known, few, options).with_line("aa", mean, se)
         first = fit(there, known, few, options)

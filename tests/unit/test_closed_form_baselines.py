@@ -23,7 +23,7 @@ def lstsq_effects(responses):
 
 def test_additive_is_least_squares():
     responses = draw_responses(seed=3)
-    predict = additive.fit(responses, None, None, {})
+    predict = additive.ARM.fit(responses, None, None, {})
     lines, perturbations = lstsq_effects(responses)
     for i, line in enumerate(responses.lines):
         for j, name in enumerate(responses.perturbations):
@@ -36,9 +36,9 @@ def test_additive_is_least_squares():
 
 def test_additive_backs_off_to_the_line_for_a_new_perturbation():
     responses = draw_responses(seed=3)
-    estimate = additive.fit(responses, None, None, {})("b", "new")
+    estimate = additive.ARM.fit(responses, None, None, {})("b", "new")
     np.testing.assert_allclose(
-        estimate.delta, line_mean.fit(responses, None, None, {})("b", "new").delta
+        estimate.delta, line_mean.ARM.fit(responses, None, None, {})("b", "new").delta
     )
     assert estimate.note == additive.BACK_OFF
 
@@ -52,14 +52,14 @@ def test_additive_of_one_shared_perturbation_moves_by_the_difference_of_lines():
         [rest.delta[rest.rows("b", n)[0]] - rest.delta[rest.rows("a", n)[0]] for n in both], axis=0
     )
     expected = rest.delta[rest.rows("a", "P03")[0]] + shift
-    found = additive.fit(rest, None, None, {})("b", "P03").delta
+    found = additive.ARM.fit(rest, None, None, {})("b", "P03").delta
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
 
 
 def test_knn_is_the_weighted_mean_by_hand():
     responses, embedding = draw_responses(seed=5), draw_embedding()
     neighbours = nearest(embedding, responses.perturbations, k=5)
-    predict = knn.fit(responses, embedding, neighbours, {"topk_rag": 3})
+    predict = knn.ARM.fit(responses, embedding, neighbours, {"topk_rag": 3})
     for line, name in (("a", "P00"), ("c", "P07"), ("b", "P13")):
         names, similarity = neighbours.candidates(name)
         total, norm = np.zeros(len(responses.genes)), 0.0
@@ -79,10 +79,10 @@ def test_knn_is_the_weighted_mean_by_hand():
 def test_knn_of_a_deleted_neighbour_is_knn_of_the_rest():
     responses, embedding = draw_responses(seed=5), draw_embedding()
     neighbours = nearest(embedding, responses.perturbations, k=3)
-    predict = knn.fit(responses, embedding, neighbours, {"topk_rag": 3})
+    predict = knn.ARM.fit(responses, embedding, neighbours, {"topk_rag": 3})
     gone = neighbours.candidates("P04")[0][1]
     rest = responses.without(responses.rows(perturbation=gone))
-    without = knn.fit(rest, embedding, neighbours, {"topk_rag": 3})("a", "P04")
+    without = knn.ARM.fit(rest, embedding, neighbours, {"topk_rag": 3})("a", "P04")
     np.testing.assert_allclose(
         predict("a", "P04").candidates[1].without, without.delta, rtol=1e-10, atol=1e-12
     )
@@ -90,10 +90,10 @@ def test_knn_of_a_deleted_neighbour_is_knn_of_the_rest():
 
 def test_knn_and_ridge_back_off_where_there_is_no_vector():
     responses, embedding = draw_responses(seed=5), draw_embedding()
-    expected = line_mean.fit(responses, None, None, {})("a", "new").delta
+    expected = line_mean.ARM.fit(responses, None, None, {})("a", "new").delta
     neighbours = nearest(embedding, responses.perturbations)
     for arm in (knn, ridge):
-        estimate = arm.fit(responses, embedding, neighbours, {"topk_rag": 3})("a", "new")
+        estimate = arm.ARM.fit(responses, embedding, neighbours, {"topk_rag": 3})("a", "new")
         np.testing.assert_allclose(estimate.delta, expected, rtol=1e-12)
         assert estimate.note == arm.BACK_OFF
 
@@ -101,7 +101,7 @@ def test_knn_and_ridge_back_off_where_there_is_no_vector():
 def test_ridge_is_that_of_scikit_learn_with_the_penalty_of_brute_force_leave_one_out():
     responses = draw_responses(seed=2, n_perturbations=12, missing=0.1)
     embedding = draw_embedding(12)
-    means = line_mean.fit(responses, None, None, {})
+    means = line_mean.ARM.fit(responses, None, None, {})
     rest = np.array(
         [
             delta - means(line, "").delta
@@ -157,15 +157,15 @@ def test_arms_agree_where_there_is_only_one_way():
     """Every pair measured: additive = perturbation's mean − all + line's mean."""
     responses = draw_responses(seed=9, missing=0)
     every = responses.delta.mean(axis=0)
-    line = line_mean.fit(responses, None, None, {})
+    line = line_mean.ARM.fit(responses, None, None, {})
     for name in ("P01", "P10"):
         rows = responses.rows(perturbation=name)
         expected = responses.delta[rows].mean(axis=0) + line("c", name).delta - every
-        found = additive.fit(responses, None, None, {})("c", name).delta
+        found = additive.ARM.fit(responses, None, None, {})("c", name).delta
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-11)
         others = rows[(responses.entries["cell_line"].iloc[rows] != "c").to_numpy()]
         np.testing.assert_allclose(
-            perturbation_mean.fit(responses, None, None, {})("c", name).delta,
+            perturbation_mean.ARM.fit(responses, None, None, {})("c", name).delta,
             responses.delta[others].mean(axis=0),
         )
 

@@ -31,7 +31,7 @@ def chosen(responses, neighbours, line, name):
 
 def test_evidence_mean_is_the_loop_over_genes(screen):
     responses, embedding, neighbours = screen
-    predict = evidence_mean.fit(responses, embedding, neighbours, {"topk_rag": K})
+    predict = evidence_mean.ARM.fit(responses, embedding, neighbours, {"topk_rag": K})
     for line, name in (("a", "P00"), ("c", "P07"), ("b", "P13")):
         same, _ = chosen(responses, neighbours, line, name)
         expected = [
@@ -48,14 +48,14 @@ def test_evidence_mean_of_a_new_perturbation_is_that_of_its_neighbours(screen):
     responses, embedding, _ = screen
     rest = responses.without(responses.rows(perturbation="P04"))
     near = nearest(embedding, rest.perturbations, k=5)
-    estimate = evidence_mean.fit(rest, embedding, near, {"topk_rag": K})("b", "P04")
+    estimate = evidence_mean.ARM.fit(rest, embedding, near, {"topk_rag": K})("b", "P04")
     _, like = chosen(rest, near, "b", "P04")
     weights = 1 / rest.se[like] ** 2
     expected = (weights * rest.delta[like]).sum(axis=0) / weights.sum(axis=0)
     np.testing.assert_allclose(estimate.delta, expected, rtol=1e-10)
     assert estimate.note == evidence_mean.NEIGHBOURS
-    unknown = evidence_mean.fit(rest, embedding, near, {"topk_rag": K})("b", "nobody")
-    mean = line_mean.fit(rest, None, None, {})("b", "nobody").delta
+    unknown = evidence_mean.ARM.fit(rest, embedding, near, {"topk_rag": K})("b", "nobody")
+    mean = line_mean.ARM.fit(rest, None, None, {})("b", "nobody").delta
     np.testing.assert_allclose(unknown.delta, mean)
     assert unknown.note == evidence_mean.BACK_OFF
 
@@ -77,7 +77,7 @@ def test_what_is_known_exactly_has_all_the_weight(screen):
 def test_atlas_fusion_is_the_loop_over_kinds(screen, monkeypatch, cap):
     responses, embedding, neighbours = screen
     monkeypatch.setattr(evidence, "CAP", cap)
-    predict = atlas_fusion.fit(responses, embedding, neighbours, {"topk_rag": K})
+    predict = atlas_fusion.ARM.fit(responses, embedding, neighbours, {"topk_rag": K})
     n_cells = responses.entries["n_cells"].to_numpy()
     means = {
         line: np.mean(
@@ -103,7 +103,9 @@ def test_atlas_fusion_is_the_loop_over_kinds(screen, monkeypatch, cap):
 
 def test_atlas_fusion_backs_off_to_the_line(screen):
     responses, embedding, neighbours = screen
-    estimate = atlas_fusion.fit(responses, embedding, neighbours, {"topk_rag": K})("b", "nobody")
-    mean = line_mean.fit(responses, None, None, {})("b", "nobody").delta
+    estimate = atlas_fusion.ARM.fit(responses, embedding, neighbours, {"topk_rag": K})(
+        "b", "nobody"
+    )
+    mean = line_mean.ARM.fit(responses, None, None, {})("b", "nobody").delta
     np.testing.assert_allclose(estimate.delta, mean)
     assert estimate.note == atlas_fusion.BACK_OFF

@@ -114,7 +114,9 @@ def test_leave_one_out_of_the_only_entry_of_a_line_or_without_text():
 )  # fmt: skip
 def test_fixed_weights_give_each_simple_arm(weights, arm):
     expert = make(weights=weights)
-    predict = arm.fit(expert.responses, draw_embedding(), expert.neighbours, {"topk_rag": expert.k})
+    predict = arm.ARM.fit(
+        expert.responses, draw_embedding(), expert.neighbours, {"topk_rag": expert.k}
+    )
     held = 0
     for line in expert.responses.lines:
         for name in draw_embedding().names:
@@ -130,7 +132,7 @@ def test_fixed_weights_give_each_simple_arm(weights, arm):
 def test_without_kernel_and_errors_the_posterior_is_the_mean_of_the_line():
     expert = make(weights={"process": 1.0})
     expert.variances["process"] = Variances(0, 0, 0, 0, 0, 1, reliability=0)
-    expected = line_mean.fit(expert.responses, None, None, {})
+    expected = line_mean.ARM.fit(expert.responses, None, None, {})
     for line in "abc":
         for name in ("P99x", "new"):
             np.testing.assert_allclose(
@@ -142,7 +144,7 @@ def test_without_kernel_and_errors_the_posterior_is_the_mean_of_the_line():
 def test_a_dominant_same_perturbation_part_is_the_additive_model():
     expert = make(weights={"process": 1.0})
     expert.variances["process"] = Variances(1e6, 0, 0, 0, 0, 1, reliability=0)
-    expected = additive.fit(expert.responses, None, None, {})
+    expected = additive.ARM.fit(expert.responses, None, None, {})
     held = [n for n in expert.responses.perturbations if not len(expert.responses.rows("b", n))]
     assert held
     for name in held:

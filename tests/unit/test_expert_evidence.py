@@ -161,7 +161,7 @@ def test_a_noisier_entry_gets_less_weight():
 def test_nothing_to_retrieve_by_is_the_mean_of_the_line_and_is_said():
     expert = make()
     estimate = expert("a", "never heard of")
-    expected = line_mean.fit(expert.responses, None, None, {})("a", "")
+    expected = line_mean.ARM.fit(expert.responses, None, None, {})("a", "")
     np.testing.assert_allclose(estimate.delta, expected.delta, rtol=1e-12)
     assert estimate.note == UNKNOWN
     assert estimate.candidates == ()

@@ -77,7 +77,7 @@ def test_fitting_beats_or_equals_the_best_simple_arm_on_pairs_never_seen(protoco
         errors = {}
         arms = {"ours": ours}
         for arm in (line_mean, perturbation_mean, additive, knn):
-            arms[arm.ARM.name] = arm.fit(known, embedding, neighbours, options)
+            arms[arm.ARM.name] = arm.ARM.fit(known, embedding, neighbours, options)
         for name, arm in arms.items():
             errors[name] = sum(
                 ((arm(*pair(everything, i)).delta - everything.delta[i]) ** 2).sum()
@@ -102,7 +102,7 @@ def test_a_double_is_predicted_better_than_by_its_singles_sum():
         neighbours = nearest(embedding, known.perturbations)
         arms = {
             "ours": fit_expert(known, embedding, neighbours, {"topk_rag": 4}),
-            "singles": additive_singles.fit(known, None, None, {}),
+            "singles": additive_singles.ARM.fit(known, None, None, {}),
         }
         for name, arm in arms.items():
             for i in np.flatnonzero(hide):

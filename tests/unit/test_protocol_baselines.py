@@ -32,7 +32,7 @@ def doubles():
 
 
 def singles_of(responses):
-    return additive_singles.fit(responses, None, None, {})
+    return additive_singles.ARM.fit(responses, None, None, {})
 
 
 def test_a_double_is_the_sum_of_its_singles_in_the_line_else_of_their_means(doubles):
@@ -85,7 +85,7 @@ def unseen_line(seed=0):
 
 def test_in_an_unseen_line_line_mean_is_that_of_all_entries():
     responses = unseen_line()
-    estimate = line_mean.fit(responses, None, None, {})("c", "P00")
+    estimate = line_mean.ARM.fit(responses, None, None, {})("c", "P00")
     np.testing.assert_allclose(estimate.delta, responses.delta.mean(axis=0), rtol=1e-12)
     assert "no training pair in the line" in estimate.note
 
@@ -93,7 +93,7 @@ def test_in_an_unseen_line_line_mean_is_that_of_all_entries():
 @pytest.mark.parametrize("arm", [perturbation_mean, additive_singles])
 def test_in_an_unseen_line_a_perturbation_does_what_it_does_elsewhere(arm):
     responses = unseen_line()
-    predict = arm.fit(responses, None, None, {})
+    predict = arm.ARM.fit(responses, None, None, {})
     for name in responses.perturbations:
         rows = (responses.entries["perturbation"] == name).to_numpy()
         estimate = predict("c", name)
@@ -107,7 +107,7 @@ def test_in_an_unseen_line_additive_is_the_perturbation_at_the_average_line():
     names = np.eye(len(responses.perturbations))[responses.perturbation_of]
     effects = np.linalg.lstsq(np.hstack([lines, names]), responses.delta, rcond=None)[0]
     line_effect = effects[:2].mean(axis=0)
-    predict = additive.fit(responses, None, None, {})
+    predict = additive.ARM.fit(responses, None, None, {})
     for i, name in enumerate(responses.perturbations):
         expected = effects[2 + i] + line_effect
         np.testing.assert_allclose(predict("c", name).delta, expected, rtol=1e-9, atol=1e-10)
@@ -119,7 +119,7 @@ def test_in_an_unseen_line_knn_is_the_mean_of_the_neighbours_elsewhere():
     names, similarity = neighbours.candidates("P04")
     means = [responses.delta[responses.rows(perturbation=name)].mean(axis=0) for name in names]
     weight = np.maximum(similarity, 0)
-    predict = knn.fit(responses, embedding, neighbours, {"topk_rag": 3})
+    predict = knn.ARM.fit(responses, embedding, neighbours, {"topk_rag": 3})
     np.testing.assert_allclose(
         predict("c", "P04").delta, weight @ np.array(means) / weight.sum(), rtol=1e-10
     )

@@ -7,15 +7,14 @@ one, under ``unseen_perturbation``) has no α: it gets ``line_mean``, and a note
 Origin: the additive baseline of Ahlmann-Eltze et al. 2025; two-way analysis of variance.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ptrag.arms.simple.arm import simple_arm
-from ptrag.arms.simple.equation import Equation
+from ptrag.arms.simple.equation import Equation, trained_on
 
 if TYPE_CHECKING:
     from ptrag.arms.estimate import Estimate
     from ptrag.arms.simple.fitted import Fitted
-    from ptrag.cells.responses import Responses
 
 BACK_OFF = "not trained on in any line: line_mean"
 
@@ -27,25 +26,11 @@ def estimate(fitted: "Fitted", line: str, perturbation: str) -> "Estimate":
 
     responses = fitted.responses
     omega = simple.additive(responses, line, perturbation, fitted.everything)
-    note = "" if knows(fitted, perturbation) else BACK_OFF
+    note = "" if trained_on(fitted, perturbation) else BACK_OFF
     return Estimate(omega @ responses.delta, note=note)
 
 
-def knows(fitted: "Fitted", perturbation: str) -> bool:
-    """Whether the perturbation was trained on in any line."""
-    return fitted.responses.number(perturbation) >= 0
-
-
-EQUATION = Equation(estimate, knows)
-
-
-def fit(
-    responses: "Responses", embedding: Any, neighbours: Any, options: dict[str, Any]
-) -> "Fitted":
-    """Keep the responses."""
-    from ptrag.arms.simple.fitted import Fitted
-
-    return Fitted(EQUATION, responses)
+EQUATION = Equation(estimate, trained_on)
 
 
 ARM = simple_arm(
@@ -53,6 +38,5 @@ ARM = simple_arm(
     equation=EQUATION,
     summary="Perturbation effect plus line effect, by least squares",
     origin="additive baseline of Ahlmann-Eltze et al. 2025",
-    fit=fit,
     reads_responses=True,
 )

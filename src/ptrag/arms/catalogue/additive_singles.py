@@ -11,7 +11,7 @@ Origin: the additive model of double perturbations, Norman et al. 2019; baseline
 Ahlmann-Eltze et al. 2025.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ptrag.arms.simple.arm import simple_arm
 from ptrag.arms.simple.equation import Equation
@@ -19,7 +19,6 @@ from ptrag.arms.simple.equation import Equation
 if TYPE_CHECKING:
     from ptrag.arms.estimate import Estimate
     from ptrag.arms.simple.fitted import Fitted
-    from ptrag.cells.responses import Responses
 
 BACK_OFF = "no single is measured: line_mean"
 
@@ -45,20 +44,10 @@ def knows(fitted: "Fitted", perturbation: str) -> bool:
 EQUATION = Equation(estimate, knows)
 
 
-def fit(
-    responses: "Responses", embedding: Any, neighbours: Any, options: dict[str, Any]
-) -> "Fitted":
-    """Keep the responses."""
-    from ptrag.arms.simple.fitted import Fitted
-
-    return Fitted(EQUATION, responses)
-
-
 ARM = simple_arm(
     name="additive_singles",
     equation=EQUATION,
     summary="Sum of the measured responses to each gene of a double",
     origin="additive model of double perturbations, Norman et al. 2019",
-    fit=fit,
     reads_responses=True,
 )

@@ -9,17 +9,14 @@ Origin: the recipe of AtlasShift, an entry of the Virtual Cell Challenge 2026, a
 describe it; the constants are ours.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ptrag.arms.simple.arm import simple_arm
-from ptrag.arms.simple.equation import Equation
+from ptrag.arms.simple.equation import Equation, trained_on_or_near
 
 if TYPE_CHECKING:
     from ptrag.arms.estimate import Estimate
     from ptrag.arms.simple.fitted import Fitted
-    from ptrag.cells.responses import Responses
-    from ptrag.genes.embeddings import Embedding
-    from ptrag.retrieval.index import Neighbours
 
 BACK_OFF = "not trained on in another line, and no vector: line_mean"
 
@@ -37,24 +34,7 @@ def estimate(fitted: "Fitted", line: str, perturbation: str) -> "Estimate":
     return mean._replace(delta=mean.delta + fused(fitted.responses, kinds))
 
 
-def knows(fitted: "Fitted", perturbation: str) -> bool:
-    """Whether the perturbation was trained on, or has neighbours."""
-    return fitted.responses.number(perturbation) >= 0 or perturbation in fitted.neighbours
-
-
-EQUATION = Equation(estimate, knows)
-
-
-def fit(
-    responses: "Responses",
-    embedding: "Embedding",
-    neighbours: "Neighbours",
-    options: dict[str, Any],
-) -> "Fitted":
-    """Keep responses and neighbours; ``options["topk_rag"]`` is the number that counts."""
-    from ptrag.arms.simple.fitted import Fitted
-
-    return Fitted(EQUATION, responses, neighbours=neighbours, k=options["topk_rag"])
+EQUATION = Equation(estimate, trained_on_or_near)
 
 
 ARM = simple_arm(
@@ -62,6 +42,6 @@ ARM = simple_arm(
     equation=EQUATION,
     summary="Responses of other lines and neighbours, shrunk by cells, fused with fixed weights",
     origin="recipe of AtlasShift (Virtual Cell Challenge 2026)",
-    fit=fit,
+    keeps_neighbours=True,
     reads_responses=True,
 )

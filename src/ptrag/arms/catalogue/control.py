@@ -3,7 +3,7 @@
 Origin: the null prediction every benchmark of perturbation models starts from.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ptrag.arms.simple.arm import simple_arm
 from ptrag.arms.simple.equation import Equation
@@ -11,7 +11,6 @@ from ptrag.arms.simple.equation import Equation
 if TYPE_CHECKING:
     from ptrag.arms.estimate import Estimate
     from ptrag.arms.simple.fitted import Fitted
-    from ptrag.cells.responses import Responses
 
 
 def estimate(fitted: "Fitted", line: str, perturbation: str) -> "Estimate":
@@ -26,19 +25,9 @@ def estimate(fitted: "Fitted", line: str, perturbation: str) -> "Estimate":
 EQUATION = Equation(estimate)
 
 
-def fit(
-    responses: "Responses", embedding: Any, neighbours: Any, options: dict[str, Any]
-) -> "Fitted":
-    """Keep the responses, for their genes."""
-    from ptrag.arms.simple.fitted import Fitted
-
-    return Fitted(EQUATION, responses)
-
-
 ARM = simple_arm(
     name="control",
     equation=EQUATION,
     summary="No change: the control cells themselves",
     origin="null prediction",
-    fit=fit,
 )

@@ -8,17 +8,14 @@ Origin: inverse-variance weighting; the evidence that PIE (Arc Institute) pools,
 learning.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ptrag.arms.simple.arm import simple_arm
-from ptrag.arms.simple.equation import Equation
+from ptrag.arms.simple.equation import Equation, trained_on_or_near
 
 if TYPE_CHECKING:
     from ptrag.arms.estimate import Estimate
     from ptrag.arms.simple.fitted import Fitted
-    from ptrag.cells.responses import Responses
-    from ptrag.genes.embeddings import Embedding
-    from ptrag.retrieval.index import Neighbours
 
 NEIGHBOURS = "not trained on in another line: mean of its neighbours by text"
 BACK_OFF = "not trained on in another line, and no vector: line_mean"
@@ -40,24 +37,7 @@ def estimate(fitted: "Fitted", line: str, perturbation: str) -> "Estimate":
     return line_mean.estimate(fitted, line, perturbation)._replace(note=BACK_OFF)
 
 
-def knows(fitted: "Fitted", perturbation: str) -> bool:
-    """Whether the perturbation was trained on, or has neighbours."""
-    return fitted.responses.number(perturbation) >= 0 or perturbation in fitted.neighbours
-
-
-EQUATION = Equation(estimate, knows)
-
-
-def fit(
-    responses: "Responses",
-    embedding: "Embedding",
-    neighbours: "Neighbours",
-    options: dict[str, Any],
-) -> "Fitted":
-    """Keep responses and neighbours; ``options["topk_rag"]`` is the number that counts."""
-    from ptrag.arms.simple.fitted import Fitted
-
-    return Fitted(EQUATION, responses, neighbours=neighbours, k=options["topk_rag"])
+EQUATION = Equation(estimate, trained_on_or_near)
 
 
 ARM = simple_arm(
@@ -65,6 +45,6 @@ ARM = simple_arm(
     equation=EQUATION,
     summary="Mean of the perturbation's responses elsewhere, of each gene by its precision",
     origin="inverse-variance weighting; PIE's evidence without its learning",
-    fit=fit,
+    keeps_neighbours=True,
     reads_responses=True,
 )

@@ -9,7 +9,7 @@ and a note.
 Origin: nearest-neighbour regression (Nadaraya 1964, Watson 1964) on stage one of PT-RAG.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ptrag.arms.simple.arm import simple_arm
 from ptrag.arms.simple.equation import Equation
@@ -17,9 +17,6 @@ from ptrag.arms.simple.equation import Equation
 if TYPE_CHECKING:
     from ptrag.arms.estimate import Estimate
     from ptrag.arms.simple.fitted import Fitted
-    from ptrag.cells.responses import Responses
-    from ptrag.genes.embeddings import Embedding
-    from ptrag.retrieval.index import Neighbours
 
 BACK_OFF = "no vector: line_mean"
 
@@ -62,23 +59,11 @@ def knows(fitted: "Fitted", perturbation: str) -> bool:
 EQUATION = Equation(estimate, knows)
 
 
-def fit(
-    responses: "Responses",
-    embedding: "Embedding",
-    neighbours: "Neighbours",
-    options: dict[str, Any],
-) -> "Fitted":
-    """Keep the neighbours; ``options["topk_rag"]`` is the number that counts."""
-    from ptrag.arms.simple.fitted import Fitted
-
-    return Fitted(EQUATION, responses, neighbours=neighbours, k=options["topk_rag"])
-
-
 ARM = simple_arm(
     name="knn",
     equation=EQUATION,
     summary="Similarity-weighted mean of the deltas of the nearest perturbations by text",
     origin="nearest-neighbour regression on stage one of PT-RAG",
-    fit=fit,
+    keeps_neighbours=True,
     reads_responses=True,
 )

@@ -8,7 +8,7 @@ Origin: the mean baseline of Ahlmann-Eltze et al. 2025; systematic variation in 
 (Viñas Torné et al. 2025).
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ptrag.arms.simple.arm import simple_arm
 from ptrag.arms.simple.equation import Equation
@@ -16,7 +16,6 @@ from ptrag.arms.simple.equation import Equation
 if TYPE_CHECKING:
     from ptrag.arms.estimate import Estimate
     from ptrag.arms.simple.fitted import Fitted
-    from ptrag.cells.responses import Responses
 
 
 NO_ENTRY = "no training pair in the line: mean of all lines"
@@ -36,20 +35,10 @@ def estimate(fitted: "Fitted", line: str, perturbation: str) -> "Estimate":
 EQUATION = Equation(estimate)
 
 
-def fit(
-    responses: "Responses", embedding: Any, neighbours: Any, options: dict[str, Any]
-) -> "Fitted":
-    """Keep the responses."""
-    from ptrag.arms.simple.fitted import Fitted
-
-    return Fitted(EQUATION, responses)
-
-
 ARM = simple_arm(
     name="line_mean",
     equation=EQUATION,
     summary="Mean delta of the line's training perturbations",
     origin="mean baseline; Systema's systematic shift",
-    fit=fit,
     reads_responses=True,
 )

@@ -7,15 +7,14 @@ note.
 Origin: the perturbation-mean baseline of State (Adduri et al. 2025).
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ptrag.arms.simple.arm import simple_arm
-from ptrag.arms.simple.equation import Equation
+from ptrag.arms.simple.equation import Equation, trained_on
 
 if TYPE_CHECKING:
     from ptrag.arms.estimate import Estimate
     from ptrag.arms.simple.fitted import Fitted
-    from ptrag.cells.responses import Responses
 
 BACK_OFF = "not trained on in another line: line_mean"
 
@@ -33,21 +32,7 @@ def estimate(fitted: "Fitted", line: str, perturbation: str) -> "Estimate":
     return line_mean.estimate(fitted, line, perturbation)._replace(note=BACK_OFF)
 
 
-def knows(fitted: "Fitted", perturbation: str) -> bool:
-    """Whether the perturbation was trained on in any line."""
-    return fitted.responses.number(perturbation) >= 0
-
-
-EQUATION = Equation(estimate, knows)
-
-
-def fit(
-    responses: "Responses", embedding: Any, neighbours: Any, options: dict[str, Any]
-) -> "Fitted":
-    """Keep the responses."""
-    from ptrag.arms.simple.fitted import Fitted
-
-    return Fitted(EQUATION, responses)
+EQUATION = Equation(estimate, trained_on)
 
 
 ARM = simple_arm(
@@ -55,6 +40,5 @@ ARM = simple_arm(
     equation=EQUATION,
     summary="Mean delta of the perturbation over the other lines",
     origin="perturbation-mean baseline of State",
-    fit=fit,
     reads_responses=True,
 )

@@ -9,18 +9,36 @@ from ptrag.arms.simple.equation import Equation
 
 if TYPE_CHECKING:
     from ptrag.arms.simple.fitted import Fitted
+    from ptrag.cells.responses import Responses
 
 
-def simple_arm(name: str, equation: Equation, fit: Callable[..., "Fitted"], **facts: Any) -> Arm:
+def simple_arm(
+    name: str,
+    equation: Equation,
+    fit: Callable[..., "Fitted"] | None = None,
+    keeps_neighbours: bool = False,
+    **facts: Any,
+) -> Arm:
     """Return a simple arm.
 
     Parameters
     ----------
     name, fit, facts
-        As in :class:`ptrag.arms.arm.Arm`.
+        As in :class:`ptrag.arms.arm.Arm`; without ``fit`` the responses are kept as they are.
     equation
         How it reads a pair.
+    keeps_neighbours
+        Keep the neighbours, too; ``options["topk_rag"]`` is the number that counts.
     """
+
+    def keep(
+        responses: "Responses", embedding: Any, neighbours: Any, options: dict[str, Any]
+    ) -> "Fitted":
+        from ptrag.arms.simple.fitted import Fitted
+
+        if keeps_neighbours:
+            return Fitted(equation, responses, neighbours=neighbours, k=options["topk_rag"])
+        return Fitted(equation, responses)
 
     def write(fitted: "Fitted", path: Path) -> None:
         from ptrag.arms.simple.fitted import write_fitted
@@ -32,4 +50,4 @@ def simple_arm(name: str, equation: Equation, fit: Callable[..., "Fitted"], **fa
 
         return read_fitted(path, equation)
 
-    return Arm(name, "closed_form", fit=fit, write=write, read=read, **facts)
+    return Arm(name, "closed_form", fit=fit or keep, write=write, read=read, **facts)

@@ -13,6 +13,16 @@ def any_perturbation(fitted: "Fitted", perturbation: str) -> bool:
     return True
 
 
+def trained_on(fitted: "Fitted", perturbation: str) -> bool:
+    """Whether a perturbation was trained on in any line."""
+    return fitted.responses.number(perturbation) >= 0
+
+
+def trained_on_or_near(fitted: "Fitted", perturbation: str) -> bool:
+    """Whether a perturbation was trained on, or has neighbours."""
+    return trained_on(fitted, perturbation) or perturbation in fitted.neighbours
+
+
 class Equation(NamedTuple):
     """How a simple arm reads a pair.
 
