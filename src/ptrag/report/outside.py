@@ -10,14 +10,15 @@ from ptrag.base.files import atomic
 from ptrag.base.names import N_CELLS, PAIR, STRENGTH
 from ptrag.comparison.contrasts import kind_of
 from ptrag.comparison.outside import Compared
-from ptrag.report import scores, sections, strata, tables
+from ptrag.report import scores, tables
 from ptrag.report.arms import LOOKS, ArmView
 from ptrag.report.figure import COLOURS, Look, style
 from ptrag.report.gather import Results, SplitView, mean_scores
 from ptrag.report.html import page
 from ptrag.report.page import SECTIONS
+from ptrag.report.split_content import split_content
 from ptrag.report.tables import Table, number_cell, text_cell
-from ptrag.report.verdict import headline, place, shown_metrics, verdict
+from ptrag.report.verdict import headline, verdict
 from ptrag.report.words import words
 
 SHOWN = ("verdict", "files", "comparison", "contrasts", "pairs", "strata", "glossary")
@@ -150,36 +151,8 @@ def _view(number: int, name: str, files: Mapping[str, str | Path]) -> ArmView:
 
 def _split(results: Results, split: SplitView) -> dict[str, Any]:
     """Return what the page shows of the pairs."""
-    claims, families = split.claims, tables.families(results)
-    metric, shown = claims.metric, shown_metrics(results)
-    return {
-        "name": split.name,
-        "place": place(split),
-        "role": split.role,
-        "n_pairs": len(split.pairs),
-        "metric": words(metric),
-        "baseline": claims.first(metric, "baseline"),
-        "table": scores.comparison(results, split, shown, "first metrics", ends=True),
-        "families": [
-            scores.comparison(results, split, metrics, title) for title, metrics in families.items()
-        ],
-        "overview": sections.overview(results, split),
-        "standings": scores.standings(results, split, shown),
-        "contrasts": {
-            title: scores.contrasts(results, split, metrics) for title, metrics in families.items()
-        },
-        "contrast_plot": sections.contrast_plot(results, split),
-        "strips": [
-            strip for name in dict.fromkeys([metric, *claims.primary])
-            if (strip := sections.strips(results, split, name))
-        ],
-        "scatters": sections.scatters(results, split, metric),
-        "all_pairs": scores.pairs_of(split, metric, list(results.arms)),
-        "strata": strata.panels(results, split),
-        "strata_legend": sections.legend(sections.main_arms(results, split)),
-        "by_strength": strata.by_strength(results, split),
-        "solved": strata.solved(split),
-    }  # fmt: skip
+    every = scores.pairs_of(split, split.claims.metric, list(results.arms))
+    return split_content(results, split) | {"all_pairs": every}
 
 
 def _challenge(challenge: Mapping[str, pd.DataFrame]) -> Table | None:

@@ -16,7 +16,6 @@ from ptrag.report import (
     scores,
     sections,
     single_pairs,
-    strata,
     tables,
     training,
     unmeasured,
@@ -27,7 +26,8 @@ from ptrag.report.html import page
 from ptrag.report.methods import methods, settings_text
 from ptrag.report.pooled import pooled_table
 from ptrag.report.recommendation import advice
-from ptrag.report.verdict import headline, place, shown_metrics, verdict
+from ptrag.report.split_content import split_content
+from ptrag.report.verdict import headline, verdict
 from ptrag.report.words import words
 
 SECTIONS = {
@@ -147,36 +147,12 @@ def _content(results: Results, date: str) -> dict[str, Any]:
 def _split(results: Results, split: SplitView) -> dict[str, Any]:
     """Return what the page shows of one split."""
     logger.info("report: drawing split %s", split.name)
-    claims, families = split.claims, tables.families(results)
-    metric, shown = claims.metric, shown_metrics(results)
+    claims, metric = split.claims, split.claims.metric
     main = [view.name for view in sections.main_arms(results, split)]
     supported = [arm for arm in main if results.arms[arm].kind == "model"]
-    drawn = dict.fromkeys([metric, *claims.primary])
-    return {
-        "name": split.name,
-        "place": place(split),
-        "role": split.role,
-        "n_pairs": len(split.pairs),
+    return split_content(results, split) | {
         "dropped": split.dropped,
-        "metric": words(metric),
-        "baseline": claims.first(metric, "baseline"),
-        "table": scores.comparison(results, split, shown, "first metrics", ends=True),
-        "families": [
-            scores.comparison(results, split, metrics, title) for title, metrics in families.items()
-        ],
-        "overview": sections.overview(results, split),
-        "standings": scores.standings(results, split, shown),
-        "contrasts": {
-            title: scores.contrasts(results, split, metrics) for title, metrics in families.items()
-        },
-        "contrast_plot": sections.contrast_plot(results, split),
-        "strips": [strip for name in drawn if (strip := sections.strips(results, split, name))],
-        "scatters": sections.scatters(results, split, metric),
         "all_pairs": scores.all_pairs(split, metric, main, claims.first(metric, "model")),
-        "strata": strata.panels(results, split),
-        "by_strength": strata.by_strength(results, split),
-        "solved": strata.solved(split),
-        "strata_legend": sections.legend(sections.main_arms(results, split)),
         "map": maps.clustered_map(results, split),
         "maps": sections.heat_maps(results, split),
         "evidence": evidence.evidence_summary(results, split),
