@@ -9,7 +9,7 @@ intervals are clustered by perturbation, which in real and semi-real draws come 
 are scored on the test pairs as the workflow has them: deltas against the profile of the pair's
 cells less the yardstick controls (the perturbed gene left out, of PDS by cosine all genes of the
 panel), and against the noise-free delta where it is known; profiles against those of the cells
-(MSE); and cells against cells in a PCA of training cells and given controls (energy distance).
+(MSE); and cells against cells in a PCA of training cells and yardstick controls (energy distance).
 
 One row of the table per pair and arm. Printed are each arm's means; how far ``response_expert`` is
 ahead of the simple baseline that comes nearest, chosen in hindsight, and of its negative controls;
@@ -32,7 +32,7 @@ from ptrag.base.correlation import pearson
 from ptrag.base.discrimination import discrimination
 from ptrag.base.files import write_table
 from ptrag.base.names import PAIR
-from ptrag.cells.controls import GIVEN
+from ptrag.cells.controls import YARDSTICK
 from ptrag.comparison.contrasts import BASELINES
 from ptrag.comparison.statistics import paired_comparison
 from ptrag.metrics.distribution import Distances, energy
@@ -118,7 +118,7 @@ class Predicted(NamedTuple):
 def fits(screen: Screen, fitted: Callable, pca: PCA | None) -> Predicted:
     """Predict the test pairs of a screen by a closed form."""
     if screen.store is not None:
-        return predictions(screen, ClosedFormPredictor(fitted), pca)
+        return predictions(screen, ClosedFormPredictor({screen.split: fitted}), pca)
     delta = np.array([fitted(*pair).delta for pair in screen.pairs])
     given = [screen.responses.control_mean[pair.cell_line] for pair in screen.pairs]
     origins = [start(fitted(*p).origin, g) for p, g in zip(screen.pairs, given, strict=True)]
@@ -140,12 +140,12 @@ def predictions(screen: Screen, predictor: Predictor, pca: PCA) -> Predicted:
 
 
 def components(screen: Screen, n_pcs: int) -> PCA | None:
-    """Return the PCA of training cells and given controls; None without cells."""
+    """Return the PCA of training cells and yardstick controls; None without cells."""
     store = screen.store
     if store is None:
         return None
     cells = [store.cells(*pair) for pair in screen.drawn.pairs("train")]
-    cells += [store.controls(line, GIVEN) for line in store.lines]
+    cells += [store.controls(line, YARDSTICK) for line in store.lines]
     return fit_pca(np.concatenate(cells), n_pcs)
 
 

@@ -61,7 +61,7 @@ def measured(screen: Screen, options: dict) -> tuple[pd.DataFrame, pd.DataFrame]
     fitted = load_arm("response_expert").fit(
         screen.responses, screen.embeddings[None], screen.neighbours[None], options
     )
-    predictor, store = ClosedFormPredictor(fitted), screen.store
+    predictor, store = ClosedFormPredictor({screen.split: fitted}), screen.store
     given = {line: GivenControls.of_store(store, line) for line in store.lines}
     rates, wrong, evidence, errors = [], [], [], []
     for pair, truth in zip(screen.pairs, screen.truth, strict=True):
