@@ -25,7 +25,6 @@ from ptrag.config import merge
 from ptrag.genes.embeddings import Embedding, write_embedding
 from ptrag.genes.providers import derive_control, embed
 from ptrag.genes.symbols import GENE_TEXT, Symbols
-from ptrag.report.deltas import observed_delta
 from ptrag.retrieval.index import Neighbours, build_index, read_neighbours
 from ptrag.simulate.screen import simulate_screen
 from ptrag.splits.protocols import Split, draw_split, read_split, write_split
@@ -145,7 +144,7 @@ def _of_cells(
         yield Screen(
             case, split_name, seed, Responses.measured(store, split), embeddings,
             _neighbours(embeddings, split, settings, work), pairs, store, split, profiles,
-            np.array([observed_delta(store, pair) for pair in pairs]),
+            np.array([store.observed_delta(*pair) for pair in pairs]),
             np.array([truth[p] for p in pairs]) if truth else None, truth_file, work,
         )  # fmt: skip
 

@@ -34,7 +34,7 @@ from ptrag.cells.controls import YARDSTICK
 from ptrag.metrics.registry import METRICS
 from ptrag.report import arms as report_arms
 from ptrag.report import methods, scores, sections
-from ptrag.report.deltas import observed_delta, predicted_deltas
+from ptrag.report.deltas import predicted_deltas
 from ptrag.report.gather import gather
 from ptrag.report.numbers import decimals, listed, number, p_value, rough
 from ptrag.report.page import SECTIONS, UNFOLDED, configuration_digest, write_report
@@ -291,12 +291,12 @@ def test_deltas_come_from_the_two_halves_of_the_controls(tmp_path):
     plant(tmp_path, runs=FEW)
     results = gather(tmp_path, FEW, SETTINGS)
     store, pair = results.store, Pair(*results.splits["genes"].pairs.index[0])
-    before = observed_delta(store, pair), predicted_deltas(results, "genes", [pair], ["ptrag"])
+    before = store.observed_delta(*pair), predicted_deltas(results, "genes", [pair], ["ptrag"])
     rows = store.control_rows(pair.cell_line, YARDSTICK)
     with h5py.File(tmp_path / "cells.h5ad", "r+") as file:
         file["X"][rows, 0] += 1
     store = results.store
-    after = observed_delta(store, pair), predicted_deltas(results, "genes", [pair], ["ptrag"])
+    after = store.observed_delta(*pair), predicted_deltas(results, "genes", [pair], ["ptrag"])
     assert (after[0] - before[0])[0] == pytest.approx(-1, abs=1e-5)
     np.testing.assert_allclose((after[0] - before[0])[1:], 0, atol=1e-6)
     np.testing.assert_array_equal(after[1]["ptrag"][pair], before[1]["ptrag"][pair])

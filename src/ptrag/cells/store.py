@@ -185,6 +185,10 @@ class CellStore:
         """Return the mean expression of a pair, (n_genes,) float64."""
         return _mean(self.cells(line, perturbation))
 
+    def observed_delta(self, line: str, perturbation: str) -> np.ndarray:
+        """(G,) measured delta of a pair: its mean less that of the yardstick controls."""
+        return self.mean(line, perturbation) - self.control_mean(line, YARDSTICK)
+
     @cached_property
     def _control_means(self) -> dict[tuple[str, Part], np.ndarray]:
         return {}

@@ -1,29 +1,19 @@
-"""Deltas as the report draws them: observed from yardstick controls, predicted by the arms."""
+"""Deltas as the arms predict them, read from their profiles."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
 from anndata.io import read_elem
 
 from ptrag.base.names import DELTA, PAIR, Pair, Run
-from ptrag.cells.controls import YARDSTICK
-from ptrag.cells.store import CellStore
 from ptrag.report.files import present
-
-if TYPE_CHECKING:
-    from ptrag.report.gather import Results
-
-
-def observed_delta(store: CellStore, pair: Pair) -> np.ndarray:
-    """Return the (G,) measured delta of a pair: real profile less the yardstick controls' mean."""
-    return store.mean(*pair) - store.control_mean(pair.cell_line, YARDSTICK)
+from ptrag.report.gather import Results
 
 
 def predicted_deltas(
-    results: "Results", split: str, pairs: Sequence[Pair], arms: Iterable[str]
+    results: Results, split: str, pairs: Sequence[Pair], arms: Iterable[str]
 ) -> dict[str, dict[Pair, np.ndarray]]:
     """Return {arm: {pair: (G,) predicted delta}}, averaged over seeds."""
     deltas: dict[str, dict[Pair, np.ndarray]] = {}

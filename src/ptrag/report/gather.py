@@ -23,7 +23,6 @@ from ptrag.base.names import (
     PERTURBATION,
     ROLE,
     STRENGTH,
-    Pair,
     Run,
 )
 from ptrag.cells.store import CellStore
@@ -32,7 +31,6 @@ from ptrag.comparison.compare import SplitTables
 from ptrag.comparison.scores import SplitScores, read_scores
 from ptrag.config import arm_embedding, arm_options
 from ptrag.report.arms import ArmView, arm_views
-from ptrag.report.deltas import observed_delta
 from ptrag.report.files import present
 from ptrag.report.runs import Training, read_training
 
@@ -277,7 +275,7 @@ class _Reader:
     def _pair_facts(self, folder: Path, index: pd.MultiIndex, strength: pd.Series) -> pd.DataFrame:
         n_cells = self.store.pairs.set_index(PAIR)[N_CELLS]
         nearest = self._nearest(folder)
-        deltas = (observed_delta(self.store, Pair(*key)) for key in index)
+        deltas = (self.store.observed_delta(*key) for key in index)
         return pd.DataFrame(
             {
                 N_CELLS: [int(n_cells.loc[key]) for key in index],

@@ -6,7 +6,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 
 from ptrag.base.names import Pair
 from ptrag.comparison.recommendation import pages_of
-from ptrag.report.deltas import observed_delta, predicted_deltas
+from ptrag.report.deltas import predicted_deltas
 from ptrag.report.figure import INK, MUTED, TOP, panel, text_width, to_svg
 from ptrag.report.gather import Results, SplitView
 from ptrag.report.plots import DIVERGING
@@ -41,7 +41,7 @@ def clustered_map(results: Results, split: SplitView) -> dict[str, object] | Non
     rows = strongest[_order(predicted[np.ix_(strongest, varying)])]
     columns = varying[_order(predicted[np.ix_(rows, varying)].T)]
     store = results.store
-    observed = np.array([observed_delta(store, pairs[row])[columns] for row in rows])
+    observed = np.array([store.observed_delta(*pairs[row])[columns] for row in rows])
     one_line = len({pair.cell_line for pair in pairs}) == 1
     names = [
         pairs[row].perturbation if one_line else f"{pairs[row].perturbation} {pairs[row].cell_line}"

@@ -9,7 +9,7 @@ from ptrag.arms.registry import base_name
 from ptrag.base.names import Pair
 from ptrag.report import evidence, plots
 from ptrag.report.arms import ArmView
-from ptrag.report.deltas import observed_delta, predicted_deltas
+from ptrag.report.deltas import predicted_deltas
 from ptrag.report.gather import Results, SplitView
 from ptrag.report.verdict import shown_metrics
 from ptrag.report.words import words
@@ -127,7 +127,7 @@ def heat_maps(results: Results, split: SplitView) -> list[str]:
     predicted, store = predicted_deltas(results, split.name, pairs, arms), results.store
     maps = []
     for i, pair in enumerate(pairs):
-        observed = observed_delta(store, pair)
+        observed = store.observed_delta(*pair)
         top = np.argsort(-np.abs(observed), kind="stable")[:N_GENES]
         top = top[np.argsort(-observed[top], kind="stable")]
         rows = {"observed": observed[top]}
