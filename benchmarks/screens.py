@@ -33,6 +33,10 @@ from ptrag.splits.protocols import Split, draw_split, read_split, write_split
 LINES = ("k562", "rpe1", "hepg2", "jurkat")
 N_SEMIREAL = 240  # perturbations of the semi-real screen
 HELD = {"val": 0.0, "test": 64 / N_SEMIREAL}
+WHOLE_LINES = {
+    f"{line}_line": {"protocol": "unseen_line", "target": line, "fractions": {"val": 0.0}}
+    for line in LINES
+}
 SEMIREAL = {
     "file": "semireal_dev.h5ad",
     "columns": {"perturbation": "gene", "cell_line": "cell_line", "batch": "gem_group"},
@@ -42,10 +46,12 @@ SEMIREAL = {
         line: {"protocol": "unseen_combination", "target": line, "fractions": HELD}
         for line in LINES
     }
-    | {"genes": {"protocol": "unseen_perturbation", "fractions": HELD}},
+    | {"genes": {"protocol": "unseen_perturbation", "fractions": HELD}}
+    | WHOLE_LINES,
     "settings": {"cells": {"genes": "given"}},
 }  # fmt: skip
 PROTOCOLS = {
+    "demo": WHOLE_LINES,
     "norman_mcfaline": {
         "a172_line": {"protocol": "unseen_line", "target": "A172", "fractions": {"val": 0.0}},
         "u87_line": {"protocol": "unseen_line", "target": "U87MG", "fractions": {"val": 0.0}},
