@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import yaml
-from screens import Screen, screens
+from screens import PROTOCOLS, Screen, screens
 
 from ptrag.arms.estimate import start
 from ptrag.arms.registry import NEGATIVE_CONTROLS, base_name, embedding_control, load_arm
@@ -61,6 +61,7 @@ def main() -> None:
     parser.add_argument("--data-dir", default="data")
     parser.add_argument("--text-signal", nargs="+", type=float, default=[0.8])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--splits", nargs="+", help="these alone; all without")
     parser.add_argument("--out", default="results/contest.tsv")
     arguments = parser.parse_args()
     config = yaml.safe_load(Path(arguments.config).read_text())
@@ -69,8 +70,10 @@ def main() -> None:
         simulated = "simulate" in config["datasets"].get(name, {})
         for signal in arguments.text_signal if simulated else [None]:
             for seed in arguments.seeds:
-                draw = screens(config, name, seed, signal, Path(arguments.data_dir))
-                for screen in draw:
+                more, data_dir = PROTOCOLS.get(name), Path(arguments.data_dir)
+                for screen in screens(config, name, seed, signal, data_dir, more):
+                    if arguments.splits and screen.split not in arguments.splits:
+                        continue
                     predictors = dict(fit_arms(screen, config["arm_options"]))
                     pca = components(screen, config["evaluation"]["n_pcs"])
                     predicted = {arm: fits(screen, f, pca) for arm, f in predictors.items()}

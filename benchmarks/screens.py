@@ -44,13 +44,19 @@ SEMIREAL = {
     | {"genes": {"protocol": "unseen_perturbation", "fractions": HELD}},
     "settings": {"cells": {"genes": "given"}},
 }  # fmt: skip
+WHOLE_LINES = {
+    f"{line}_line": {"protocol": "unseen_line", "target": line, "fractions": {"val": 0.0}}
+    for line in LINES
+}
 PROTOCOLS = {
+    "demo": WHOLE_LINES,
+    "semireal_dev": WHOLE_LINES,
     "norman_mcfaline": {
         "a172_line": {"protocol": "unseen_line", "target": "A172", "fractions": {"val": 0.0}},
         "u87_line": {"protocol": "unseen_line", "target": "U87MG", "fractions": {"val": 0.0}},
         "doubles": {"protocol": "unseen_double", "fractions": {"val": 0.0, "test": 0.5}},
-    }
-}  # splits of a data set beside those of the configuration
+    },
+}  # splits that the contest adds to those of a data set
 DRUG_GENES = 1000  # drawn anew for each seed
 DRUGS_HELD = 45
 
@@ -103,18 +109,20 @@ class Screen:
 
 
 def screens(
-    config: dict[str, Any], name: str, seed: int, text_signal: float | None, data_dir: Path
-) -> Iterator[Screen]:
+    config: dict[str, Any], name: str, seed: int, text_signal: float | None, data_dir: Path,
+    more: Mapping[str, Any] | None = None,
+) -> Iterator[Screen]:  # fmt: skip
     """Yield every split of one draw of a data set; files of a screen last until the next.
 
-    ``semireal_dev`` may be among the data sets of the configuration, with splits of its own.
+    ``semireal_dev`` may be among the data sets of the configuration, with splits of its own. The
+    splits of ``more``, by name, come after them.
     """
     with tempfile.TemporaryDirectory() as folder:
         if name == "op3_drugs_ranks":
             yield from _drugs(data_dir / "op3_drugs_ranks.npz", config, seed, Path(folder))
             return
         datasets = {"semireal_dev": SEMIREAL} | config["datasets"]
-        entry = datasets[name]
+        entry = datasets[name] | {"splits": datasets[name]["splits"] | (more or {})}
         yield from _of_cells(config, name, entry, seed, text_signal, data_dir, Path(folder))
 
 
@@ -135,7 +143,7 @@ def _of_cells(
     embedding = embed("text", store.perturbations, settings["embeddings"])
     write_embedding(embedding, work / "embedding.h5ad")
     embeddings = _with_controls(embedding, seed)
-    for split_name, spec in (entry["splits"] | PROTOCOLS.get(name, {})).items():
+    for split_name, spec in entry["splits"].items():
         table = draw_split(store, spec | {"seed": seed}, settings["cells"], split_name)
         write_split(table, spec, work / "split.tsv")
         split = read_split(work / "split.tsv")
