@@ -121,7 +121,7 @@ def job_of(
     training = config["training"] | {"max_steps": steps, "validate_every": max(1, steps // 12)}
     return TrainingJob(
         arm=arm, seed=screen.seed, cells=screen.folder / "cells.h5ad",
-        split=screen.folder / "split.tsv", embedding=screen.folder / "embedding.h5ad",
+        split=screen.folder / "split.tsv", embedding=screen.vectors_file(None),
         index=screen.folder / "index" if own["rag"] else None, options=own,
         model=config["model"] | model, training=training, bundle=out / "bundle",
         history=out / "history.tsv",
