@@ -16,8 +16,9 @@ from ptrag.prediction.prediction import Predictor
 from ptrag.training.job import TrainingJob
 from ptrag.training.run import train
 
-FACTS = ["step", "last_step", "plateau", "cpu_seconds"]
-"""Of a training: the step whose weights are kept, the last one, whether it is on its plateau."""
+FACTS = ["step", "last_step", "plateau", "validation", "cpu_seconds"]
+"""Of a training: the step whose weights are kept, the last step, whether it is on its plateau, the
+validation value (``training.monitor``) of the weights that are kept, CPU seconds."""
 
 
 class Trained(NamedTuple):
@@ -68,8 +69,8 @@ def trained(
     seconds = time.process_time() - begun
     bundle = load_bundle(job.bundle)
     last = pd.read_csv(job.history, sep="\t")["step"].max()
-    about = bundle.about
-    values = about["step"], last, about["plateau"], seconds
+    about, monitor = bundle.about, job.training["monitor"]
+    values = about["step"], last, about["plateau"], about["validation"][monitor], seconds
     return Trained(bundle.predictor, dict(zip(FACTS, values, strict=True)))
 
 
@@ -99,7 +100,7 @@ def costs(runs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     -------
     DataFrame
         ``by``, the steps kept, the last steps, how many are on their plateau, and the median of
-        the CPU seconds.
+        the CPU seconds; beside them the validation values.
     """
     return (
         runs.groupby(by, sort=False)
@@ -108,6 +109,7 @@ def costs(runs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
             last=("last_step", lambda steps: " ".join(map(str, steps))),
             on_plateau=("plateau", "sum"),
             trainings=("plateau", "size"),
+            validation=("validation", lambda values: " ".join(f"{value:.4f}" for value in values)),
             cpu_seconds=("cpu_seconds", "median"),
         )
         .round(1)
