@@ -24,10 +24,12 @@ from typing import Any
 
 import pandas as pd
 import yaml
+from arms_table import number, places
 from contest import OURS, components, fit_arms, means, nearest_baselines, predictions, score
 from networks import FACTS, costs, trained, with_vectors
 from paired import CASE, paired_differences
 from screens import SEMIREAL, Screen, screens
+from trainings import markdown
 
 from ptrag.base.files import read_table, write_table
 from ptrag.comparison.contrasts import BASELINES
@@ -43,6 +45,7 @@ CONTRASTS = (
     ("ptrag_residual", "state_genept_residual"), ("ptrag_residual", "ptrag_residual@shuffled"),
 )  # fmt: skip
 CLOSED = (*BASELINES, OURS)
+SHOWN = ("pearson", "mse", "pds_cosine", "energy")
 
 
 def main() -> None:
@@ -72,12 +75,33 @@ def main() -> None:
     scores = pd.concat(tables, ignore_index=True)
     networks = scores[scores["step"].notna()].astype({"step": int, "last_step": int})
     runs = networks.groupby([*CASE, "arm", "seed"], sort=False)[FACTS].first().reset_index()
-    nearest = [nearest_baselines(scores, arm, config["evaluation"]) for arm in runs["arm"].unique()]
-    for table in (
-        means(scores), paired_differences(scores, CONTRASTS, config["evaluation"]),
-        pd.concat(nearest), costs(runs, [*CASE, "arm"]),
-    ):  # fmt: skip
-        print(table.to_string(index=False), end="\n\n")
+    evaluation = config["evaluation"]
+    nearest = [nearest_baselines(scores, arm, evaluation) for arm in runs["arm"].unique()]
+    tables = (
+        means(scores)[[*CASE, "arm", *SHOWN]],
+        wide(paired_differences(scores, CONTRASTS, evaluation), ["arm", "against"]),
+        wide(pd.concat(nearest), ["arm"]),
+        costs(runs, [*CASE, "arm"]),
+    )
+    print(*map(markdown, tables), sep="\n\n")
+
+
+def wide(differences: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Return one row per split and ``by``: how far the arm is ahead by each metric shown.
+
+    Bold where the interval is clear of zero; in brackets, in how many draws the arm is better.
+    Where ``by`` does not say against what, each entry does.
+    """
+    rows = []
+    for row in differences[differences["metric"].isin(SHOWN)].itertuples():
+        value, low, high = (number(x, places(row.metric)) for x in (row.ahead, row.low, row.high))
+        text = f"{value} [{low}, {high}]"
+        text = f"**{text}**" if row.low > 0 or row.high < 0 else text
+        text += f" ({row.better_in})" + ("" if "against" in by else f" `{row.against}`")
+        rows.append((*(getattr(row, key) for key in (*CASE, *by)), row.n_pairs, row.metric, text))
+    index = [*CASE, *by, "pairs"]
+    table = pd.DataFrame(rows, columns=[*index, "metric", "ahead"])
+    return table.pivot_table("ahead", index, "metric", "first", sort=False).reset_index()
 
 
 def with_semireal(config: dict[str, Any]) -> dict[str, Any]:
