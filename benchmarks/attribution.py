@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yaml
-from contest import CASE, OURS, Predicted, differences, score
+from contest import OURS, Predicted, score
+from paired import CASE, paired_differences
 from screens import Screen, screens
 
 from ptrag.arms.estimate import Estimate, start
@@ -71,7 +72,7 @@ def predicted(screen: Screen, expert: Callable[[str, str], Estimate]) -> Predict
 def summary(scores: pd.DataFrame, evaluation: dict) -> pd.DataFrame:
     """Return, per split and metric, the whole score and what it loses without each source."""
     whole = scores[scores["arm"] == OURS].groupby(CASE, sort=False)[[*SHOWN]].mean()
-    table = differences(scores, SOURCES, evaluation)
+    table = paired_differences(scores, [(OURS, other) for other in SOURCES], evaluation)
     table = table[table["metric"].isin(SHOWN)]
     lost = [f"{r.ahead:+.4f} [{r.low:+.4f}, {r.high:+.4f}]" for r in table.itertuples()]
     wide = table.assign(lost=lost).set_index([*CASE, "metric", "against"])["lost"].unstack()  # noqa: PD010

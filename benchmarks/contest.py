@@ -17,13 +17,14 @@ and how often the sign that it predicts is wrong, at nominal false-sign rates.
 """
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import yaml
+from paired import CASE, METRICS, paired_differences
 from screens import PROTOCOLS, Screen, screens
 
 from ptrag.arms.estimate import start
@@ -34,7 +35,6 @@ from ptrag.base.files import write_table
 from ptrag.base.names import PAIR
 from ptrag.cells.controls import YARDSTICK
 from ptrag.comparison.contrasts import BASELINES
-from ptrag.comparison.statistics import paired_comparison
 from ptrag.metrics.distribution import Distances, energy
 from ptrag.metrics.means import mse
 from ptrag.metrics.pca import PCA, fit_pca
@@ -43,14 +43,8 @@ from ptrag.prediction.prediction import GivenControls, Predictor
 
 OURS = "response_expert"
 CONTROLS = tuple(f"{OURS}@{kind}" for kind in NEGATIVE_CONTROLS)
-METRICS = {
-    "pearson": True, "mse": False, "pds_cosine": True, "energy": False, "pearson_truth": True,
-    "mse_truth": False,
-}  # fmt: skip
-"""{metric: whether more is better}"""
 N_CELLS = 64  # predicted of each pair
 RATES = (0.01, 0.05, 0.1)
-CASE = ["case", "split"]
 
 
 def main() -> None:
@@ -74,7 +68,8 @@ def main() -> None:
                 for screen in screens(config, name, seed, signal, data_dir, more):
                     if arguments.splits and screen.split not in arguments.splits:
                         continue
-                    predictors = dict(fit_arms(screen, config["arm_options"]))
+                    arms = (*BASELINES, OURS, *CONTROLS)
+                    predictors = dict(fit_arms(screen, config["arm_options"], arms))
                     pca = components(screen, config["evaluation"]["n_pcs"])
                     predicted = {arm: fits(screen, f, pca) for arm, f in predictors.items()}
                     tables.append(score(screen, predicted))
@@ -82,16 +77,16 @@ def main() -> None:
     scores = pd.concat(tables, ignore_index=True)
     write_table(scores, arguments.out)
     for table in (
-        means(scores), nearest_baselines(scores, config["evaluation"]),
+        means(scores), nearest_baselines(scores, OURS, config["evaluation"]),
         against_controls(scores, config["evaluation"]), false_signs(pd.concat(signs)),
     ):  # fmt: skip
         print(table.to_string(index=False), end="\n\n")
 
 
-def fit_arms(screen: Screen, options: dict) -> Iterator[tuple[str, Callable]]:
-    """Yield every arm fitted on the training responses of a screen, and the oracle."""
+def fit_arms(screen: Screen, options: dict, arms: Sequence[str]) -> Iterator[tuple[str, Callable]]:
+    """Yield arms fitted on the training responses of a screen, and the oracle."""
     oracle = ("oracle",) if screen.truth_file else ()
-    for arm in (*BASELINES, OURS, *CONTROLS, *oracle):
+    for arm in (*arms, *oracle):
         kind = embedding_control(arm)
         own = options[base_name(arm)] | {"truth": screen.truth_file}
         yield (
@@ -204,40 +199,16 @@ def means(scores: pd.DataFrame) -> pd.DataFrame:
     return table.round(4).reset_index()
 
 
-def differences(scores: pd.DataFrame, against: tuple[str, ...], evaluation: dict) -> pd.DataFrame:
-    """Return how far ``response_expert`` is ahead of each of some arms; negative: behind."""
-    rows = []
-    for (case, split), of_case in scores.groupby(CASE, sort=False):
-        index = ["seed", "drawn_anew", *PAIR]
-        wide = of_case.set_index([*index, "arm"])[list(METRICS)].unstack("arm")  # noqa: PD010
-        clusters = [
-            f"{seed} {name}" if anew else name for seed, anew, _, name in wide.index
-        ]  # a perturbation of another screen is another one
-        for metric, more in METRICS.items():
-            if wide[metric].isna().all(axis=None):
-                continue
-            for other in against:
-                result = paired_comparison(
-                    wide[metric][OURS], wide[metric][other], clusters,
-                    evaluation["bootstrap"], evaluation["confidence"],
-                )  # fmt: skip
-                ends = (result.low, result.high) if more else (-result.high, -result.low)
-                ahead = result.difference * (1 if more else -1)
-                rows.append((case, split, metric, other, result.n_pairs, ahead, *ends))
-    columns = [*CASE, "metric", "against", "n_pairs", "ahead", "low", "high"]
-    return pd.DataFrame(rows, columns=columns).round(5)
-
-
-def nearest_baselines(scores: pd.DataFrame, evaluation: dict) -> pd.DataFrame:
-    """Return the lead over the simple baseline that comes nearest: over each it is no less."""
-    table = differences(scores, BASELINES, evaluation)
+def nearest_baselines(scores: pd.DataFrame, arm: str, evaluation: dict) -> pd.DataFrame:
+    """Return an arm's lead over the simple baseline that comes nearest: over each it is no less."""
+    table = paired_differences(scores, [(arm, other) for other in BASELINES], evaluation)
     nearest = table.groupby([*CASE, "metric"], sort=False)["ahead"].idxmin()
     return table.loc[nearest]
 
 
 def against_controls(scores: pd.DataFrame, evaluation: dict) -> pd.DataFrame:
     """Return the lead over the negative controls, in Pearson delta."""
-    table = differences(scores, CONTROLS, evaluation)
+    table = paired_differences(scores, [(OURS, other) for other in CONTROLS], evaluation)
     return table[table["metric"] == "pearson"]
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yaml
-from contest import fit_arms
+from contest import OURS, fit_arms
 from screens import Screen, screens
 from sklearn import decomposition
 from sklearn.ensemble import RandomForestClassifier
@@ -38,6 +38,7 @@ from sklearn.preprocessing import StandardScaler
 from ptrag.arms.estimate import Estimate, start
 from ptrag.base.random import choose, keyed_rng
 from ptrag.cells.controls import YARDSTICK
+from ptrag.comparison.contrasts import BASELINES
 from ptrag.evaluation.predictions import PredictedMean
 from ptrag.evaluation.reference import build_reference, read_reference
 from ptrag.evaluation.scoring import score_all
@@ -159,9 +160,7 @@ def scored(screen: Screen, config: dict) -> pd.DataFrame:
     apart = apart_from_given(screen, config["evaluation"]["n_pcs"])
     given = {line: GivenControls.of_store(store, line) for line in reference.lines}
     rows = {("split half", ""): [*np.nanmean(reference.bounds["ceiling"], axis=0), np.nan]}
-    for arm, fitted in fit_arms(screen, config["arm_options"]):
-        if "@" in arm:
-            continue
+    for arm, fitted in fit_arms(screen, config["arm_options"], (*BASELINES, OURS)):
         estimates = [fitted(*pair) for pair in reference.keys]
         for emission, emit in EMISSIONS.items():
             if emission == "drawn" and estimates[0].sd is None:

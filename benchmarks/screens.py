@@ -88,8 +88,8 @@ class Screen:
     truth_file
         The truth of a simulated screen.
     folder
-        ``cells.h5ad``, ``split.tsv``, ``embedding.h5ad`` and ``index`` of the true embedding, as a
-        training reads them, until the next split is drawn; None for responses without cells.
+        ``cells.h5ad``, ``split.tsv``, vectors and indices, as a training reads them, until the next
+        split is drawn; None for responses without cells.
     """
 
     case: str
@@ -106,6 +106,22 @@ class Screen:
     truth: np.ndarray | None
     truth_file: Path | None = None
     folder: Path | None = None
+
+    def vectors_file(self, kind: str | None) -> Path:
+        """Return the file of the vectors of a kind."""
+        return self.folder / _vectors_name(kind)
+
+    def index_folder(self, kind: str | None) -> Path:
+        """Return the folder of the index of the vectors of a kind."""
+        return self.folder / _index_name(kind)
+
+
+def _vectors_name(kind: str | None) -> str:
+    return "vectors.h5ad" if kind is None else f"vectors@{kind}.h5ad"
+
+
+def _index_name(kind: str | None) -> str:
+    return "index" if kind is None else f"index@{kind}"
 
 
 def screens(
@@ -140,9 +156,9 @@ def _of_cells(
     build_cells(source, entry, settings["cells"], work / "cells.h5ad")
     store = CellStore(work / "cells.h5ad")
     truth = _truth(source, truth_file, store)
-    embedding = embed("text", store.perturbations, settings["embeddings"])
-    write_embedding(embedding, work / "embedding.h5ad")
-    embeddings = _with_controls(embedding, seed)
+    embeddings = _with_controls(embed("text", store.perturbations, settings["embeddings"]), seed)
+    for kind, embedding in embeddings.items():
+        write_embedding(embedding, work / _vectors_name(kind))
     for split_name, spec in entry["splits"].items():
         table = draw_split(store, spec | {"seed": seed}, settings["cells"], split_name)
         write_split(table, spec, work / "split.tsv")
@@ -228,7 +244,7 @@ def _neighbours(
     k = max(options.get("topk_rag", 0) for options in settings["arm_options"].values())
     neighbours = {}
     for kind, embedding in embeddings.items():
-        folder = work / ("index" if kind is None else f"index@{kind}")
+        folder = work / _index_name(kind)
         build_index(embedding, split, k, folder)
         neighbours[kind] = read_neighbours(folder)
     return neighbours

@@ -87,40 +87,91 @@ def test_importing_the_library_loads_nothing_heavy(bench):
 
 
 def planted_scores(gain):
-    """Five draws of eight pairs in which one option is ahead by ``gain`` on every pair."""
+    """Five draws of eight pairs in which one arm is ahead by ``gain`` on every pair."""
     rows = []
     for seed in range(1, 6):
         for i in range(8):
-            for option, step in (("none", 400), ("displaced", 900)):
-                value = np.sin(seed + i) + gain * (option == "displaced")
+            for arm, step in (("none", 400), ("displaced", 900)):
+                value = np.sin(seed + i) + gain * (arm == "displaced")
                 metrics = dict.fromkeys(("pearson", "mse", "pds_cosine", "energy"), value)
                 rows.append(
-                    {"case": "made", "seed": seed, "drawn_anew": True, "cell_line": f"l{i % 2}",
-                     "perturbation": f"p{i // 2}", "option": option, "step": step + seed,
-                     "plateau": seed > 2, "cpu_seconds": 10.0 * seed,
+                    {"case": "made", "split": "genes", "seed": seed, "drawn_anew": True,
+                     "cell_line": f"l{i % 2}", "perturbation": f"p{i // 2}", "arm": arm,
+                     "step": step + seed, "last_step": 1000, "plateau": seed > 2,
+                     "validation": seed / 4, "cpu_seconds": 10.0 * seed,
                      "pearson_truth": np.nan, "mse_truth": np.nan, **metrics}
                 )  # fmt: skip
     return pd.DataFrame(rows)
 
 
 @pytest.mark.parametrize("gain", [0.25, -0.125])
-def test_the_study_of_overfitting_reports_the_planted_difference(bench, gain):
-    from overfitting import differences
+def test_paired_differences_are_the_planted_ones_and_ahead_means_better(bench, gain):
+    from paired import paired_differences
 
     evaluation = {"bootstrap": 200, "confidence": 0.95}
-    rows = differences(planted_scores(gain), evaluation).set_index("metric")
+    contrasts = [("displaced", "none"), ("displaced", "an arm that was not run")]
+    rows = paired_differences(planted_scores(gain), contrasts, evaluation).set_index("metric")
     assert sorted(rows.index) == ["energy", "mse", "pds_cosine", "pearson"]  # no truth was known
     for metric, row in rows.iterrows():
-        assert row["pairs"] == 40
-        assert [row["difference"], row["low"], row["high"]] == pytest.approx([gain] * 3)
-        better = gain < 0 if metric in ("mse", "energy") else gain > 0
-        assert row["better in"] == ("5 of 5" if better else "0 of 5")
+        assert row["n_pairs"] == 40
+        ahead = -gain if metric in ("mse", "energy") else gain
+        assert [row["ahead"], row["low"], row["high"]] == pytest.approx([ahead] * 3)
+        assert row["of_arm"] - row["of_against"] == pytest.approx(gain, abs=2e-5)
+        assert row["better_in"] == ("5 of 5" if ahead > 0 else "0 of 5")
 
 
-def test_the_study_of_overfitting_reports_what_trainings_took(bench):
-    from overfitting import costs
+def test_perturbations_of_another_draw_are_other_clusters_only_where_screens_are_drawn_anew(bench):
+    """A difference that is the same in all draws is known less well where draws share clusters."""
+    from paired import paired_differences
 
-    rows = costs(planted_scores(0.1)).set_index("option")
-    assert rows.loc["none", "steps"] == "401 402 403 404 405"
-    assert rows.loc["displaced", "steps"] == "901 902 903 904 905"
-    assert rows["plateau"].tolist() == [3, 3] and rows["cpu_seconds"].tolist() == [30.0, 30.0]
+    scores = planted_scores(0.0)
+    scores["pearson"] += (scores["arm"] == "displaced") * scores["perturbation"].str[1:].astype(int)
+    widths = []
+    for anew in (True, False):
+        of_kind = scores.assign(drawn_anew=anew)
+        row = paired_differences(
+            of_kind, [("displaced", "none")], {"bootstrap": 500, "confidence": 0.95}
+        )
+        row = row.set_index("metric").loc["pearson"]
+        widths.append(row["high"] - row["low"])
+    assert widths[1] / widths[0] > 1.5
+
+
+def test_costs_are_what_trainings_took(bench):
+    from networks import costs
+
+    runs = planted_scores(0.1).drop_duplicates(["arm", "seed"])
+    rows = costs(runs, ["case", "arm"]).set_index("arm")
+    assert rows.loc["none", "kept"] == "401 402 403 404 405"
+    assert rows.loc["displaced", "kept"] == "901 902 903 904 905"
+    assert rows["on_plateau"].tolist() == [3, 3] and rows["trainings"].tolist() == [5, 5]
+    assert rows["cpu_seconds"].tolist() == [30.0, 30.0]
+    assert rows["validation"].tolist() == ["0.2500 0.5000 0.7500 1.0000 1.2500"] * 2
+
+
+def test_what_retrieval_adds_is_measured_once_and_read_again(bench, tmp_path, monkeypatch):
+    """A training whose scores stand is not repeated, and one that is asked for anew is added."""
+    import retrieval
+
+    monkeypatch.setattr(retrieval, "components", lambda *_: "pca")
+    monkeypatch.setattr(retrieval, "with_vectors", lambda screen: screen)
+    asked = []
+
+    def table(arm, **facts):
+        asked.append(arm)
+        return planted_scores(0.0).query("arm == 'none'").assign(arm=arm)
+
+    monkeypatch.setattr(retrieval, "of_closed_forms", lambda *_: table("ridge"))
+    monkeypatch.setattr(
+        retrieval, "of_network", lambda screen, config, arm, training, pca: table(arm)
+    )
+
+    class AScreen:
+        case, split, seed = "made text 0.8", "genes", 3
+
+    config = {"evaluation": {"n_pcs": 2}}
+    first = list(retrieval.scored(AScreen, config, ["ptrag"], {}, tmp_path))
+    again = list(retrieval.scored(AScreen, config, ["ptrag", "state"], {}, tmp_path))
+    assert asked == ["ridge", "ptrag", "state"]
+    for one, other in zip(first, again, strict=False):
+        pd.testing.assert_frame_equal(one, other)
