@@ -44,7 +44,7 @@ def make(protocol="unseen_combination", weights=MIXTURE, components=False, slope
         slope = np.random.default_rng(2).uniform(0.5, 1.5, len(slope))
     level = Level.plain(responses)
     if slopes:
-        level = replace(Level.fitted(responses), reached=0.7)
+        level = replace(Level.fitted(responses), followed=0.7)
     return Expert(
         responses, text, neighbours, 4, shrunken(responses), variances, directions,
         fit_penalty(responses, text), level, Stack(dict(weights), slope),

@@ -21,8 +21,8 @@ def screen(by_expression, seed=0, n_genes=120, n_perturbations=20):
     rng = np.random.default_rng(seed + 100)
     control = {line: rng.gamma(0.7, 1.0, n_genes) for line in responses.lines}
     factor = rng.normal(size=(n_perturbations, n_genes))[responses.perturbation_of]
-    shown = 1 - np.exp(-np.array([control[pair.cell_line] for pair in responses.pairs]))
-    true = factor * (shown if by_expression else shown.mean())
+    expressed = 1 - np.exp(-np.array([control[pair.cell_line] for pair in responses.pairs]))
+    true = factor * (expressed if by_expression else expressed.mean())
     noise = np.sqrt(responses.own_variance) * rng.normal(size=true.shape)
     return replace(responses, control_mean=control, delta=true + noise), true
 
@@ -39,17 +39,17 @@ def test_reach_is_a_ratio_of_sums_over_the_lines_with_entries():
     means = LineMeans.of_all(rest)
     for line, others in (("a", "bc"), ("d", "abc")):
         for gene in range(5):
-            shown = {x: 1 - np.exp(-responses.control_mean[x][gene]) for x in "abcd"}
-            mean = sum(shown[x] for x in others) / len(others)
-            expected = 1 + 0.3 * ((shown[line] + LEAST) / (mean + LEAST) - 1)
+            expressed = {x: 1 - np.exp(-responses.control_mean[x][gene]) for x in "abcd"}
+            mean = sum(expressed[x] for x in others) / len(others)
+            expected = 1 + 0.3 * ((expressed[line] + LEAST) / (mean + LEAST) - 1)
             got = reach(0.3, "abcd".index(line), means)[gene]
             assert got == pytest.approx(expected, rel=1e-12)
 
 
 def test_it_is_found_where_responses_are_factors_and_not_where_they_are_not():
     assert fit_reach(screen(True)[0]) > 0.8
-    found = [fit_reach(screen(False, seed)[0]) for seed in range(30)]
-    assert np.count_nonzero(found) <= 2
+    followed = [fit_reach(screen(False, seed)[0]) for seed in range(30)]
+    assert np.count_nonzero(followed) <= 2
 
 
 def test_it_is_nothing_where_no_perturbation_is_in_two_lines_or_no_control_is_known():
@@ -70,8 +70,8 @@ def test_a_line_without_entries_is_predicted_better_with_it():
     embedding = draw_embedding(20)
     neighbours = nearest(embedding, known.perturbations)
     expert = fit_expert(known, embedding, neighbours, {"topk_rag": 4})
-    assert expert.level.reached > 0.8
-    without = replace(expert, level=replace(expert.level, reached=0.0))
+    assert expert.level.followed > 0.8
+    without = replace(expert, level=replace(expert.level, followed=0.0))
     errors = [
         np.mean([(e(*responses.pairs[row]).delta - true[row]) ** 2 for row in rows])
         for e in (expert, without)
@@ -86,8 +86,8 @@ def test_a_line_that_comes_later_has_the_reach_of_one_that_was_there():
     later = expert.with_line("z", controls, np.zeros(9))
     means = LineMeans.of_all(later.responses)
     at, level = later.responses.lines.index("z"), later.level
-    far = reach(level.reached, at, means)
-    plain = replace(later, level=replace(level, reached=0.0))
+    far = reach(level.followed, at, means)
+    plain = replace(later, level=replace(level, followed=0.0))
     np.testing.assert_allclose(later("z", "P01").delta, far * plain("z", "P01").delta, rtol=1e-10)
     missed = [
         means.mean(line) - level.carried * reach(0.7, line, means) * means.elsewhere(line)
@@ -99,7 +99,7 @@ def test_a_line_that_comes_later_has_the_reach_of_one_that_was_there():
 def test_lines_that_have_entries_say_themselves_how_far_responses_reach():
     responses, _ = screen(True)
     level, means = Level.fitted(responses), LineMeans.of_all(responses)
-    assert level.reached > 0
+    assert level.followed > 0
     np.testing.assert_array_equal(level.reach(0, means), 1)
 
 

@@ -12,11 +12,10 @@ with m̄ the mean of the other lines' means, as far as it reaches in the line
 (:mod:`ptrag.arms.expert.reach`), ρ from least squares over lines and genes, and g(z²) the
 adaptive shrinkage (:class:`ptrag.arms.expert.sparse.Prior`) of what is left,
 z² = (m_l − ρ m̄)²/σ_l².
-The factors ρ and g are fitted once, and so is the reach. A gene counts in g's mixture by its noise, as it does in the
-squared error, for what few cells show says least of how far noise reaches. And g is not below a
-tenth: in a small screen hardly anything rises
-above the noise, and there the direction of m_l is still better than none. θ̂ is linear in the
-entries. Where controls are known exactly
+The factors ρ and g are fitted once, and so is the reach. A gene counts in g's mixture by its
+noise, as it does in the squared error, for what few cells show says least of how far noise reaches.
+And g is not below a tenth: in a small screen hardly anything rises above the noise, and there the
+direction of m_l is still better than none. θ̂ is linear in the entries. Where controls are known exactly
 (σ = 0), the level is the line's mean; of a line without entries it is ρ m̄. Where one line alone
 has entries, nothing tells ρ: it is 1, so that another line has that line's mean as its level, as
 uncertain as that mean is large.
@@ -54,8 +53,8 @@ class Level:
     ----------
     carried
         ρ, how much of the other lines' mean level carries over.
-    reached
-        c, how far a line's expression of a gene decides what of it carries over.
+    followed
+        c, how far responses follow what a line expresses (:mod:`ptrag.arms.expert.reach`).
     trust
         (L, G) g, how far a line's own mean is believed; of a line without entries it is not used.
     of_controls
@@ -65,7 +64,7 @@ class Level:
     """
 
     carried: float
-    reached: float
+    followed: float
     trust: np.ndarray
     of_controls: np.ndarray
     variance: np.ndarray
@@ -87,8 +86,8 @@ class Level:
         a_cell = variance_of_a_cell(responses)
         noise, of_controls = _noise(responses, controls, a_cell, means.counts)
         own = np.array([means.mean(line) for line in range(len(noise))])
-        reached = fit_reach(responses)
-        others = np.array([_reaching(reached, line, means) for line in range(len(noise))])
+        followed = fit_reach(responses)
+        others = np.array([_reaching(followed, line, means) for line in range(len(noise))])
         power = (others[lines] ** 2).sum()
         carried = max(0.0, (own[lines] * others[lines]).sum() / power) if power > 0 else 1.0
         squares = (own - carried * others) ** 2 / noise
@@ -99,7 +98,7 @@ class Level:
         if len(lines) == 1:  # of the others nothing but its level is known
             variance[means.counts == 0] = own[lines[0]] ** 2
         trust = np.maximum(prior(squares), LEAST_TRUST)
-        return cls(float(carried), reached, trust, of_controls, variance)
+        return cls(float(carried), followed, trust, of_controls, variance)
 
     def with_line(self, line: str, responses: Responses) -> "Level":
         """Return the level with one more line, that has no entry.
@@ -122,7 +121,7 @@ class Level:
         variance = np.mean(missed, axis=0) if missed else np.zeros(len(responses.genes))
         return Level(
             self.carried,
-            self.reached,
+            self.followed,
             np.insert(self.trust, at, 0.0, axis=0),
             np.insert(self.of_controls, at, 0.0, axis=0),
             np.insert(self.variance, at, variance, axis=0),
@@ -130,13 +129,13 @@ class Level:
 
     def expected(self, line: int, means: LineMeans) -> np.ndarray:
         """(G,) ρ m̄ of a line by number: what the other lines say of its level."""
-        return self.carried * _reaching(self.reached, line, means)
+        return self.carried * _reaching(self.followed, line, means)
 
     def reach(self, line: int, means: LineMeans) -> np.ndarray:
         """(G,) factor of other lines' responses in a line by number; 1 where it has entries."""
         if means.counts[line]:
             return np.ones(self.trust.shape[1])
-        return reach(self.reached, line, means)
+        return reach(self.followed, line, means)
 
     def of(self, line: int, means: LineMeans) -> np.ndarray:
         """(G,) θ̂ of a line by number."""
@@ -172,15 +171,15 @@ class Level:
         trust = self.trust[line].mean() if counts[line] else 0.0
         others = counts > 0
         others[line] = False
-        far = reach(self.reached, line, LineMeans.of_all(responses)).mean()
+        far = reach(self.followed, line, LineMeans.of_all(responses)).mean()
         by_line = others * (1 - trust) * self.carried * far / max(others.sum(), 1)
         by_line[line] = trust
         return keep * (by_line / np.maximum(counts, 1))[responses.line_of]
 
 
-def _reaching(reached: float, line: int, means: LineMeans) -> np.ndarray:
+def _reaching(followed: float, line: int, means: LineMeans) -> np.ndarray:
     """(G,) mean of the other lines' means, as far as it reaches in a line by number."""
-    return reach(reached, line, means) * means.elsewhere(line)
+    return reach(followed, line, means) * means.elsewhere(line)
 
 
 def _without(

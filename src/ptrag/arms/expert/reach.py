@@ -1,19 +1,22 @@
-"""How far a response reaches in a line that has no entry: what the line expresses decides.
+"""How far responses reach in a line that has no entry: what the line expresses decides.
 
-A perturbation changes a gene's counts by a factor, which the log1p scale shows only as far as the
-gene is expressed. With c a mean of log1p values, a factor 1 + φ moves it by about φ h(c),
+A perturbation changes a gene's counts by a factor, which log1p values show as far as the gene is
+expressed: from a mean u of them, a factor 1 + φ moves it by about φ h(u),
 
-    h(c) = 1 − e^{−c},
+    h(u) = 1 − e^{−u}.
 
-so what lines l with control profiles c_l say of a gene is worth, in a line t,
+So what lines l with control profiles u_l say of a gene is worth, in a line t,
 
-    r_t = (h(c_t) + ε) / (mean_l h(c_l) + ε)
+    r_t = (h(u_t) + ε) / (mean_l h(u_l) + ε)
 
-times as much: a ratio of sums, in which lines that hardly express the gene, and are noisy, count
-little. How much of this holds on a screen, from none to all of it, is learnt by leaving out one
-line after another: the reach of line t is 1 + c (r_t − 1), with c the distance
-(:func:`ptrag.arms.expert.stacking.distance`) for which the other lines' mean responses to the same
-perturbation, so scaled, come nearer to what was measured.
+times as much. (A ratio of means: lines that hardly express the gene, and are noisy, count little.)
+How much of this holds on a screen is learnt from one line after another left out. The reach is
+
+    1 + c (r_t − 1),    0 ≤ c ≤ 1,
+
+with c as far as perturbations confirm it (:func:`ptrag.arms.expert.stacking.distance`) that r_t
+times what the other lines say comes nearer to what was measured. On a screen whose responses do not
+follow expression it is 0 and responses are taken as they are.
 
 A line with entries says by itself how far responses reach.
 """
@@ -27,12 +30,12 @@ from ptrag.cells.responses import Responses
 LEAST = 0.1  # ε: expression below which a gene's change is hardly seen
 
 
-def reach(carried: float, line: int, means: LineMeans) -> np.ndarray:
+def reach(followed: float, line: int, means: LineMeans) -> np.ndarray:
     """(G,) 1 + c (r − 1) of a line by number, against the other lines with entries.
 
     Parameters
     ----------
-    carried
+    followed
         c.
     line, means
         The line, and the entries that may be used.
@@ -40,44 +43,36 @@ def reach(carried: float, line: int, means: LineMeans) -> np.ndarray:
     others = means.counts > 0
     others[line] = False
     responses = means.responses
-    if carried == 0 or not others.any():
+    if followed == 0 or not others.any():
         return np.ones(len(responses.genes))
     controls = np.array([responses.control_mean[name] for name in responses.lines])
-    shown = -np.expm1(-np.maximum(controls, 0.0))  # h
-    ratio = (shown[line] + LEAST) / (shown[others].mean(axis=0) + LEAST)
-    return 1 + carried * (ratio - 1)
+    expressed = -np.expm1(-np.maximum(controls, 0.0))  # h
+    ratio = (expressed[line] + LEAST) / (expressed[others].mean(axis=0) + LEAST)
+    return 1 + followed * (ratio - 1)
 
 
 def fit_reach(responses: Responses) -> float:
-    """Return c, from what the other lines say of the entries of each line.
+    """Return c; 0 where no perturbation is in two lines.
 
-    What they say is taken with the common slope that is best for it, and only the part of the
-    change that no common slope can make counts: that all is weaker in lines that were not measured
-    is for weights to learn.
+    What is predicted of an entry is the mean response to its perturbation in the other lines, with
+    the slope that is best for all genes and entries alike. Of the change that r makes, what another
+    common slope would make, too, does not count: weights learn that.
     """
-    said, relative, measured, number = _of_others(responses)
-    power = (said**2).sum()
+    of, line_of = responses.perturbation_of, responses.line_of
+    counts = np.bincount(of)
+    rows = np.flatnonzero(counts[of] > 1)
+    total = np.zeros((len(counts), responses.delta.shape[1]))
+    np.add.at(total, of, responses.delta)
+    measured = responses.delta[rows]
+    elsewhere = (total[of[rows]] - measured) / (counts[of[rows]] - 1)[:, None]
+    power = (elsewhere**2).sum()
     if power == 0:
         return 0.0
-    slope = max(0.0, (said * measured).sum() / power)
-    change = slope * (relative - 1) * said
-    change -= (change * said).sum() / power * said
-    along = np.bincount(number, (change * (measured - slope * said)).sum(axis=1))
-    length = np.bincount(number, (change**2).sum(axis=1))
-    seen = np.bincount(number) > 0
-    return distance(along[seen], length[seen])
-
-
-def _of_others(
-    responses: Responses,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Mean response elsewhere, r of the line, delta, all (n, G), and (n,) perturbations."""
-    of, line_of = responses.perturbation_of, responses.line_of
-    total = np.zeros((len(responses.perturbations), responses.delta.shape[1]))
-    np.add.at(total, of, responses.delta)
-    counts = np.bincount(of, minlength=len(total))
-    shared = np.flatnonzero(counts[of] > 1)
-    said = (total[of[shared]] - responses.delta[shared]) / (counts[of[shared]] - 1)[:, None]
     means = LineMeans.of_all(responses)
-    relative = np.array([reach(1.0, line, means) for line in range(len(means.counts))])
-    return said, relative[line_of[shared]], responses.delta[shared], of[shared]
+    ratio = np.array([reach(1.0, line, means) for line in range(len(means.counts))])
+    predicted = max(0.0, (elsewhere * measured).sum() / power) * elsewhere
+    change = (ratio[line_of[rows]] - 1) * predicted
+    change -= (change * elsewhere).sum() / power * elsewhere
+    number = np.unique(of[rows], return_inverse=True)[1]
+    along = np.bincount(number, (change * (measured - predicted)).sum(axis=1))
+    return distance(along, np.bincount(number, (change**2).sum(axis=1)))
