@@ -15,10 +15,10 @@ z² = (m_l − ρ m̄)²/σ_l².
 The factors ρ and g are fitted once, and so is the reach. A gene counts in g's mixture by its
 noise, as it does in the squared error, for what few cells show says least of how far noise reaches.
 And g is not below a tenth: in a small screen hardly anything rises above the noise, and there the
-direction of m_l is still better than none. θ̂ is linear in the entries. Where controls are known exactly
-(σ = 0), the level is the line's mean; of a line without entries it is ρ m̄. Where one line alone
-has entries, nothing tells ρ: it is 1, so that another line has that line's mean as its level, as
-uncertain as that mean is large.
+direction of m_l is still better than none. θ̂ is linear in the entries. Where controls are known
+exactly (σ = 0), the level is the line's mean; of a line without entries it is ρ m̄. Where one line
+alone has entries, nothing tells ρ: it is 1, so that another line has that line's mean as its level,
+as uncertain as that mean is large.
 
 What is taken from the mean was the error of the control mean c_l, but for the share of the entries'
 own noise. So the line's control profile is known better than by c_l alone:
