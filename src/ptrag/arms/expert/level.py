@@ -135,7 +135,7 @@ class Level:
         """(G,) factor of other lines' responses in a line by number; 1 where it has entries."""
         if means.counts[line]:
             return np.ones(self.trust.shape[1])
-        return reach(self.followed, line, means)
+        return reach(self.followed, line, means.responses, means.counts)
 
     def of(self, line: int, means: LineMeans) -> np.ndarray:
         """(G,) θ̂ of a line by number."""
@@ -171,7 +171,7 @@ class Level:
         trust = self.trust[line].mean() if counts[line] else 0.0
         others = counts > 0
         others[line] = False
-        far = reach(self.followed, line, LineMeans.of_all(responses)).mean()
+        far = reach(self.followed, line, responses, counts).mean()
         by_line = others * (1 - trust) * self.carried * far / max(others.sum(), 1)
         by_line[line] = trust
         return keep * (by_line / np.maximum(counts, 1))[responses.line_of]
@@ -179,7 +179,7 @@ class Level:
 
 def _reaching(followed: float, line: int, means: LineMeans) -> np.ndarray:
     """(G,) mean of the other lines' means, as far as it reaches in a line by number."""
-    return reach(followed, line, means) * means.elsewhere(line)
+    return reach(followed, line, means.responses, means.counts) * means.elsewhere(line)
 
 
 def _without(

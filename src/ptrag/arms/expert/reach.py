@@ -24,25 +24,25 @@ A line with entries says by itself how far responses reach.
 import numpy as np
 
 from ptrag.arms.expert.stacking import distance
-from ptrag.arms.simple.line_means import LineMeans
 from ptrag.cells.responses import Responses
 
 LEAST = 0.1  # ε: expression below which a gene's change is hardly seen
 
 
-def reach(followed: float, line: int, means: LineMeans) -> np.ndarray:
+def reach(followed: float, line: int, responses: Responses, counts: np.ndarray) -> np.ndarray:
     """(G,) 1 + c (r − 1) of a line by number, against the other lines with entries.
 
     Parameters
     ----------
     followed
         c.
-    line, means
-        The line, and the entries that may be used.
+    line, responses
+        The line, and the control profiles of all.
+    counts
+        (L,) entries of each line that may be used.
     """
-    others = means.counts > 0
+    others = counts > 0
     others[line] = False
-    responses = means.responses
     if followed == 0 or not others.any():
         return np.ones(len(responses.genes))
     controls = np.array([responses.control_mean[name] for name in responses.lines])
@@ -68,8 +68,8 @@ def fit_reach(responses: Responses) -> float:
     power = (elsewhere**2).sum()
     if power == 0:
         return 0.0
-    means = LineMeans.of_all(responses)
-    ratio = np.array([reach(1.0, line, means) for line in range(len(means.counts))])
+    entries = np.bincount(line_of, minlength=len(responses.lines))
+    ratio = np.array([reach(1.0, line, responses, entries) for line in range(len(entries))])
     predicted = max(0.0, (elsewhere * measured).sum() / power) * elsewhere
     change = (ratio[line_of[rows]] - 1) * predicted
     change -= (change * elsewhere).sum() / power * elsewhere
