@@ -1,10 +1,10 @@
 """Linear maps by the fastest matrix product at hand, same numbers.
 
 On a CPU torch multiplies float32 by Intel's MKL, which takes slow kernels on other makers'
-processors. oneDNN, which comes with torch too, has its own for each. At 1024 rows and one core,
-(128 × 2784) and back, an AMD EPYC of 2025 does 66 GFLOP/s by MKL and 250 by oneDNN; an older one, on
-two cores, 120 and 180 where the product widens and 140 by both where it narrows. So on AMD all
-products are oneDNN's; elsewhere only those that widen, for where they narrow MKL is no slower.
+processors. oneDNN, which comes with torch too, has its own for each: on a core of an AMD EPYC of
+2025 it does 250 GFLOP/s where MKL does 110, whether a product widens or narrows; on one of 2020,
+two cores did 180 and 120 where it widens, and 140 by both where it narrows. So on AMD all products
+are oneDNN's; elsewhere only those that widen, for where they narrow MKL is no slower.
 
 The processor's maker decides, and no measurement when the program starts: a measurement may fall
 out otherwise the next time, and the two libraries round differently, so that the same
