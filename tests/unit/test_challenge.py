@@ -157,7 +157,7 @@ def test_the_gate_looks_at_controls_alone():
     controls[:, 0] = 1e6
     controls[0, 1], controls[:, 2] = 40, 6  # 4 per million on average, and 6
     assert Pool.of(controls).genes.tolist() == [True, False, True]
-    assert per_million(np.array([[1.0, 3.0], [0.0, 0.0]])).tolist() == [[25e4, 75e4], [0, 0]]
+    assert per_million(np.array([[1.0, 3.0], [0.0, 0.0]])).T.tolist() == [[25e4, 75e4], [0, 0]]
 
 
 def test_a_perfect_submission(scored):
