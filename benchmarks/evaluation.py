@@ -1,8 +1,8 @@
-"""Speed and memory of ``ptrag evaluate`` beside cell-eval2, cell-eval and gge-eval, on the same files.
+r"""Speed and memory of ``ptrag evaluate`` beside cell-eval2, cell-eval and gge-eval.
 
     .venv-oracle/bin/python benchmarks/evaluation.py
     .venv-oracle/bin/python benchmarks/evaluation.py --counts --pairs 300 --cells 400 \
-        --controls 5000 --genes 5000 --repeats 3
+        --controls 5000 --genes 5000
 
 ``--counts`` writes sparse counts and runs what reads counts: cell-eval2 with its preset of the 2026
 Virtual Cell Challenge, and ``ptrag evaluate`` with the six metrics of the challenge alone and with
@@ -10,10 +10,11 @@ all metrics, by either test. Without it the files are log1p values, dense, for w
 cell-eval with its full profile but the clustering (which is another question), gge-eval with its
 metrics in PCA space, and ``ptrag evaluate``.
 
-Each evaluator runs as a command in a process of its own, one after the other, ``--repeats`` times in
-turn; shown are medians of seconds by the clock, seconds of all cores and peak resident memory
-(pages of mapped files included). All have ``--threads`` threads and one for linear algebra; start
-of Python and imports are included. Ours score no split halves, which the others do not have.
+All get the same two files. Each runs as a command in a process of its own, one after the other,
+``--repeats`` times in turn; shown are medians of seconds by the clock, seconds of all cores and
+peak resident memory (pages of mapped files included). All have ``--threads`` threads and one for
+linear algebra; start of Python and imports are included. Ours score no split halves, which the
+others do not have.
 """
 
 import argparse
@@ -71,7 +72,8 @@ with ThreadPoolExecutor(int(sys.argv[4])) as pool:
     of_real = Measured.of(controls, lambda i: read(0, i), len(names), map_=pool.map)
     of_predicted = Measured.against(
         of_real.control, of_real.pool, lambda i: read(1, i), len(names), pool.map)
-print({k: np.nanmean(v) for k, v in Context(of_real, targets, genes).score(of_predicted).items()})
+values = Context(of_real.observed, targets, genes).score(of_predicted)
+print({name: np.nanmean(of) for name, of in values.items()})
 """
 
 
@@ -103,8 +105,9 @@ def command(name: str, real: Path, predicted: Path, folder: Path, threads: int) 
         return [Path(python).with_name("cell-eval2"), "run", "--adata-real", real, "--adata-pred",
                 predicted, "--outdir", folder / "theirs", "--preset", "vcc2026", "--pert-col",
                 "perturbation", "--control", "control", "--set", f"num_threads={threads}"]  # fmt: skip
-    return [python, "-m", "ptrag", "evaluate", *files, "--out", folder / "ours.tsv", "--threads",
-            threads, "--deg-test", name.split()[1], "--no-ceilings"]  # fmt: skip
+    out = folder / "ours.tsv"
+    return [python, "-m", "ptrag", "evaluate", *files, "--out", out, "--threads", threads,
+            "--deg-test", name.split()[1], "--no-ceilings"]  # fmt: skip
 
 
 def write(folder: Path, pairs: int, cells: int, controls: int, genes: int, counts: bool) -> None:

@@ -68,6 +68,10 @@ class Calls(NamedTuple):
     fold: np.ndarray
     called: np.ndarray
 
+    def without(self, targets: np.ndarray) -> "Calls":
+        """Return the same without some of the genes, (K,) bool."""
+        return Calls(*(values[~targets] for values in self))
+
 
 class Tested(NamedTuple):
     """What a test of a group of cells against controls says of the K tested genes.
