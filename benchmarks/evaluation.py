@@ -105,9 +105,9 @@ def command(name: str, real: Path, predicted: Path, folder: Path, threads: int) 
         return [Path(python).with_name("cell-eval2"), "run", "--adata-real", real, "--adata-pred",
                 predicted, "--outdir", folder / "theirs", "--preset", "vcc2026", "--pert-col",
                 "perturbation", "--control", "control", "--set", f"num_threads={threads}"]  # fmt: skip
-    out = folder / "ours.tsv"
+    out, test = folder / "ours.tsv", name.split()[1]
     return [python, "-m", "ptrag", "evaluate", *files, "--out", out, "--threads", threads,
-            "--deg-test", name.split()[1], "--no-ceilings"]  # fmt: skip
+            "--deg-test", test, "--no-ceilings"]  # fmt: skip
 
 
 def write(folder: Path, pairs: int, cells: int, controls: int, genes: int, counts: bool) -> None:
