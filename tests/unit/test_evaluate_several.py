@@ -51,7 +51,7 @@ def test_counts_are_scored_as_counts(screen, evaluated):
     groups, half = [*screen.cells.values()], [*predictions(screen)["half"].values()]
     real = Measured.of(screen.controls, groups.__getitem__, len(groups))
     measured = Measured.against(real.control, real.pool, half.__getitem__, len(half))
-    expected = Context(real, screen.targets, screen.genes).score(measured)
+    expected = Context(real.observed, screen.targets, screen.genes).score(measured)
     table = evaluated.tables["half"]
     order = [*screen.cells]
     for name in MEMBERS:
