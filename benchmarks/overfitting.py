@@ -13,7 +13,6 @@ many draws the displaced network is better; then of each option the steps kept, 
 reached their plateau within the budget, and the CPU seconds of one (median).
 """
 
-import argparse
 import copy
 import tempfile
 import time
@@ -25,7 +24,7 @@ import numpy as np
 import pandas as pd
 import yaml
 from contest import METRICS, components, predictions, score
-from screens import N_SEMIREAL, SEMIREAL, Screen, screens
+from screens import N_SEMIREAL, SEMIREAL, Screen, screens, screens_parser
 
 from ptrag.base.files import write_table
 from ptrag.base.names import PAIR
@@ -43,10 +42,7 @@ FACTS = ["step", "plateau", "cpu_seconds"]
 
 def main() -> None:
     """Train, score, print."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("datasets", nargs="+")
-    parser.add_argument("--config", default="config.yaml")
-    parser.add_argument("--data-dir", type=Path, default="data")
+    parser = screens_parser(__doc__.partition("\n")[0])
     parser.add_argument("--arm", default="state_genept_residual")
     parser.add_argument("--noise", type=float, default=1.4, help="of the displaced vectors")
     parser.add_argument("--steps", type=int, default=800, help="budget of each training")
