@@ -104,7 +104,8 @@ def command(name: str, real: Path, predicted: Path, folder: Path, threads: int) 
     if name == "cell-eval2":
         return [Path(python).with_name("cell-eval2"), "run", "--adata-real", real, "--adata-pred",
                 predicted, "--outdir", folder / "theirs", "--preset", "vcc2026", "--pert-col",
-                "perturbation", "--control", "control", "--set", f"num_threads={threads}"]  # fmt: skip
+                "perturbation", "--control", "control",
+                "--set", f"num_threads={threads}"]  # fmt: skip
     out, test = folder / "ours.tsv", name.split()[1]
     return [python, "-m", "ptrag", "evaluate", *files, "--out", out, "--threads", threads,
             "--deg-test", test, "--no-ceilings"]  # fmt: skip

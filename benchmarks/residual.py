@@ -26,7 +26,6 @@ Printed: how far of each residual is taken, then each arm's lead over the expert
 perturbation.
 """
 
-import argparse
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -39,7 +38,7 @@ import torch
 import yaml
 from contest import OURS, Predicted, fits, score
 from paired import paired_differences
-from screens import Screen, screens
+from screens import Screen, screens, screens_parser
 
 from ptrag.arms.catalogue import response_expert
 from ptrag.arms.expert.expert import Expert
@@ -86,10 +85,7 @@ class Known(NamedTuple):
 
 def main() -> None:
     """Fit, train, score, print."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("datasets", nargs="+")
-    parser.add_argument("--config", default="config.yaml")
-    parser.add_argument("--data-dir", type=Path, default="data")
+    parser = screens_parser(__doc__.partition("\n")[0])
     parser.add_argument("--text-signal", type=float, default=0.8)
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--splits", nargs="+", default=["hepg2", "genes"])

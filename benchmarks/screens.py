@@ -3,8 +3,10 @@
 Three sources: data sets of ``config.yaml``, simulated ones drawn anew for each seed; the semi-real
 development screen, whose truth is known (which genes move in which line is real, sizes and cells
 are simulated); and the real responses of drugs as ranks, profiles without cells, texts or errors.
+What the last two hold, for people who do not have these files: docs/results.md.
 """
 
+import argparse
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -122,6 +124,23 @@ def _vectors_name(kind: str | None) -> str:
 
 def _index_name(kind: str | None) -> str:
     return "index" if kind is None else f"index@{kind}"
+
+
+def screens_parser(description: str) -> argparse.ArgumentParser:
+    """Return a parser with what every benchmark on screens asks for."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument(
+        "datasets", nargs="+", metavar="DATASET",
+        help="of the configuration, or semireal_dev, op3_drugs_ranks (docs/results.md)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--config", default="config.yaml", help="configuration (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--data-dir", type=Path, default="data",
+        help="folder with the files of data sets that are not simulated (default: %(default)s)",
+    )  # fmt: skip
+    return parser
 
 
 def screens(

@@ -32,6 +32,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from ptrag.base.defaults import SCORING
 from ptrag.base.errors import PtragError, did_you_mean
 from ptrag.base.files import write_table
 from ptrag.base.names import (
@@ -63,10 +64,6 @@ from ptrag.prediction.files import written_in_blocks
 from ptrag.splits.protocols import Split
 
 APART = 10.0  # factor between the cells' totals of both files that no model explains
-DEFAULTS: dict[str, Any] = {
-    "exclude_target": True, "n_pcs": 50, "deg_test": "welch", "deg_alpha": 0.05, "max_degs": 100,
-}  # fmt: skip
-"""Settings of the scoring."""
 
 
 class Evaluated(NamedTuple):
@@ -122,7 +119,7 @@ def evaluate_several(
     cell_line: str | None = None,
     gene_symbol: str | None = None,
     control: str | Sequence[str] | None = None,
-    evaluation: Mapping[str, Any] = DEFAULTS,
+    evaluation: Mapping[str, Any] = SCORING,
     ceilings: bool = True,
     baselines: bool = False,
     threads: int = 1,
