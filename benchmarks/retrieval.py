@@ -27,7 +27,7 @@ from arms_table import number, places
 from contest import OURS, components, fit_arms, means, nearest_baselines, predictions, score
 from networks import FACTS, costs, trained, with_vectors
 from paired import CASE, paired_differences
-from screens import SEMIREAL, Screen, screens
+from screens import SEMIREAL, Screen, screens, screens_parser
 from trainings import markdown
 
 from ptrag.base.files import read_table, write_table
