@@ -96,7 +96,7 @@ def test_one_perturbation_alone_is_left_to_the_mean():
 
 
 def test_what_is_known_beforehand_holds_until_more_is_confirmed():
-    """Few perturbations change nothing of it, many lead to the weights that are found without it."""
+    """Few perturbations change nothing of it; many lead to the weights found without it."""
     few = left_out(n=3)
     before = {"two": 1.0}
     assert fit_stack(few, [["one", "two", "idle"]], before).weights == pytest.approx(before)

@@ -18,8 +18,9 @@ under ``unseen_combination`` an entry of the target line, under ``unseen_perturb
 of a perturbation, under ``unseen_double`` those of a double, under ``unseen_line`` of a line.
 Little data must not be over-fitted: from the line's level (of doubles: from the sum of their
 singles), the members are added step by step (simple before processes, responses before texts),
-each step only as far as it is confirmed (:mod:`ptrag.arms.expert.stacking`). With w 1 for a simple member, slopes and κ of 1, and the
-line's mean for its level, the expert is that arm; without weights it is ``line_mean``.
+each step only as far as it is confirmed (:mod:`ptrag.arms.expert.stacking`). With w 1 for a simple
+member, slopes and κ of 1, and the line's mean for its level, the expert is that arm; without
+weights it is ``line_mean``.
 """
 
 from collections.abc import Collection, Mapping, Sequence
