@@ -1,8 +1,9 @@
 """The tables of docs/contest.md: ``python benchmarks/arms_table.py results/demo``.
 
-One table per split: the mean of each primary metric with its interval, over how many of the simple
-baselines an arm is better, and the difference from its negative controls, as ``comparison.tsv`` and
-``contrasts.tsv`` have them.
+Two tables per split: the mean of each primary metric with its interval, and over how many of the
+simple baselines an arm is better; and what arms differ by from their negative controls and from
+other models, as ``comparison.tsv`` and ``contrasts.tsv`` have them. A difference is bold where it
+is decided: by its interval and by Holm's p.
 """
 
 import argparse
@@ -11,7 +12,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from ptrag.arms.registry import negative_control
 from ptrag.base.files import read_table
 from ptrag.comparison.contrasts import BASELINES, kind_of
 from ptrag.metrics.registry import METRICS
@@ -37,7 +37,7 @@ def split_table(comparison: pd.DataFrame, contrasts: pd.DataFrame) -> str:
     for metric in PRIMARY:
         trusted = comparison.loc[comparison["metric"] == metric, "trusted"].any()
         heads.append(METRICS[metric].label + ("" if trusted else " (not trusted)"))
-    heads += ["better than simple arms, by metric", "− own negative controls (Pearson Δ)"]
+    heads += ["better than simple arms, by metric"]
     for arm in dict.fromkeys(comparison["arm"]):
         row = [f"`{arm}`"]
         for metric in PRIMARY:
@@ -48,8 +48,11 @@ def split_table(comparison: pd.DataFrame, contrasts: pd.DataFrame) -> str:
             row.append(f"{mean} [{low}, {high}]")
         own = contrasts[contrasts["arm"] == arm]
         row.append(_over_baselines(own) if kind_of(arm) == "model" else "")
-        row.append(_over_controls(own))
         rows.append(row)
+    return _markdown(heads, rows)
+
+
+def _markdown(heads: list[str], rows: list[list[str]]) -> str:
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -65,15 +68,20 @@ def _over_baselines(contrasts: pd.DataFrame) -> str:
     return ", ".join(parts)
 
 
-def _over_controls(contrasts: pd.DataFrame) -> str:
-    """Return the difference from each of an arm's own negative controls."""
-    parts = []
-    for row in contrasts[contrasts["metric"] == PRIMARY[0]].itertuples():
-        if kind_of(row.against) == "negative control":
-            interval = f"[{number(row.low, 3)}, {number(row.high, 3)}]"
-            signed = number(row.difference, 3, sign=True)
-            parts.append(f"{negative_control(row.against)} {signed} {interval}")
-    return ", ".join(parts)
+def contrasts_table(contrasts: pd.DataFrame) -> str:
+    """Return the differences from what is no simple baseline, of one split."""
+    shown = contrasts[~contrasts["against"].isin(BASELINES) & contrasts["metric"].isin(PRIMARY)]
+    rows = []
+    for (arm, against), of_contrast in shown.groupby(["arm", "against"], sort=False):
+        of_metric, row = of_contrast.set_index("metric"), [f"`{arm}` − `{against}`"]
+        for metric in PRIMARY:
+            one = of_metric.loc[metric]
+            signed = number(one["difference"], places(metric), sign=True)
+            low, high = (number(one[key], places(metric)) for key in ("low", "high"))
+            text = f"{signed} [{low}, {high}]"
+            row.append(text if one["better"] == "neither" else f"**{text}**")
+        rows.append(row)
+    return _markdown(["difference", *(METRICS[metric].label for metric in PRIMARY)], rows)
 
 
 def main() -> None:
@@ -89,7 +97,8 @@ def main() -> None:
         scored = of_split[of_split["role"] == role]
         n_pairs = int(scored["n_pairs"].max())
         print(f"\n**`{split}`** ({n_pairs} {role} pairs)\n")
-        print(split_table(scored, contrasts[contrasts["split"] == split]))
+        of_contrasts = contrasts[contrasts["split"] == split]
+        print(split_table(scored, of_contrasts), contrasts_table(of_contrasts), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ the steps and CPU seconds of the trainings.
 
 import copy
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from arms_table import number, places
 from contest import OURS, components, fit_arms, means, nearest_baselines, predictions, score
 from networks import FACTS, costs, trained, with_vectors
 from paired import CASE, paired_differences
-from screens import SEMIREAL, Screen, screens, screens_parser
+from screens import SEMIREAL, Screen, case_of, screens, screens_parser
 from trainings import markdown
 
 from ptrag.base.files import read_table, write_table
@@ -43,7 +42,7 @@ CONTRASTS = (
     ("ptrag", "state_genept"), ("ptrag", "ptrag@shuffled"),
     ("ptrag_residual", "state_genept_residual"), ("ptrag_residual", "ptrag_residual@shuffled"),
 )  # fmt: skip
-CLOSED = (*BASELINES, OURS)
+CLOSED = "closed_forms"  # the simple baselines, the expert and the oracle: one file
 SHOWN = ("pearson", "mse", "pds_cosine", "energy")
 
 
@@ -62,12 +61,20 @@ def main() -> None:
     training = {"max_steps": arguments.steps, "validate_every": arguments.validate_every}
     tables = []
     for name in arguments.datasets:
-        simulated = "simulate" in config["datasets"].get(name, {})
-        for signal in arguments.text_signal if simulated else [None]:
+        entry = config["datasets"][name]
+        chosen = arguments.splits or entry["splits"]
+        entry["splits"] = {split: entry["splits"][split] for split in chosen}
+        for signal in arguments.text_signal if "simulate" in entry else [None]:
             for seed in arguments.seeds:
-                for screen in screens(config, name, seed, signal, arguments.data_dir):
-                    if screen.split in (arguments.splits or config["datasets"][name]["splits"]):
-                        tables += scored(screen, config, arguments.arms, training, arguments.out)
+                folders = [folder_of(arguments.out, name, signal, split, seed) for split in chosen]
+                paths = [
+                    folder / f"{a}.tsv" for folder in folders for a in (CLOSED, *arguments.arms)
+                ]
+                if not all(path.is_file() for path in paths):
+                    draw = screens(config, name, seed, signal, arguments.data_dir)
+                    for screen, folder in zip(draw, folders, strict=True):
+                        complete(screen, config, arguments.arms, training, folder)
+                tables += map(read_table, paths)
     scores = pd.concat(tables, ignore_index=True)
     networks = scores[scores["step"].notna()].astype({"step": int, "last_step": int})
     runs = networks.groupby([*CASE, "arm", "seed"], sort=False)[FACTS].first().reset_index()
@@ -107,28 +114,31 @@ def with_semireal(config: dict[str, Any]) -> dict[str, Any]:
     return config | {"datasets": datasets}
 
 
-def scored(
-    screen: Screen, config: dict[str, Any], arms: list[str], training: dict[str, Any], out: Path
-) -> Iterator[pd.DataFrame]:
-    """Yield the scores of every arm on a screen: read where they are, else made and written."""
-    folder = out / screen.case.replace(" ", "_") / screen.split / f"seed{screen.seed}"
-    screen, pca = with_vectors(screen), None
-    for arm in ("closed_forms", *arms):
+def folder_of(out: Path, name: str, signal: float | None, split: str, seed: int) -> Path:
+    """Return the folder of one split of one draw."""
+    return out / case_of(name, signal).replace(" ", "_") / split / f"seed{seed}"
+
+
+def complete(
+    screen: Screen, config: dict[str, Any], arms: list[str], training: dict[str, Any], folder: Path
+) -> None:
+    """Write the scores on a screen of every arm that has none in the folder."""
+    screen, pca = with_vectors(screen), components(screen, config["evaluation"]["n_pcs"])
+    for arm in (CLOSED, *arms):
         path = folder / f"{arm}.tsv"
-        if not path.is_file():
-            pca = pca or components(screen, config["evaluation"]["n_pcs"])
-            if arm == "closed_forms":
-                table = of_closed_forms(screen, config, pca)
-            else:
-                table = of_network(screen, config, arm, training, pca)
-            write_table(table, path)
-            print(path, flush=True)
-        yield read_table(path)
+        if path.is_file():
+            continue
+        if arm == CLOSED:
+            table = of_closed_forms(screen, config, pca)
+        else:
+            table = of_network(screen, config, arm, training, pca)
+        write_table(table, path)
+        print(path, flush=True)
 
 
 def of_closed_forms(screen: Screen, config: dict[str, Any], pca: PCA) -> pd.DataFrame:
     """Return the scores of the closed forms, which have no facts of a training."""
-    fitted = fit_arms(screen, config["arm_options"], CLOSED)
+    fitted = fit_arms(screen, config["arm_options"], (*BASELINES, OURS))
     predictors = {arm: ClosedFormPredictor({screen.split: predict}) for arm, predict in fitted}
     of_arms = {arm: predictions(screen, one, pca) for arm, one in predictors.items()}
     return score(screen, of_arms)

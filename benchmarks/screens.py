@@ -126,6 +126,11 @@ def _index_name(kind: str | None) -> str:
     return "index" if kind is None else f"index@{kind}"
 
 
+def case_of(name: str, text_signal: float | None) -> str:
+    """Return what a data set is called with its knob."""
+    return name if text_signal is None else f"{name} text {text_signal:g}"
+
+
 def screens_parser(description: str) -> argparse.ArgumentParser:
     """Return a parser with what every benchmark on screens asks for."""
     parser = argparse.ArgumentParser(description=description)
@@ -166,12 +171,11 @@ def _of_cells(
     text_signal: float | None, data_dir: Path, work: Path,
 ) -> Iterator[Screen]:  # fmt: skip
     settings = merge(config, entry.get("settings", {}))
-    source, truth_file, case = data_dir / entry.get("file", ""), None, name
+    source, truth_file, case = data_dir / entry.get("file", ""), None, case_of(name, text_signal)
     if text_signal is not None:
         source, truth_file = work / "source.h5ad", work / "truth.h5ad"
         knobs = entry["simulate"] | {"seed": seed, "text_signal": text_signal}
         simulate_screen(knobs, source, truth_file)
-        case = f"{name} text {text_signal:g}"
     build_cells(source, entry, settings["cells"], work / "cells.h5ad")
     store = CellStore(work / "cells.h5ad")
     truth = _truth(source, truth_file, store)
