@@ -17,7 +17,7 @@ from ptrag.report.arms import ArmView
 from ptrag.report.figure import INK, MUTED, PAPER, TOP, panel, text_width, to_svg
 
 WIDTH, HEIGHT = 2.56, 2.4  # inches of a small panel
-MANY = 1500  # points of one panel from which on they are an image, not shapes
+MANY = 200  # points of one panel from which on they are small, and an image instead of shapes
 KEPT = "kept step"
 DIVERGING = "PuOr_r"
 LINES = {"bar": (0, (4, 2)), "floor": (0, (1, 2)), "ceiling": (0, (6, 2, 1, 2))}
@@ -79,9 +79,9 @@ def paired_scatter(
     figure, axes = panel(WIDTH, HEIGHT)
     axes.plot(limits, limits, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
     axes.scatter(
-        x, y, s=20 if len(x) < 200 else 9, marker=arm.look.marker, facecolors=arm.look.face,
+        x, y, s=20 if len(x) < MANY else 9, marker=arm.look.marker, facecolors=arm.look.face,
         edgecolors=arm.look.colour if arm.look.hollow else PAPER, linewidths=0.7, alpha=0.85,
-        rasterized=len(x) > MANY,
+        rasterized=len(x) >= MANY,
     )  # fmt: skip
     axes.set(xlim=limits, ylim=limits, xlabel=against.name, ylabel=arm.name)
     _title(axes, f"better on {better} of {len(x)}", weight="normal")
@@ -116,7 +116,7 @@ def difference_strips(
         spread = y + 0.26 * np.sin(np.arange(len(values)) * 2.4)  # a jitter without chance
         axes.scatter(
             values, spread, s=7, color=look.colour, alpha=0.5, linewidths=0,
-            rasterized=differences.size > MANY,
+            rasterized=differences.size >= MANY,
         )  # fmt: skip
         axes.plot([values.mean()] * 2, [y - 0.36, y + 0.36], color=INK, linewidth=1.6)
     axes.set_yticks(at, differences.columns, color=INK)

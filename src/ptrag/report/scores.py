@@ -33,6 +33,7 @@ from ptrag.report.verdict import relation
 from ptrag.report.words import words
 
 CONTESTANTS = ("baseline", "model")
+PAIRS = 100  # rows of the table pair by pair, at most
 
 
 def comparison(
@@ -226,7 +227,7 @@ def pairs_of(split: SplitView, metric: str, arms: Sequence[str]) -> Table:
 
 
 def all_pairs(split: SplitView, metric: str, arms: Sequence[str], supported: str | None) -> Table:
-    """Every scored pair: its facts and ends, one metric under some arms, one arm's support."""
+    """Pairs of largest effect: facts and ends, one metric under some arms, one arm's support."""
     support = split.intervals[split.intervals["arm"] == supported].set_index(PAIR)["support"]
     wide = split.wide(metric)
     metric_words, places = words(metric), decimals(wide.to_numpy().ravel())
@@ -234,8 +235,14 @@ def all_pairs(split: SplitView, metric: str, arms: Sequence[str], supported: str
         (N_CELLS, "Cells", "", 0), ("effect_size", "Effect size", "L2 norm of the real delta", 2),
         ("similarity", "Nearest", "text similarity of the nearest candidate", 3),
     ]  # fmt: skip
+    shown = split.pairs.index
+    if len(shown) > PAIRS:
+        largest = split.pairs["effect_size"].nlargest(PAIRS).index
+        shown = shown[shown.isin(largest)]
+    which = "every" if len(shown) == len(split.pairs) else f"the {len(shown)}"
     table = Table(
-        caption=f"{split.name}: {metric_words.label} of every {split.role} pair, "
+        caption=f"{split.name}: {metric_words.label} of {which} {split.role} "
+        f"{'pair' if which == 'every' else 'pairs with the largest effect'}, "
         f"{metric_words.direction}",
         columns=[
             ("Perturbation", ""), ("Cell line", ""), *((head, hint) for _, head, hint, _ in facts),
@@ -244,7 +251,7 @@ def all_pairs(split: SplitView, metric: str, arms: Sequence[str], supported: str
             *((arm, f"{metric_words.label} of {arm}") for arm in arms),
         ],
     )  # fmt: skip
-    for pair in split.pairs.index:
+    for pair in shown:
         of_pair = split.pairs.loc[pair]
         table.rows.append(
             [text_cell(pair[1]), text_cell(pair[0])]
