@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptrag.base.errors import PtragError
+from ptrag.base.errors import PtragError, briefly
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +38,17 @@ def atomic(path: str | Path) -> Iterator[Path]:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Turn what the file system says while ``path`` is written into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise PtragError(
+            f"cannot write {path}: {briefly(error)}; free some space or choose another folder"
+        ) from error
 
 
 def share_as_others(path: str | Path) -> None:
