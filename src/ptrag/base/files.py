@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +50,17 @@ def writing(path: str | Path) -> Iterator[None]:
         raise PtragError(
             f"cannot write {path}: {briefly(error)}; free some space or choose another folder"
         ) from error
+
+
+def link_or_copy(source: str | Path, path: str | Path) -> None:
+    """Give a file a second name, without its bytes a second time; else, on another disk, copy it.
+
+    For files that nobody edits: what is written into one of them stands in both.
+    """
+    try:
+        os.link(Path(source).resolve(), path)
+    except OSError:
+        shutil.copyfile(source, path)
 
 
 def share_as_others(path: str | Path) -> None:
