@@ -17,6 +17,7 @@ from ptrag.report.arms import ArmView
 from ptrag.report.figure import INK, MUTED, PAPER, TOP, panel, text_width, to_svg
 
 WIDTH, HEIGHT = 2.56, 2.4  # inches of a small panel
+TITLE_SIZE = 9.5
 MANY = 200  # points of one panel from which on they are small, and an image instead of shapes
 KEPT = "kept step"
 DIVERGING = "PuOr_r"
@@ -40,7 +41,8 @@ def interval_plot(rows: pd.DataFrame, arms: dict[str, ArmView], name: str, alt: 
     """
     width = words.get("width", 1.55)
     labels = rows["label"] if "label" in rows else rows["arm"]
-    left = 0.12 + max(map(text_width, labels))
+    title = words.get("title", "")
+    left = max(0.12 + max(map(text_width, labels)), text_width(title, TITLE_SIZE) - width)
     bottom = 0.46 if words.get("xlabel") else 0.28
     figure, axes = panel(left + width, bottom + 0.3 + 0.21 * len(rows), left, bottom)
     at = np.arange(len(rows))[::-1]
@@ -63,7 +65,7 @@ def interval_plot(rows: pd.DataFrame, arms: dict[str, ArmView], name: str, alt: 
     axes.xaxis.set_major_locator(MaxNLocator(round(2 * width)))
     axes.margins(x=0.06)
     axes.spines["left"].set_visible(False)
-    _title(axes, words.get("title", ""))
+    _title(axes, title, xycoords=("figure fraction", "axes fraction"))  # above the labels, too
     axes.set_xlabel(words.get("xlabel", ""))
     return to_svg(figure, alt, name)
 
@@ -294,9 +296,10 @@ def gates(evidence: pd.DataFrame, arm: ArmView, name: str, weight: str) -> Marku
 
 def _title(axes: Axes, text: str, **words) -> None:
     """Write above the axes; ``set_title`` measures every label to find its place."""
-    words = {"size": 9.5, "weight": "bold"} | words
-    axes.annotate(text, (0, 1), xytext=(0, 5), xycoords="axes fraction",
-                  textcoords="offset points", annotation_clip=False, **words)  # fmt: skip
+    words = {"size": TITLE_SIZE, "weight": "bold", "xycoords": "axes fraction"} | words
+    axes.annotate(
+        text, (0, 1), xytext=(0, 5), textcoords="offset points", annotation_clip=False, **words
+    )
 
 
 def _few_ticks(axes: Axes) -> None:

@@ -13,7 +13,7 @@ from ptrag.comparison.contrasts import Contrast
 from ptrag.report.gather import Results, SplitView
 from ptrag.report.numbers import (
     decimals,
-    difference_places,
+    difference,
     interval,
     listed,
     number,
@@ -159,13 +159,8 @@ def _standing(standing: AgainstBaselines | None) -> Cell:
 
 def _difference(contrast: Contrast) -> Cell:
     """Return the cell of one contrast, coloured by what was decided."""
-    places = difference_places(contrast.difference, contrast.low, contrast.high)
-    return Cell(
-        number(contrast.difference, places, True),
-        interval(contrast.low, contrast.high, places, True),
-        value=contrast.difference,
-        mark=STANDINGS[contrast.better],
-    )
+    value, low_high = difference(contrast)
+    return Cell(value, low_high, value=contrast.difference, mark=STANDINGS[contrast.better])
 
 
 def contrasts(results: Results, split: SplitView, metrics: Sequence[str]) -> Table:
