@@ -91,12 +91,12 @@ def test_the_level_of_one_line_is_that_of_another_and_as_uncertain_as_it_is_larg
     level = Level.fitted(only)
     for line in (1, 2):
         np.testing.assert_allclose(level.of(line, means), only.delta.mean(axis=0))
-        np.testing.assert_allclose(level.variance[line], only.delta.mean(axis=0) ** 2)
+        np.testing.assert_allclose(level.uncertain(line, means), only.delta.mean(axis=0) ** 2)
     zeros = np.zeros(len(responses.genes))
     more = only.with_line("z", zeros, zeros)
     later, means = level.with_line("z", more), LineMeans.of_all(more)
     np.testing.assert_allclose(later.of(3, means), only.delta.mean(axis=0))
-    np.testing.assert_allclose(later.variance[3], only.delta.mean(axis=0) ** 2)
+    np.testing.assert_allclose(later.uncertain(3, means), only.delta.mean(axis=0) ** 2)
     np.testing.assert_allclose(later.of(0, means), level.of(0, LineMeans.of_all(only)))
 
 

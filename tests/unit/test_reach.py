@@ -94,7 +94,8 @@ def test_a_line_that_comes_later_has_the_reach_of_one_that_was_there():
         means.mean(line) - level.carried * reach(0.7, line, *known) * means.elsewhere(line)
         for line in range(3)
     ]
-    np.testing.assert_allclose(level.variance[at], np.mean(np.square(missed), axis=0))
+    expected = far**2 * np.mean(np.square(missed), axis=0)
+    np.testing.assert_allclose(level.uncertain(at, means), expected)
 
 
 def test_lines_that_have_entries_say_themselves_how_far_responses_reach():

@@ -22,7 +22,7 @@ def draw(seed, sparse, n=300, n_genes=200):
 @pytest.mark.parametrize("sparse", [False, True])
 def test_realised_rates_are_at_most_the_nominal_ones(sparse):
     truth, predicted, sd, measured, error = draw(0, sparse)
-    signs = Signs.fitted(predicted, sd, measured, error, np.arange(len(truth)))
+    signs = Signs.fitted(predicted, sd, measured, error, [np.arange(len(truth))])
     truth, predicted, sd, *_ = draw(1, sparse)
     rate = signs.rate(predicted, sd)
     wrong = np.sign(truth) != np.sign(predicted)
@@ -44,7 +44,7 @@ def test_a_normal_distribution_would_be_wrong_where_responses_are_sparse():
 
 def test_rates_fall_with_confidence():
     _, *facts = draw(3, sparse=False)
-    signs = Signs.fitted(*facts, np.arange(len(facts[0])))
+    signs = Signs.fitted(*facts, [np.arange(len(facts[0]))])
     assert (np.diff(signs.wrong) <= 0).all()
     assert (np.diff(signs.confidence) >= 0).all()
     rate = signs.rate(np.linspace(0, 10, 50), np.ones(50))
@@ -52,12 +52,12 @@ def test_rates_fall_with_confidence():
 
 
 def test_exact_measurements_are_counted(monkeypatch):
-    monkeypatch.setattr(fitting, "SURE", 0.0)
+    monkeypatch.setattr(fitting, "SURE", 0.5)
     rng = np.random.default_rng(4)
     predicted = rng.normal(size=(100, 50))
     truth = predicted + rng.normal(size=predicted.shape)
     one = np.ones_like(predicted)
-    signs = Signs.fitted(predicted, one, truth, 0 * one, np.arange(100))
+    signs = Signs.fitted(predicted, one, truth, 0 * one, [np.arange(100)])
     near = np.abs(predicted) < 0.05
     expected = (np.sign(truth) != np.sign(predicted))[near].mean()
     assert signs.rate(np.array([0.02]), np.ones(1))[0] == pytest.approx(expected, abs=0.05)
@@ -75,7 +75,22 @@ def test_genes_that_are_wrong_in_every_pair_are_counted_as_one():
             predicted, error = np.ones(truth.shape), np.full(truth.shape, 0.1)
             measured = truth + error * rng.normal(size=truth.shape)
             halves.append((truth, predicted, np.ones(truth.shape), measured, error))
-        signs = Signs.fitted(*halves[0][1:], np.arange(40))
+        signs = Signs.fitted(*halves[0][1:], [np.arange(40)])
         truth, predicted, sd, *_ = halves[1]
         kept.append((truth < 0).mean() <= signs.rate(predicted, sd).min())
     assert np.mean(kept) > 0.8
+
+
+def test_what_a_whole_line_shares_is_counted_by_line():
+    """Three lines with other rates: the limit is that of Student's distribution of three values."""
+    rng = np.random.default_rng(5)
+    line = np.repeat([0, 1, 2], 40)
+    rates = np.array([0.05, 0.1, 0.3])
+    wrong = rng.random((120, 50)) < rates[line][:, None]
+    predicted, one = rng.uniform(0.5, 1.5, wrong.shape), np.ones(wrong.shape)
+    facts = predicted, one, np.where(wrong, -1.0, 1.0), 0 * one
+    by_pair, by_line = (Signs.fitted(*facts, d) for d in ([np.arange(120)], [np.arange(120), line]))
+    share = np.array([wrong[line == number].mean() for number in range(3)])
+    limit = share.mean() + 4.3027 * share.std(ddof=1) / np.sqrt(3)  # t of 2 degrees, .975
+    assert np.median(by_line.wrong) == pytest.approx(limit, abs=0.08)  # each of a share of values
+    assert np.median(by_pair.wrong) < 0.6 * limit

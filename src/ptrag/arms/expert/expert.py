@@ -123,7 +123,7 @@ class Expert:
             return Estimate(delta, candidates, note, origin=shared.origin)
         leading = parts.get(self.leading)
         variance = leading.variance if leading else self.spread.usual
-        sd = self.spread.sd(beyond, variance, self._uncounted(number, shared.left))
+        sd = self.spread.sd(beyond, variance * shared.reach**2, shared.uncertain)
         return Estimate(delta, candidates, note, sd, self.signs.rate(delta, sd), shared.origin)
 
     def knows(self, perturbation: str) -> bool:
@@ -233,10 +233,6 @@ class Expert:
             beyond += self.stack.weights[name] * (delta if name == DEVIATIONS else delta - mean)
         return self.stack.slopes * beyond
 
-    def _uncounted(self, line: int, left: np.ndarray) -> np.ndarray:
-        """(G,) squared error that a line's level leaves: its variance, and what no delta counts."""
-        return self.level.variance[line] + left**2
-
     def _candidates(
         self, line: str, perturbation: str, shared: "_Shared", parts: Mapping[str, Mixture]
     ) -> tuple[Candidate, ...]:
@@ -292,6 +288,11 @@ class _Shared:
         self.level, self.left = expert.share * level, (1 - expert.share) * level
         given = expert.responses.control_mean[expert.responses.lines[line]]
         self.origin = Origin(given, expert.level.control_error(line, means), self.left)
+
+    @property
+    def uncertain(self) -> np.ndarray:
+        """(G,) squared error that the level leaves: its variance, and what no delta counts."""
+        return self._expert.level.uncertain(self._line, self._means) + self.left**2
 
     def omega(self) -> np.ndarray:
         """(N,) coefficients of the entries in the level."""

@@ -19,7 +19,7 @@ from ptrag.arms.expert.sparse import shrunken
 from ptrag.arms.expert.spread import Spread
 from ptrag.arms.expert.stacking import LeftOut, Stack, fit_stack
 from ptrag.arms.expert.variances import fit_variances, fitted_lines, fitted_on
-from ptrag.arms.simple.line_means import left_out_line_means
+from ptrag.arms.simple.line_means import LineMeans, left_out_line_means
 from ptrag.arms.simple.ridge import fit_penalty
 from ptrag.base.progress import Progress
 from ptrag.cells.responses import Responses
@@ -111,22 +111,41 @@ def fit_mixture(expert: Expert, progress: Progress) -> None:
     variance = variances[expert.leading]
     beyond = expert.stack.slopes * left.mix(expert.stack.weights)
     own, lines = responses.own_variance[rows], responses.line_of[rows]
+    known = variance[:, None] * reach**2
     expert.spread = Spread.fitted(beyond, left.missing, own, variance)
     level = expert.level.left_out(responses, groups)
-    expert.share = _share(expert, left, beyond, mean, level, rows)
-    uncertain = expert.level.variance[lines] + ((1 - expert.share) * level) ** 2
+    freed = _freed(expert, left, level, rows)
+    expert.share = _share(expert, left, beyond, mean, level, freed, rows)
+    uncertain = expert.level.left_out_uncertain(responses, groups)
+    uncertain += ((1 - expert.share) * level) ** 2
+    whole_lines = responses.protocol == "unseen_line"
     # the truth of new pairs is about θ̂ as a draw from its posterior is, one for all of a line
     errors = np.random.default_rng(0).standard_normal(expert.level.variance.shape)
     errors *= np.sqrt(expert.level.variance)
+    drawn = (left.perturbation, lines) if whole_lines else (left.perturbation,)
     expert.signs = Signs.fitted(
-        expert.share * level + beyond, expert.spread.sd(beyond, variance[:, None], uncertain),
-        level + errors[lines] + left.missing, np.sqrt(own), left.perturbation,
+        expert.share * level + beyond, expert.spread.sd(beyond, known, uncertain),
+        freed + errors[lines], np.sqrt(own), drawn,
     )  # fmt: skip
+
+
+def _freed(expert: Expert, left: LeftOut, level: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """(n, G) measured deltas with the line's level in place of its mean, which errs as controls do.
+
+    The level without the entry; a line that is left out as a whole keeps its own, for how far off
+    what the others say of it is counts.
+    """
+    responses = expert.responses
+    if responses.protocol != "unseen_line":
+        return level + left.missing
+    means, of = LineMeans.of_all(responses), range(len(responses.lines))
+    error = np.array([means.mean(line) - expert.level.of(line, means) for line in of])
+    return responses.delta[rows] - error[responses.line_of[rows]]
 
 
 def _share(
     expert: Expert, left: LeftOut, beyond: np.ndarray, mean: np.ndarray, level: np.ndarray,
-    rows: np.ndarray,
+    freed: np.ndarray, rows: np.ndarray,
 ) -> float:  # fmt: skip
     """Return κ, from all genes that no entry left out targets."""
     responses, lines = expert.responses, expert.responses.line_of[rows]
@@ -134,7 +153,7 @@ def _share(
     kept = np.setdiff1d(np.arange(level.shape[1]), np.concatenate(targets))
     common = _of_line(level, lines)
     simple = [left.beyond[name] + mean for step in STEPS for name in step if name not in PROCESSES]
-    measured = common + responses.delta[rows] - _of_line(mean, lines)
+    measured = responses.delta[rows] - _of_line(responses.delta[rows] - freed, lines)
     return fit_share(
         common[:, kept], beyond[:, kept], [delta[:, kept] for delta in simple],
         measured[:, kept], lines,

@@ -60,7 +60,8 @@ class Level:
     of_controls
         (L, G) s, the controls' share of the noise of a line's mean.
     variance
-        (L, G) of the true level about θ̂, squared units of delta.
+        (L, G) of the true level about θ̂, squared units of delta; of a line without entries it is
+        not used (:meth:`uncertain`).
     """
 
     carried: float
@@ -95,36 +96,16 @@ class Level:
         rows = np.ix_(lines, counted | ~counted.any())
         prior = Prior.fitted(squares[rows].ravel(), noise[rows].ravel())
         variance = prior.variance(squares) * noise
-        if len(lines) == 1:  # of the others nothing but its level is known
-            variance[means.counts == 0] = own[lines[0]] ** 2
         trust = np.maximum(prior(squares), LEAST_TRUST)
         return cls(float(carried), followed, trust, of_controls, variance)
 
     def with_line(self, line: str, responses: Responses) -> "Level":
-        """Return the level with one more line, that has no entry.
-
-        How far its true level is from what is carried over is as far as the measured lines' means
-        are from what the others say of them.
-
-        Parameters
-        ----------
-        line
-            The new one.
-        responses
-            With it.
-        """
-        means, at = LineMeans.of_all(responses), responses.lines.index(line)
-        missed = [
-            (means.mean(number) - self.expected(number, means)) ** 2
-            for number in np.flatnonzero(means.counts)
-        ]
-        variance = np.mean(missed, axis=0) if missed else np.zeros(len(responses.genes))
+        """Return the level with one more line, that has no entry; ``responses`` have it."""
+        at = responses.lines.index(line)
         return Level(
             self.carried,
             self.followed,
-            np.insert(self.trust, at, 0.0, axis=0),
-            np.insert(self.of_controls, at, 0.0, axis=0),
-            np.insert(self.variance, at, variance, axis=0),
+            *(np.insert(a, at, 0.0, axis=0) for a in (self.trust, self.of_controls, self.variance)),
         )
 
     def expected(self, line: int, means: LineMeans) -> np.ndarray:
@@ -136,6 +117,18 @@ class Level:
         if means.counts[line]:
             return np.ones(self.trust.shape[1])
         return reach(self.followed, line, means.responses, means.counts)
+
+    def uncertain(self, line: int, means: LineMeans) -> np.ndarray:
+        """(G,) variance of the true level about θ̂ of a line by number.
+
+        How far the level of a line without entries is from what is carried over: as far as the
+        means of lines with entries are from what the others say of them, as far as it reaches.
+        """
+        measured = np.flatnonzero(means.counts)
+        if means.counts[line] or not len(measured):
+            return self.variance[line]
+        missed = [(means.mean(other) - self.expected(other, means)) ** 2 for other in measured]
+        return np.mean(missed, axis=0) * self.reach(line, means) ** 2
 
     def of(self, line: int, means: LineMeans) -> np.ndarray:
         """(G,) θ̂ of a line by number."""
@@ -158,6 +151,10 @@ class Level:
     def left_out_reach(self, responses: Responses, groups: Sequence[np.ndarray]) -> np.ndarray:
         """(n, G) :meth:`reach` of its line for each entry of ``groups``, as before."""
         return _without(groups, responses, self.reach)
+
+    def left_out_uncertain(self, responses: Responses, groups: Sequence[np.ndarray]) -> np.ndarray:
+        """(n, G) :meth:`uncertain` of its line for each entry of ``groups``, as before."""
+        return _without(groups, responses, self.uncertain)
 
     def left_out_control_error(
         self, responses: Responses, groups: Sequence[np.ndarray]

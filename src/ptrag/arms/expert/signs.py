@@ -13,25 +13,27 @@ distribution about the prediction would be wrong where responses are sparse: it 
 stands still.
 
 A bin's values are no independent draws: a gene whose level is wrong is wrong in all pairs of a
-line, a pair with a wrong neighbour in many genes. So the rate has :data:`SURE` of its standard
-errors added, the larger of the one clustered by perturbation and the one clustered by gene. The
-rates are made to fall with confidence by isotonic regression.
+line, a pair with a wrong neighbour in many genes, and where whole lines were left out, what is
+wrong of a line is wrong throughout. So the rate gets an upper limit, the highest of those clustered
+by perturbation, by gene and, then, by line: as many standard errors more as Student's distribution
+asks for with so many clusters. The rates are made to fall with confidence by isotonic regression.
 
 Origin: false-sign rates and their mixture with both sides, Stephens (2017).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import isotonic_regression
-from scipy.special import ndtr
+from scipy.special import ndtr, stdtrit
 
 EDGES = np.array([*np.linspace(0, 0.7, 15), *(1 - 0.25 * 2.0 ** (-np.arange(13) / 2))])
 """Of bins of confidence, as shares of all values; narrower where a prediction is sure."""
 
 SAMPLE = 4000  # values of a bin that its mixture is fitted to, at most
 WIDTHS = np.array([1.0, 2.0, 4.0, 8.0])  # τ, in units of the bin's mean error
-SURE = 2.0  # standard errors, so that rates are kept in 39 of 40 screens
+SURE = 0.975  # probability that a rate is kept: in 39 of 40 screens
 STILL = 2.0  # prior count of genes that do not move
 ROUNDS = 100
 
@@ -54,7 +56,7 @@ class Signs:
     @classmethod
     def fitted(
         cls, predicted: np.ndarray, sd: np.ndarray, measured: np.ndarray, error: np.ndarray,
-        perturbation: np.ndarray,
+        drawn: Sequence[np.ndarray],
     ) -> "Signs":  # fmt: skip
         """Fit to entries that were left out.
 
@@ -64,14 +66,14 @@ class Signs:
             (n, G) deltas and their standard deviations.
         measured, error
             (n, G) measured deltas and their standard errors.
-        perturbation
-            (n,) numbers of the entries' perturbations.
+        drawn
+            (n,) numbers of what the entries were drawn by: perturbations, lines.
         """
         confidence = (np.abs(predicted) / sd).ravel()
         signed = (measured * np.sign(predicted)).ravel()
         error = error.ravel()
         row, gene = np.divmod(np.arange(len(confidence)), predicted.shape[1])
-        clusters = np.array([perturbation[row], gene])
+        clusters = np.array([gene, *(numbers[row] for numbers in drawn)])
         order = np.argsort(confidence, kind="stable")
         bins = np.split(order, (EDGES[1:] * len(order)).astype(int))
         bins = [rows[:: -(-len(rows) // SAMPLE)] for rows in bins if len(rows)]
@@ -88,10 +90,15 @@ class Signs:
 
 
 def _upper(wrong: np.ndarray, clusters: np.ndarray) -> float:
-    """Return the mean of (n,) ``wrong`` with :data:`SURE` standard errors, by (2, n) clusters."""
-    mean = wrong.mean()
-    errors = [np.sqrt((np.bincount(of, wrong - mean) ** 2).sum()) for of in clusters]
-    return float(min(1.0, mean + SURE * max(errors) / len(wrong)))
+    """Return the upper limit of the mean of (n,) ``wrong``, by (k, n) clusters; 1 for one alone."""
+    mean, limit = wrong.mean(), 0.0
+    for of in clusters:
+        number = len(np.unique(of))
+        if number < 2:
+            return 1.0
+        error = np.sqrt((np.bincount(of, wrong - mean) ** 2).sum() * number / (number - 1))
+        limit = max(limit, mean + stdtrit(number - 1, SURE) * error / len(wrong))
+    return float(min(1.0, limit))
 
 
 def _wrong(signed: np.ndarray, error: np.ndarray) -> np.ndarray:
