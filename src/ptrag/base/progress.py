@@ -41,7 +41,7 @@ class Progress:
         self._first = self._first or (self.done, now)
 
     def _pace(self, now: float) -> str:
-        """Return rate and time left by the steps after the first, which often prepares the others."""
+        """Return rate and time left by the steps after the first, which prepares the others."""
         if self._first is None:
             return ""
         first, begun = self._first
