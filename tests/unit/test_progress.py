@@ -21,15 +21,31 @@ def clock(monkeypatch):
 
 def test_a_line_says_what_how_far_and_how_long_still(clock, caplog):
     caplog.set_level(logging.INFO, "ptrag")
-    work = Progress("ridge", 4, "pairs predicted")
+    work = Progress("ridge", 5, "pairs predicted")
     clock.now += 10
     work.step()
     assert not caplog.messages, "not yet"
     clock.now += 30
     work.step()
-    assert caplog.messages == ["ridge: 2 of 4 pairs predicted, 0.05/s, about 40 s left"]
+    clock.now += 30
+    work.step()
+    assert caplog.messages == [
+        "ridge: 2 of 5 pairs predicted, 0.0333/s, about 2 min left",
+        "ridge: 3 of 5 pairs predicted, 0.0333/s, about 60 s left",
+    ]
     work.step(2)
-    assert caplog.messages[1] == "ridge: 4 of 4 pairs predicted, 0.1/s, about 0 s left"
+    assert caplog.messages[2] == "ridge: 5 of 5 pairs predicted, 0.0667/s, about 0 s left"
+
+
+def test_a_long_first_step_says_nothing_of_the_others(clock, caplog):
+    caplog.set_level(logging.INFO, "ptrag")
+    work = Progress("ridge", 440, "pairs predicted")
+    clock.now += 36
+    work.step()
+    assert caplog.messages == ["ridge: 1 of 440 pairs predicted"]
+    clock.now += 22
+    work.step(219)
+    assert caplog.messages[1] == "ridge: 220 of 440 pairs predicted, 9.95/s, about 22 s left"
 
 
 @pytest.mark.parametrize(

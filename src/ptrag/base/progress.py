@@ -26,7 +26,8 @@ class Progress:
 
     def __init__(self, work: str, total: int, unit: str) -> None:
         self.work, self.total, self.unit, self.done = work, total, unit, 0
-        self._begun = self._spoken = time.monotonic()
+        self._spoken = time.monotonic()
+        self._first: tuple[int, float] | None = None  # how many were done first, and when
 
     def step(self, n: int = 1) -> None:
         """Count ``n`` more as done."""
@@ -34,11 +35,18 @@ class Progress:
         now = time.monotonic()
         if now - self._spoken > SPEAK_SECONDS or self.done == self.total:
             self._spoken = now
-            rate = self.done / max(now - self._begun, 1e-9)
             logger.info(
-                "%s: %d of %d %s, %.3g/s, about %s left", self.work, self.done, self.total,
-                self.unit, rate, duration((self.total - self.done) / rate),
-            )  # fmt: skip
+                "%s: %d of %d %s%s", self.work, self.done, self.total, self.unit, self._pace(now)
+            )
+        self._first = self._first or (self.done, now)
+
+    def _pace(self, now: float) -> str:
+        """Return rate and time left by the steps after the first, which prepares the others."""
+        if self._first is None:
+            return ""
+        first, begun = self._first
+        rate = (self.done - first) / max(now - begun, 1e-9)
+        return f", {rate:.3g}/s, about {duration((self.total - self.done) / rate)} left"
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -5,6 +5,7 @@ variable, so that one SVG reads well on light and on dark paper. The output is
 a function of the drawn content alone (fixed ids, no date).
 """
 
+import base64
 import io
 import re
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from PIL import Image
 
 INK, MUTED, GRID, PAPER = "#1b2128", "#5c6874", "#dfe4e9", "#fefefd"
 
@@ -139,6 +141,7 @@ def to_svg(figure: Figure, alt: str, name: str) -> Markup:
     text = re.sub(r' transform="rotate\(-0 [^)]*\)"', "", text)
     text = _without_bare_groups(_own_ids(text, name))
     text = re.sub(r"#[0-9a-f]{6}\b", lambda hit: VARIABLES.get(hit[0], hit[0]), text)
+    text = re.sub(r"(?<=data:image/png;base64,)[^\"]+", _with_palette, text)
     text = re.sub(r"<[^>]+>", _short_numbers, text)
     text = re.sub(r"\s*\n\s*", "\n", text)
     view = re.search(r'viewBox="([^"]+)"', text)[1]
@@ -148,6 +151,15 @@ def to_svg(figure: Figure, alt: str, name: str) -> Markup:
         f'style="width:{width * 4 / 3:.0f}px">'
     )
     return Markup(head + text[text.index(">") + 1 :])
+
+
+def _with_palette(image: re.Match) -> str:
+    """Give an image 256 colours, which no eye tells from all: a third of the bytes."""
+    original = base64.b64decode(image[0])
+    small = io.BytesIO()
+    colours = Image.open(io.BytesIO(original)).quantize(256, method=Image.Quantize.FASTOCTREE)
+    colours.save(small, "PNG", optimize=True)
+    return base64.b64encode(min(original, small.getvalue(), key=len)).decode()
 
 
 def _short_numbers(tag: re.Match) -> str:
