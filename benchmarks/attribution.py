@@ -1,6 +1,6 @@
 """What the expert's scores come from: the fitted expert without one source at a time.
 
-    python benchmarks/attribution.py demo semireal_dev --data-dir ../shared/data --seeds 1
+    python benchmarks/attribution.py demo semireal_dev --data-dir data --seeds 1
 
 ``level``: what all perturbations of a line share; ``same perturbation``: entries that share a gene
 with the pair; ``like responses`` and ``texts``: likeness (:mod:`ptrag.arms.expert.attribution`).
@@ -9,7 +9,6 @@ without it, positive where the source helps, with intervals that are clustered b
 that holds zero is not told from noise. Scores as in ``contest.py``.
 """
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import pandas as pd
 import yaml
 from contest import OURS, Predicted, score
 from paired import CASE, paired_differences
-from screens import Screen, screens
+from screens import Screen, screens, screens_parser
 
 from ptrag.arms.estimate import Estimate, start
 from ptrag.arms.expert.attribution import SOURCES, without
@@ -29,10 +28,7 @@ SHOWN = ("pearson", "pds_cosine", "mse")
 
 def main() -> None:
     """Print one row per data set, split, metric and source."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("datasets", nargs="+")
-    parser.add_argument("--config", default="config.yaml")
-    parser.add_argument("--data-dir", default="data")
+    parser = screens_parser(__doc__.partition("\n")[0])
     parser.add_argument("--splits", nargs="+", help="these alone; all without")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
     arguments = parser.parse_args()
@@ -41,7 +37,7 @@ def main() -> None:
     for name in arguments.datasets:
         signal = 0.8 if "simulate" in config["datasets"].get(name, {}) else None
         for seed in arguments.seeds:
-            for screen in screens(config, name, seed, signal, Path(arguments.data_dir)):
+            for screen in screens(config, name, seed, signal, arguments.data_dir):
                 if arguments.splits is None or screen.split in arguments.splits:
                     tables.append(scored(screen, config["arm_options"][OURS]))
                     print(screen.case, screen.split, seed, flush=True)

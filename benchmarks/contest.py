@@ -1,7 +1,7 @@
 """The contest of the closed-form arms: many small screens, every simple baseline, controls.
 
     python benchmarks/contest.py demo network --text-signal 0 0.4 0.8 1 --seeds 1 2 3
-    python benchmarks/contest.py semireal_dev op3_drugs_ranks --data-dir ../shared/data --seeds 1 2
+    python benchmarks/contest.py semireal_dev op3_drugs_ranks --data-dir data --seeds 1 2
     python benchmarks/contest.py norman_mcfaline papalexi datlinger --seeds 1 2 3 4 5 6
 
 Every seed is a new draw: of a simulated data set the whole screen, of the others the split;
@@ -16,7 +16,6 @@ ahead of the simple baseline that comes nearest, chosen in hindsight, and of its
 and how often the sign that it predicts is wrong, at nominal false-sign rates.
 """
 
-import argparse
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +24,7 @@ import numpy as np
 import pandas as pd
 import yaml
 from paired import CASE, METRICS, paired_differences
-from screens import Screen, screens
+from screens import PROTOCOLS, Screen, screens, screens_parser
 
 from ptrag.arms.estimate import start
 from ptrag.arms.registry import NEGATIVE_CONTROLS, base_name, embedding_control, load_arm
@@ -49,12 +48,10 @@ RATES = (0.01, 0.05, 0.1)
 
 def main() -> None:
     """Run the contest and print its summary."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("datasets", nargs="+")
-    parser.add_argument("--config", default="config.yaml")
-    parser.add_argument("--data-dir", default="data")
+    parser = screens_parser(__doc__.partition("\n")[0])
     parser.add_argument("--text-signal", nargs="+", type=float, default=[0.8])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--splits", nargs="+", help="these alone; all without")
     parser.add_argument("--out", default="results/contest.tsv")
     arguments = parser.parse_args()
     config = yaml.safe_load(Path(arguments.config).read_text())
@@ -63,8 +60,10 @@ def main() -> None:
         simulated = "simulate" in config["datasets"].get(name, {})
         for signal in arguments.text_signal if simulated else [None]:
             for seed in arguments.seeds:
-                draw = screens(config, name, seed, signal, Path(arguments.data_dir))
+                draw = screens(config, name, seed, signal, arguments.data_dir, PROTOCOLS.get(name))
                 for screen in draw:
+                    if arguments.splits and screen.split not in arguments.splits:
+                        continue
                     arms = (*BASELINES, OURS, *CONTROLS)
                     predictors = dict(fit_arms(screen, config["arm_options"], arms))
                     pca = components(screen, config["evaluation"]["n_pcs"])

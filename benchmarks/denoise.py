@@ -1,6 +1,6 @@
 """Half of a pair's cells, denoised, predicts the other half better than the raw half does.
 
-    python benchmarks/denoise.py demo semireal_dev papalexi --data-dir ../shared/data --seeds 1 2
+    python benchmarks/denoise.py demo semireal_dev papalexi --data-dir data --seeds 1 2
 
 The cells of every training pair are dealt into two halves. The expert is fitted on the first halves
 and denoises them (:mod:`ptrag.arms.expert.denoise`); the second halves, less the *yardstick*
@@ -9,14 +9,13 @@ squared error of profiles, and by how much the denoised half is ahead, with inte
 clustered by perturbation.
 """
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import yaml
-from screens import Screen, screens
+from screens import Screen, screens, screens_parser
 
 from ptrag.arms.expert.denoise import denoised
 from ptrag.arms.registry import load_arm
@@ -32,10 +31,7 @@ MOST = 200  # pairs of a screen that are denoised, evenly chosen
 
 def main() -> None:
     """Print one row per data set and split."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("datasets", nargs="+")
-    parser.add_argument("--config", default="config.yaml")
-    parser.add_argument("--data-dir", default="data")
+    parser = screens_parser(__doc__.partition("\n")[0])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2])
     arguments = parser.parse_args()
     config = yaml.safe_load(Path(arguments.config).read_text())
@@ -43,7 +39,7 @@ def main() -> None:
     for name in arguments.datasets:
         signal = 0.8 if "simulate" in config["datasets"].get(name, {}) else None
         for seed in arguments.seeds:
-            for screen in screens(config, name, seed, signal, Path(arguments.data_dir)):
+            for screen in screens(config, name, seed, signal, arguments.data_dir):
                 tables.append(halves(screen, config["arm_options"]["response_expert"]))
     print(summary(pd.concat(tables), config["evaluation"]).to_string(index=False))
 

@@ -1,7 +1,7 @@
 """How near emitted cells come to real ones, and what that does to the scores of arms.
 
-    python benchmarks/emission.py given papalexi datlinger demo semireal_dev --data-dir DIR
-    python benchmarks/emission.py arms demo semireal_dev --data-dir DIR
+    python benchmarks/emission.py given papalexi datlinger demo semireal_dev --data-dir data
+    python benchmarks/emission.py arms demo semireal_dev --data-dir data
 
 ``given``: cells of held-out measured pairs, against one half of their real cells. Each emission
 gets the true profile: the noise-free one where it is known (``truth``) and the mean of the same
@@ -17,7 +17,6 @@ are means over several draws of the control cells that a pair starts from: one d
 same for all arms and looks like a difference of emissions.
 """
 
-import argparse
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ import numpy as np
 import pandas as pd
 import yaml
 from contest import OURS, fit_arms
-from screens import Screen, screens
+from screens import Screen, screens, screens_parser
 from sklearn import decomposition
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -60,18 +59,15 @@ SHOWN = [
 
 def main() -> None:
     """Print a table of means."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = screens_parser(__doc__.partition("\n")[0])
     parser.add_argument("what", choices=["given", "arms"])
-    parser.add_argument("datasets", nargs="+")
-    parser.add_argument("--config", default="config.yaml")
-    parser.add_argument("--data-dir", default="data")
     parser.add_argument("--pairs", type=int, default=16, help="of a split, for `given`")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     config = yaml.safe_load(Path(arguments.config).read_text())
     for name in arguments.datasets:
         signal = 0.8 if "simulate" in config["datasets"].get(name, {}) else None
-        for screen in screens(config, name, arguments.seed, signal, Path(arguments.data_dir)):
+        for screen in screens(config, name, arguments.seed, signal, arguments.data_dir):
             if screen.split not in SPLITS.get(name, [screen.split]):
                 continue
             if arguments.what == "given":

@@ -13,7 +13,6 @@ interval, and in how many draws; then of each option what its trainings took, an
 value of the weights that they kept.
 """
 
-import argparse
 import copy
 import tempfile
 from pathlib import Path
@@ -24,7 +23,7 @@ import yaml
 from contest import components, predictions, score
 from networks import FACTS, costs, trained, with_vectors
 from paired import CASE, paired_differences
-from screens import N_SEMIREAL, SEMIREAL, Screen, screens
+from screens import N_SEMIREAL, SEMIREAL, Screen, screens, screens_parser
 
 from ptrag.base.files import write_table
 
@@ -36,10 +35,7 @@ TEXT_SIGNAL = 0.8
 
 def main() -> None:
     """Train, score, print."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("datasets", nargs="+")
-    parser.add_argument("--config", default="config.yaml")
-    parser.add_argument("--data-dir", type=Path, default="data")
+    parser = screens_parser(__doc__.partition("\n")[0])
     parser.add_argument("--arm", default="state_genept_residual")
     parser.add_argument("--noise", type=float, default=1.4, help="of the displaced vectors")
     parser.add_argument("--steps", type=int, default=2000, help="budget of each training")

@@ -44,6 +44,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     add("--sets", type=int, default=16, help="of 64 cells in a training step")
     add("--small-network", action="store_true", help="not the paper's network, but a tiny one")
     add("--cores", type=int, default=os.cpu_count())
+    add("--until", nargs="+", default=[], metavar="RULE", help="end there; a later call goes on")
     return parser.parse_args(given)
 
 
@@ -64,6 +65,9 @@ def main(given: argparse.Namespace) -> str:
         str(ROOT / "profiles/default"), "--directory", str(folder), "--configfile", str(config),
         "--cores", str(given.cores), "--quiet", "rules",
     ]  # fmt: skip
+    if given.until:
+        subprocess.run([*command, "--until", *given.until], check=True)
+        return f"Done until {', '.join(given.until)}; the same command without --until ends it.\n"
     subprocess.run(command, check=True)
     text = table(read_json(folder / f"results/{NAME}/manifest.json"))
     (folder / "table.md").write_text(text)

@@ -1,6 +1,6 @@
 """Are stated false-sign rates kept, and do supported predictions err less? A table and a drawing.
 
-    python benchmarks/reliability.py demo network semireal_dev --data-dir ../shared/data --seeds 1
+    python benchmarks/reliability.py demo network semireal_dev --data-dir data --seeds 1
 
 On screens with known truth, test pairs of all splits: the share of wrong signs among genes in bins
 of the stated rate (reliability), and the mean error 1 − ρ of the predicted delta among the pairs
@@ -8,14 +8,13 @@ with the highest support (:mod:`ptrag.evaluation.support`), by how many pairs ar
 coverage). The drawing goes to ``--svg``.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import yaml
 from matplotlib.figure import Figure
-from screens import Screen, screens
+from screens import Screen, screens, screens_parser
 
 from ptrag.arms.registry import load_arm
 from ptrag.base.correlation import pearson
@@ -32,10 +31,7 @@ KEPT = (0.1, 0.25, 0.5, 0.75, 1.0)
 
 def main() -> None:
     """Print the tables and draw them."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("datasets", nargs="+")
-    parser.add_argument("--config", default="config.yaml")
-    parser.add_argument("--data-dir", default="data")
+    parser = screens_parser(__doc__.partition("\n")[0])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
     parser.add_argument("--svg", default="results/reliability.svg")
     arguments = parser.parse_args()
@@ -44,7 +40,7 @@ def main() -> None:
     for name in arguments.datasets:
         signal = 0.8 if "simulate" in config["datasets"].get(name, {}) else None
         for seed in arguments.seeds:
-            for screen in screens(config, name, seed, signal, Path(arguments.data_dir)):
+            for screen in screens(config, name, seed, signal, arguments.data_dir):
                 of_genes, of_pairs = measured(screen, config["arm_options"]["response_expert"])
                 signs.append(of_genes.assign(data=name))
                 pairs.append(of_pairs.assign(data=name))

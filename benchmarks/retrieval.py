@@ -15,7 +15,6 @@ how far each network is ahead of the simple baseline that comes nearest, chosen 
 the steps and CPU seconds of the trainings.
 """
 
-import argparse
 import copy
 import tempfile
 from pathlib import Path
@@ -27,7 +26,7 @@ from arms_table import number, places
 from contest import OURS, components, fit_arms, means, nearest_baselines, predictions, score
 from networks import FACTS, costs, trained, with_vectors
 from paired import CASE, paired_differences
-from screens import SEMIREAL, Screen, case_of, screens
+from screens import SEMIREAL, Screen, case_of, screens, screens_parser
 from trainings import markdown
 
 from ptrag.base.files import read_table, write_table
@@ -49,10 +48,7 @@ SHOWN = ("pearson", "mse", "pds_cosine", "energy")
 
 def main() -> None:
     """Train what is not there yet, and print."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("datasets", nargs="+")
-    parser.add_argument("--config", default="config.yaml")
-    parser.add_argument("--data-dir", type=Path, default="data")
+    parser = screens_parser(__doc__.partition("\n")[0])
     parser.add_argument("--text-signal", nargs="+", type=float, default=[0.8])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--splits", nargs="+", help="without: those of the configuration")

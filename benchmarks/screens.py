@@ -3,8 +3,10 @@
 Three sources: data sets of ``config.yaml``, simulated ones drawn anew for each seed; the semi-real
 development screen, whose truth is known (which genes move in which line is real, sizes and cells
 are simulated); and the real responses of drugs as ranks, profiles without cells, texts or errors.
+What the last two hold, for people who do not have these files: docs/results.md.
 """
 
+import argparse
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,13 +46,19 @@ SEMIREAL = {
     | {"genes": {"protocol": "unseen_perturbation", "fractions": HELD}},
     "settings": {"cells": {"genes": "given"}},
 }  # fmt: skip
+WHOLE_LINES = {
+    f"{line}_line": {"protocol": "unseen_line", "target": line, "fractions": {"val": 0.0}}
+    for line in LINES
+}
 PROTOCOLS = {
+    "demo": WHOLE_LINES,
+    "semireal_dev": WHOLE_LINES,
     "norman_mcfaline": {
         "a172_line": {"protocol": "unseen_line", "target": "A172", "fractions": {"val": 0.0}},
         "u87_line": {"protocol": "unseen_line", "target": "U87MG", "fractions": {"val": 0.0}},
         "doubles": {"protocol": "unseen_double", "fractions": {"val": 0.0, "test": 0.5}},
-    }
-}  # splits of a data set beside those of the configuration
+    },
+}  # splits that the contest adds to those of a data set
 DRUG_GENES = 1000  # drawn anew for each seed
 DRUGS_HELD = 45
 
@@ -123,19 +131,38 @@ def case_of(name: str, text_signal: float | None) -> str:
     return name if text_signal is None else f"{name} text {text_signal:g}"
 
 
+def screens_parser(description: str) -> argparse.ArgumentParser:
+    """Return a parser with what every benchmark on screens asks for."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument(
+        "datasets", nargs="+", metavar="DATASET",
+        help="of the configuration, or semireal_dev, op3_drugs_ranks (docs/results.md)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--config", default="config.yaml", help="configuration (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--data-dir", type=Path, default="data",
+        help="folder with the files of data sets that are not simulated (default: %(default)s)",
+    )  # fmt: skip
+    return parser
+
+
 def screens(
-    config: dict[str, Any], name: str, seed: int, text_signal: float | None, data_dir: Path
-) -> Iterator[Screen]:
+    config: dict[str, Any], name: str, seed: int, text_signal: float | None, data_dir: Path,
+    more: Mapping[str, Any] | None = None,
+) -> Iterator[Screen]:  # fmt: skip
     """Yield every split of one draw of a data set; files of a screen last until the next.
 
-    ``semireal_dev`` may be among the data sets of the configuration, with splits of its own.
+    ``semireal_dev`` may be among the data sets of the configuration, with splits of its own. The
+    splits of ``more``, by name, come after them.
     """
     with tempfile.TemporaryDirectory() as folder:
         if name == "op3_drugs_ranks":
             yield from _drugs(data_dir / "op3_drugs_ranks.npz", config, seed, Path(folder))
             return
         datasets = {"semireal_dev": SEMIREAL} | config["datasets"]
-        entry = datasets[name]
+        entry = datasets[name] | {"splits": datasets[name]["splits"] | (more or {})}
         yield from _of_cells(config, name, entry, seed, text_signal, data_dir, Path(folder))
 
 
@@ -155,7 +182,7 @@ def _of_cells(
     embeddings = _with_controls(embed("text", store.perturbations, settings["embeddings"]), seed)
     for kind, embedding in embeddings.items():
         write_embedding(embedding, work / _vectors_name(kind))
-    for split_name, spec in (entry["splits"] | PROTOCOLS.get(name, {})).items():
+    for split_name, spec in entry["splits"].items():
         table = draw_split(store, spec | {"seed": seed}, settings["cells"], split_name)
         write_split(table, spec, work / "split.tsv")
         split = read_split(work / "split.tsv")

@@ -24,7 +24,7 @@ MIXTURE = {
 
 
 def make(protocol="unseen_combination", weights=MIXTURE, components=False, slopes=False, **facts):
-    """An expert with given variances, weights and perhaps components and slopes."""
+    """An expert with given variances, weights and perhaps components, and slopes with a level."""
     target = "b" if protocol in IN_ONE_LINE else None
     responses = draw_responses(seed=7, protocol=protocol, target=target, **facts)
     if protocol == "unseen_line":
@@ -42,10 +42,12 @@ def make(protocol="unseen_combination", weights=MIXTURE, components=False, slope
     slope = np.ones(len(responses.genes))
     if slopes:
         slope = np.random.default_rng(2).uniform(0.5, 1.5, len(slope))
+    level = Level.plain(responses)
+    if slopes:
+        level = replace(Level.fitted(responses), followed=0.7)
     return Expert(
         responses, text, neighbours, 4, shrunken(responses), variances, directions,
-        fit_penalty(responses, text),
-        Level.fitted(responses) if slopes else Level.plain(responses), Stack(dict(weights), slope),
+        fit_penalty(responses, text), level, Stack(dict(weights), slope),
     )  # fmt: skip
 
 

@@ -113,7 +113,7 @@ def compared(home, runs=RUNS):
 
 
 def _plant_embeddings(home):
-    level = ["exact"] * 22 + ["alias", "dropped"]
+    level = ["exact"] * (len(PERTURBATIONS) - 2) + ["alias", "dropped"]
     table = pd.DataFrame({"perturbation": PERTURBATIONS, "level": level, "detail": ""})
     for name in ("text", "text@shuffled"):
         write_table(table, home / "embeddings" / f"{name}.coverage.tsv")
@@ -121,8 +121,8 @@ def _plant_embeddings(home):
 
 def _plant_split(home, store, name, runs, metrics, levels, rng):
     spec = {"protocol": "unseen_perturbation", "fractions": {"val": 0.1, "test": 0.4}, "seed": 1}
-    if name == "hepg2":
-        spec |= {"protocol": "unseen_combination", "target": "hepg2"}
+    if name in LINES:
+        spec |= {"protocol": "unseen_combination", "target": name}
     table = draw_split(store, spec, {"min_cells": 5, "min_controls": 2}, name)
     write_split(table, spec, home / name / "split.tsv")
     pairs = table.loc[table["role"].isin(["val", "test"]), ["cell_line", "perturbation", "role"]]

@@ -10,9 +10,10 @@ from pathlib import Path
 import anndata
 import pandas as pd
 
+from ptrag.base.defaults import SCORING, SCREEN
 from ptrag.base.names import CONTROL, N_CELLS, PAIR, PERTURBATION
 from ptrag.cells.in_memory import Cells, as_files
-from ptrag.evaluation.files import DEFAULTS, evaluate_files
+from ptrag.evaluation.files import evaluate_files
 from ptrag.prediction.loading import load_bundle
 from ptrag.prediction.own_screen import Screen, fit_screen, measured, provider_of
 from ptrag.prediction.predictor import Predicted, Predictor
@@ -55,9 +56,9 @@ def fit(
     embedding_file: str | Path | None = None,
     gene_symbol: str | None = None,
     scale: str = "auto",
-    n_genes: int | None = 2000,
-    min_cells: int = 20,
-    min_controls: int = 40,
+    n_genes: int | None = SCREEN["n_genes"],
+    min_cells: int = SCREEN["min_cells"],
+    min_controls: int = SCREEN["min_controls"],
 ) -> Predictor:
     """Fit an arm on one's own screen; all of its controls are given to it.
 
@@ -171,9 +172,9 @@ def evaluate(
     cell_line: str | None = None,
     control: str | Sequence[str] = CONTROL,
     gene_symbol: str | None = None,
-    n_pcs: int = 50,
-    deg_test: str = "welch",
-    exclude_target: bool = True,
+    n_pcs: int = SCORING["n_pcs"],
+    deg_test: str = SCORING["deg_test"],
+    exclude_target: bool = SCORING["exclude_target"],
     compat: bool = False,
     ceilings: bool = True,
 ) -> pd.DataFrame:
@@ -232,5 +233,5 @@ def evaluate(
         return evaluate_files(
             *files, folder / "metrics.tsv", perturbation=perturbation, cell_line=cell_line,
             gene_symbol=gene_symbol, control=control,
-            evaluation={**DEFAULTS, **settings, "compat": compat}, ceilings=ceilings,
+            evaluation={**SCORING, **settings, "compat": compat}, ceilings=ceilings,
         )  # fmt: skip

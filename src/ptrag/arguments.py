@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from ptrag import __version__
-from ptrag.base.names import PERTURBATION
+from ptrag.base.defaults import SCORING, SCREEN
+from ptrag.base.names import CONTROL, PERTURBATION
 
 
 class Parser(argparse.ArgumentParser):
@@ -140,7 +141,10 @@ def _add_fit(commands: argparse._SubParsersAction) -> None:
         default="response_expert",
         help="a closed form (`ptrag arms`; default: %(default)s)",
     )
-    _add_columns(fit, "the screen")
+    _add_columns(
+        fit, "the screen", perturbation=(PERTURBATION, PERTURBATION), cell_line="one line",
+        control=([CONTROL], CONTROL),
+    )  # fmt: skip
     fit.add_argument("--batch", metavar="COL", help="obs column of the batch (default: one batch)")
     fit.add_argument(
         "--embedding", default="text", choices=("text", "genept", "table"),
@@ -152,17 +156,14 @@ def _add_fit(commands: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     _add_gene_symbol(fit)
     _add_scale(fit)
-    fit.add_argument(
-        "--genes", type=whole_number(2), default=2000, metavar="N",
-        help="most variable genes among controls that are predicted (default: %(default)s)",
+    _add_number(
+        fit, "--genes", SCREEN["n_genes"],
+        "most variable genes among controls that are predicted", least=2,
     )  # fmt: skip
-    fit.add_argument(
-        "--min-cells", type=whole_number(1), default=20, metavar="N",
-        help="a pair with fewer cells is left out (default: %(default)s)",
-    )  # fmt: skip
-    fit.add_argument(
-        "--min-controls", type=whole_number(2), default=40, metavar="N",
-        help="a line with fewer controls is left out (default: %(default)s)",
+    _add_number(fit, "--min-cells", SCREEN["min_cells"], "a pair with fewer cells is left out")
+    _add_number(
+        fit, "--min-controls", SCREEN["min_controls"],
+        "a line with fewer controls is left out", least=2,
     )  # fmt: skip
 
 
@@ -257,45 +258,35 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
         "--report", type=new_file, metavar="HTML",
         help="page to write: verdict, comparison, contrasts, every pair; it loads nothing",
     )  # fmt: skip
-    evaluate.add_argument(
-        "--threads", type=whole_number(1), default=1, metavar="N",
-        help="pairs scored at once; the numbers are the same (default: %(default)s)",
-    )  # fmt: skip
-    evaluate.add_argument(
-        "--perturbation", metavar="COL",
-        help="obs column of all files that names the perturbation (default: the first of "
-        "perturbation, target_gene, gene, target, condition)",
-    )  # fmt: skip
-    evaluate.add_argument(
-        "--cell-line", metavar="COL",
-        help="obs column of the cell line (default: cell_line, cell_type or context, where all "
-        "files have it; else one line)",
-    )  # fmt: skip
-    evaluate.add_argument(
-        "--control", nargs="+", type=label, metavar="LABEL",
-        help="label of control cells in that column, or several (default: control, ctrl, "
-        "non-targeting, non_targeting and NT, as far as they are there)",
+    _add_number(evaluate, "--threads", 1, "pairs scored at once; the numbers are the same")
+    _add_columns(
+        evaluate,
+        "all files",
+        perturbation=(None, "the first of perturbation, target_gene, gene, target, condition"),
+        cell_line="cell_line, cell_type or context, where all files have it; else one line",
+        control=(None, "control, ctrl, non-targeting, non_targeting and NT, as far as they are "
+                 "there"),
     )  # fmt: skip
     _add_gene_symbol(evaluate)
     _add_scoring(evaluate)
 
 
 def _add_scoring(evaluate: argparse.ArgumentParser) -> None:
-    evaluate.add_argument(
-        "--n-pcs", type=whole_number(1), default=50, metavar="N",
-        help="components of the PCA in which distributions are compared (default: %(default)s)",
+    _add_number(
+        evaluate, "--n-pcs", SCORING["n_pcs"],
+        "components of the PCA in which distributions are compared",
     )  # fmt: skip
     evaluate.add_argument(
-        "--deg-test", choices=("welch", "wilcoxon"), default="welch",
+        "--deg-test", choices=("welch", "wilcoxon"), default=SCORING["deg_test"],
         help="test for differential expression (default: %(default)s)",
     )  # fmt: skip
     evaluate.add_argument(
-        "--deg-alpha", type=share, default=0.05, metavar="P",
+        "--deg-alpha", type=share, default=SCORING["deg_alpha"], metavar="P",
         help="Benjamini-Hochberg level of DEGs (default: %(default)s)",
     )  # fmt: skip
-    evaluate.add_argument(
-        "--max-degs", type=whole_number(1), default=100, metavar="N",
-        help="DEGs of smallest p that count in deltas on DEGs (default: %(default)s)",
+    _add_number(
+        evaluate, "--max-degs", SCORING["max_degs"],
+        "DEGs of smallest p that count in deltas on DEGs",
     )  # fmt: skip
     evaluate.add_argument(
         "--keep-target", action="store_true",
@@ -309,17 +300,30 @@ def _add_scoring(evaluate: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_columns(command: argparse.ArgumentParser, of: str) -> None:
+def _add_number(
+    command: argparse.ArgumentParser, option: str, default: int, text: str, least: int = 1
+) -> None:
     command.add_argument(
-        "--perturbation", default=PERTURBATION, metavar="COL",
-        help=f"obs column of {of} that names the perturbation (default: %(default)s)",
+        option, type=whole_number(least), default=default, metavar="N",
+        help=f"{text} (default: %(default)s)",
+    )  # fmt: skip
+
+
+def _add_columns(
+    command: argparse.ArgumentParser, of: str, *, perturbation: tuple[str | None, str],
+    cell_line: str, control: tuple[list[str] | None, str],
+) -> None:  # fmt: skip
+    """Add the columns of obs and the label of controls: each default, and the words for it."""
+    command.add_argument(
+        "--perturbation", default=perturbation[0], metavar="COL",
+        help=f"obs column of {of} that names the perturbation (default: {perturbation[1]})",
     )  # fmt: skip
     command.add_argument(
-        "--cell-line", metavar="COL", help="obs column of the cell line (default: one line)"
+        "--cell-line", metavar="COL", help=f"obs column of the cell line (default: {cell_line})"
     )
     command.add_argument(
-        "--control", nargs="+", type=label, default=["control"], metavar="LABEL",
-        help="label of control cells in that column, or several (default: control)",
+        "--control", nargs="+", type=label, default=control[0], metavar="LABEL",
+        help=f"label of control cells in that column, or several (default: {control[1]})",
     )  # fmt: skip
 
 

@@ -128,7 +128,7 @@ def compare(
         gate = Pool.of(np.concatenate([screen.controls, own])).genes
         real = Measured.of(screen.controls, every.__getitem__, len(every), gate)
         predicted = Measured.of(own, groups.__getitem__, len(groups), gate)
-    ours = Context(real, screen.targets, screen.genes).score(predicted)
+    ours = Context(real.observed, screen.targets, screen.genes).score(predicted)
     theirs = _theirs(screen, cells, own).reindex(names)
     return [
         Row(data, name, member, ours[member], theirs[member].to_numpy(float)) for member in MEMBERS

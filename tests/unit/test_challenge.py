@@ -27,21 +27,25 @@ def screen():
 
 
 @pytest.fixture(scope="module")
-def context(screen):
+def real(screen):
     groups = [*screen.cells.values()]
-    real = Measured.of(screen.controls, groups.__getitem__, len(groups))
-    return Context(real, screen.targets, screen.genes)
+    return Measured.of(screen.controls, groups.__getitem__, len(groups))
 
 
 @pytest.fixture(scope="module")
-def scored(screen, context):
+def context(screen, real):
+    return Context(real.observed, screen.targets, screen.genes)
+
+
+@pytest.fixture(scope="module")
+def scored(screen, real, context):
     """Means of the members, of every prediction, of the mean baseline and of the replicate."""
 
     def means(values):
         return {name: float(np.nanmean(of)) for name, of in values.items()}
 
     def submitted(cells):
-        groups, real = [*cells.values()], context.real
+        groups = [*cells.values()]
         measured = Measured.against(real.control, real.pool, groups.__getitem__, len(groups))
         return means(context.score(measured))
 
@@ -60,7 +64,7 @@ def scored(screen, context):
             screen.controls[parts[0][side]],
             lambda i, side=side: groups[i][parts[i + 1][side]],
             len(groups),
-            context.real.pool.genes,
+            context.real.genes,
         )
         for side in (0, 1)
     )
@@ -157,7 +161,7 @@ def test_the_gate_looks_at_controls_alone():
     controls[:, 0] = 1e6
     controls[0, 1], controls[:, 2] = 40, 6  # 4 per million on average, and 6
     assert Pool.of(controls).genes.tolist() == [True, False, True]
-    assert per_million(np.array([[1.0, 3.0], [0.0, 0.0]])).tolist() == [[25e4, 75e4], [0, 0]]
+    assert per_million(np.array([[1.0, 3.0], [0.0, 0.0]])).T.tolist() == [[25e4, 75e4], [0, 0]]
 
 
 def test_a_perfect_submission(scored):
@@ -190,10 +194,9 @@ def test_a_member_that_cannot_tell_has_no_score(scored):
     assert np.isnan(total) and all(np.isnan(place) for place in places.values())
 
 
-def test_part_of_a_panel_is_scored_among_all(screen, context):
+def test_part_of_a_panel_is_scored_among_all(screen, real, context):
     rows = np.array([5, 2])
     groups = [[*screen.cells.values()][row] for row in rows]
-    real = context.real
     measured = Measured.against(real.control, real.pool, groups.__getitem__, 2)
     values = context.score(measured, rows)
     assert all(values[name].shape == (2,) for name in MEMBERS)

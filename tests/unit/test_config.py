@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from ptrag import config as cfg
+from ptrag.base.defaults import SCORING, SCREEN, STATISTICS
 from ptrag.base.errors import PtragError
 from ptrag.schema import ConfigFiles, read_schema
 
@@ -24,6 +25,12 @@ def test_every_shipped_data_set_resolves(config, schema):
         settings = cfg.resolve(config | {"dataset": name}, schema)
         assert settings["dataset"] == name
         assert settings["source"] == config["datasets"][name]
+
+
+def test_the_command_has_the_defaults_of_the_workflow(config):
+    assert {key: config["cells"][key] for key in SCREEN} == SCREEN
+    for part in (SCORING, STATISTICS):
+        assert {key: config["evaluation"][key] for key in part} == part
 
 
 def test_paper_settings_are_the_default_of_its_own_data(config, schema):

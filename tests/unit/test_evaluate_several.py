@@ -7,15 +7,16 @@ import pytest
 from challenge_cases import made_screen, predictions
 from scipy import sparse
 
+from ptrag.base.defaults import SCORING, STATISTICS
 from ptrag.base.errors import PtragError
 from ptrag.base.files import read_table
 from ptrag.cli import main
-from ptrag.comparison.outside import STATISTICS, compare_predictions, named
+from ptrag.comparison.outside import compare_predictions, named
 from ptrag.evaluation.conventions import recognise
-from ptrag.evaluation.files import DEFAULTS, evaluate_several
+from ptrag.evaluation.files import evaluate_several
 from ptrag.metrics.vcc2026 import MEMBERS, Context, Measured
 
-SETTINGS = DEFAULTS | {"n_pcs": 5}
+SETTINGS = SCORING | {"n_pcs": 5}
 
 
 def write(path, genes, blocks, column="target_gene"):
@@ -51,7 +52,7 @@ def test_counts_are_scored_as_counts(screen, evaluated):
     groups, half = [*screen.cells.values()], [*predictions(screen)["half"].values()]
     real = Measured.of(screen.controls, groups.__getitem__, len(groups))
     measured = Measured.against(real.control, real.pool, half.__getitem__, len(half))
-    expected = Context(real, screen.targets, screen.genes).score(measured)
+    expected = Context(real.observed, screen.targets, screen.genes).score(measured)
     table = evaluated.tables["half"]
     order = [*screen.cells]
     for name in MEMBERS:

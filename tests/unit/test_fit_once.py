@@ -1,5 +1,8 @@
 """The expert is fitted once: what reads no texts is shared, and a file stands for the fit."""
 
+import multiprocessing
+import os
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +10,7 @@ import pytest
 from response_cases import draw_embedding, draw_responses, nearest
 from training_cases import make_home, make_job
 
-from ptrag.arms.expert import fitting
+from ptrag.arms.expert import files, fitting
 from ptrag.arms.expert.files import write_expert
 from ptrag.arms.expert.fitting import fit_expert
 from ptrag.cells.store import CellStore
@@ -96,3 +99,45 @@ def test_a_training_reads_what_the_expert_expects_and_fits_nothing(home, tmp_pat
     for name in ("history.tsv", "bundle/weights.safetensors", "bundle/bundle.json"):
         here, read = (tmp_path / way / name for way in ("here", "read"))
         assert here.read_bytes() == read.read_bytes(), name
+
+
+def die(*arguments, **named):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_half_written(file, **arrays):
+    file.write(b"PK half of it")
+    file.flush()
+    die()
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "death"),
+    [
+        (fitting, "fit_variances", die),
+        (fitting, "fit_stack", die),  # all entries were left out
+        (files.np, "savez", die_half_written),
+    ],
+    ids=["at the variances", "at the weights", "while it writes"],
+)
+def test_a_fit_that_is_killed_leaves_no_file_and_starts_over_to_the_same_bytes(
+    home, tmp_path, monkeypatch, module, name, death
+):
+    """What was solved is not kept: the fit of the paper's 7,400 entries takes two minutes."""
+    store, split = CellStore(home / "cells.h5ad"), read_split(home / "split.tsv")
+    out = tmp_path / "x.fitted.npz"
+
+    def fit():
+        inputs = home / "text.h5ad", home / "index"
+        fit_once(store, split, "response_expert", OPTIONS, *inputs, out)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, death)
+        process = multiprocessing.get_context("fork").Process(target=fit)
+        process.start()
+        process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+    assert not out.exists()
+    fit()
+    assert out.read_bytes() == (home / "x.fitted.npz").read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == [out.name], "nothing half-made is left"

@@ -6,7 +6,9 @@ from small_screen import OPTIONS, SET, G, K, make_bundle
 
 from ptrag.arms.neural.networks import Batch
 from ptrag.base.errors import PtragError
+from ptrag.base.random import keyed_rng
 from ptrag.prediction import network as module
+from ptrag.prediction import prediction
 from ptrag.prediction.loading import load_bundle
 from ptrag.prediction.prediction import GivenControls
 
@@ -34,17 +36,22 @@ def cells_of(predictor, X, name, seed=None, **facts):
     return predictor.predict(given(X, **facts), name, seed=seed).cells
 
 
-def one_set(predictor, cells, name, code, **more):
+def one_set(predictor, cells, name, code):
     """Ask the network for one set, written out."""
+    return some_sets(predictor, cells[None], name, code)
+
+
+def some_sets(predictor, cells, name, code, **more):
+    """Ask the network for (B, S, G) cells of one perturbation, written out."""
     distinct, query, candidates = predictor.perturbations.look_up(
         np.array([predictor.perturbations.number(name)])
     )
     batch = Batch(
-        torch.from_numpy(cells[None]),
-        torch.full((1, len(cells)), code),
+        torch.from_numpy(cells),
+        torch.full(cells.shape[:2], code),
         torch.from_numpy(predictor.perturbations.features[distinct]),
-        torch.from_numpy(query),
-        torch.from_numpy(candidates),
+        torch.from_numpy(query).expand(len(cells)),
+        torch.from_numpy(candidates).expand(len(cells), -1),
     )
     with torch.no_grad():
         return predictor.network(batch._replace(**more))
@@ -114,11 +121,15 @@ def test_gate_noise_of_ptrag_is_a_function_of_its_key(predictors):
     assert np.abs(first - ask(X, "A", line="rpe1")).max() > 0
 
 
-@pytest.mark.parametrize("sets", [1, 32])
-@pytest.mark.parametrize("arm", ["ptrag_residual", "vanilla_rag"])
-def test_evidence_is_what_deleting_a_candidate_does(arm, sets, predictors, monkeypatch):
-    """Recomputed set by set, without the predictor."""
-    monkeypatch.setattr(module, "SETS", sets)
+@pytest.mark.parametrize(
+    ("at_most", "worked_out"), [(32, 2 * SET), (SET + 1, 2 * SET), (SET, SET), (SET - 1, SET - 1)]
+)
+@pytest.mark.parametrize("arm", RETRIEVING)
+def test_evidence_is_what_deleting_a_candidate_does(
+    arm, at_most, worked_out, predictors, monkeypatch
+):
+    """Recomputed set by set, without the predictor; on some cells, as they are among all."""
+    monkeypatch.setattr(prediction, "EVIDENCE_CELLS", at_most)
     predictor, X = predictors[arm], controls(2 * SET)
     evidence = predictor.predict(given(X, batch=["batch0"] * len(X)), "A").evidence
     known = predictor.perturbations
@@ -127,23 +138,20 @@ def test_evidence_is_what_deleting_a_candidate_does(arm, sets, predictors, monke
     assert list(evidence["rank"]) == [1, 2, 3]
     np.testing.assert_array_equal(evidence["similarity"], known.similarity[row])
 
-    parts = [X[:SET], X[SET:]]
-    whole = [one_set(predictor, part, "A", code=0) for part in parts]
-    gates = np.concatenate([predicted.gates[0].numpy() for predicted in whole])
+    sets, more = X.reshape(2, SET, G), {}
+    if arm == "ptrag":  # its gates are drawn, by a key
+        noise = keyed_rng(predictor.about["seed"], "gates", "", "A").logistic(size=(2, SET, K))
+        more["noise"] = torch.from_numpy(noise.astype(np.float32))
+    whole = some_sets(predictor, sets, "A", 0, **more)
+    gates = whole.gates.flatten(0, 1).numpy()
     np.testing.assert_allclose(evidence["gate"], gates.mean(0), rtol=1e-5)
     for k in range(K):
-        keep = torch.ones(1, K, dtype=torch.bool)
-        keep[0, k] = False
-        without = [one_set(predictor, part, "A", code=0, keep=keep) for part in parts]
-        change = np.mean(
-            [
-                b.cells.double().mean((0, 1)).numpy() - a.cells.double().mean((0, 1)).numpy()
-                for a, b in zip(whole, without, strict=True)
-            ],
-            axis=0,
-        )
-        assert evidence["effect"][k] == pytest.approx(np.linalg.norm(change), abs=1e-6)
-    assert (evidence["effect"] > 0).all()
+        keep = torch.ones(2, K, dtype=torch.bool)
+        keep[:, k] = False
+        without = some_sets(predictor, sets, "A", 0, keep=keep, **more)
+        change = (without.cells - whole.cells).double().flatten(0, 1)[:worked_out].mean(0)
+        assert evidence["effect"][k] == pytest.approx(change.norm().item(), rel=2e-5, abs=1e-6)
+    assert (evidence["effect"] > 0).any()
 
 
 def test_a_candidate_that_no_cell_takes_has_no_effect(predictors):
@@ -186,3 +194,20 @@ def test_controls_that_do_not_fit_are_said_in_one_line(X, message, predictors):
 def test_what_else_is_wrong_is_named(predictors):
     with pytest.raises(PtragError, match="'ZZZ': unknown"):
         cells_of(predictors["ptrag"], controls(), "ZZZ")
+
+
+@pytest.mark.parametrize(
+    ("n", "size", "ordered", "expected"),
+    [
+        (128, 64, True, [range(32)]),
+        (128, 64, False, [range(64)]),
+        (128, 16, True, [range(16), range(16, 32)]),
+        (128, 24, False, [range(24), range(24, 48)]),
+        (3, 4, True, [range(4)]),  # the last one fills up the set
+    ],
+)
+def test_evidence_is_of_the_first_cells_and_cuts_a_set_only_where_cells_are_in_order(
+    n, size, ordered, expected
+):
+    numbers = prediction.evidence_cells(n, size, ordered)
+    np.testing.assert_array_equal(numbers, np.array([list(cells) for cells in expected]))

@@ -12,6 +12,7 @@ from ptrag.base.errors import PtragError
 from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
 from ptrag.genes.embeddings import read_embedding
+from ptrag.prediction import prediction
 from ptrag.prediction.closed_form import ClosedFormPredictor
 from ptrag.prediction.loading import load_bundle
 from ptrag.prediction.prediction import GivenControls
@@ -108,9 +109,14 @@ def test_the_expert_gives_way_only_to_a_gain_beyond_its_standard_error():
     assert not clear(np.array([5.0, 4.0]), ["p", "p"])  # nothing to tell an error from
 
 
-def test_evidence_is_the_change_of_the_prediction_without_it(store, split, trained, monkeypatch):
+@pytest.mark.parametrize("at_most", [10**6, 3])
+def test_evidence_is_the_change_of_the_prediction_without_it(
+    store, split, trained, monkeypatch, at_most
+):
     """For an expert that retrieves two entries; each prediction without one is asked for anew."""
+    monkeypatch.setattr(prediction, "EVIDENCE_CELLS", at_most)
     predictor, rng = trained[0.01], np.random.default_rng(0)
+    assert predictor.set_size > 3
     line, name = split.pairs("test")[0]
     given = GivenControls.of_store(store, line)
     whole, *without = rng.normal(0, 0.3, (3, store.n_genes))
@@ -130,9 +136,9 @@ def test_evidence_is_the_change_of_the_prediction_without_it(store, split, train
     made = predicted(whole, candidates)
     assert list(made.evidence["candidate"]) == [candidate.name for candidate in candidates]
     assert list(made.evidence["gate"]) == [1.0, 0.0]
-    mean = made.cells.mean(axis=0, dtype=np.float64)
+    mean = made.cells[:at_most].mean(axis=0, dtype=np.float64)
     for delta, effect in zip(without, made.evidence["effect"], strict=True):
-        other = predicted(delta).cells.mean(axis=0, dtype=np.float64)
+        other = predicted(delta).cells[:at_most].mean(axis=0, dtype=np.float64)
         assert effect == pytest.approx(np.linalg.norm(other - mean), abs=1e-6)
         assert effect > 0.1
 

@@ -107,6 +107,13 @@ def test_perturbations_without_a_second_line_are_never_held_out():
     assert names(table, "val") | names(table, "test") <= {f"G{i}" for i in range(5)}
 
 
+def test_nothing_is_validated_where_no_share_is_given_for_it():
+    for spec in (line(fractions={"val": 0.0}), combination(fractions={"val": 0.0, "test": 0.4})):
+        table = draw_split(grid(), spec, LIMITS, "s")
+        assert not having(table, "val")
+        assert having(table, "test")
+
+
 def test_small_pairs_are_excluded_with_the_reason():
     screen = store({"a": {"G1": 19, "G2": 20, "G3": 50, "G4": 50}})
     table = draw_split(screen, perturbation(fractions={"test": 0.4}), LIMITS, "s")

@@ -51,6 +51,12 @@ def test_a_step_goes_as_far_as_it_is_confirmed():
     assert distance(np.array([0.0, 1.0, 2.0]), np.full(3, 2.0)) == 0.0  # z² = 1.5
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_step_too_short_to_have_a_length_is_not_taken():
+    tiny = np.full(3, 1e-170)  # a change of the prediction: its square is 0 in floating point
+    assert distance(tiny * np.array([1.0, 1.1, 0.9]), tiny**2) == 0.0
+
+
 def test_rounding_is_not_taken_for_knowledge():
     left = left_out()
     rounding = 1e-16 * np.random.default_rng(1).normal(size=left.missing.shape)

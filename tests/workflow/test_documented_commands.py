@@ -57,12 +57,13 @@ NOT_HERE = {
     "make env": CLONE,
     "ptrag fit known.h5ad --perturbation perturbation --cell-line cell_line "
     "--control non-targeting --out bundle": BROUGHT,
-    "python benchmarks/emission.py given papalexi datlinger demo semireal_dev --data-dir DIR": LONG,
-    "python benchmarks/emission.py arms demo --data-dir DIR": LONG,
+    "python benchmarks/emission.py given papalexi datlinger demo semireal_dev "
+    "--data-dir data": LONG,
+    "python benchmarks/emission.py arms demo --data-dir data": LONG,
     "python benchmarks/denoise.py papalexi demo semireal_dev --seeds 61": LONG,
     "python benchmarks/reliability.py demo network --seeds 71 --svg docs/reliability.svg": LONG,
     "python benchmarks/nulls.py --screens 60": LONG,
-    "python benchmarks/any_gene.py ../shared/data/semireal_dev.h5ad --perturbation gene "
+    "python benchmarks/any_gene.py data/semireal_dev.h5ad --perturbation gene "
     "--control non-targeting --genes 100": LONG,
     "git clone": NAMED,
     "ptrag evaluate --deg-test welch --threads 2 --no-ceilings": NAMED,

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from ptrag.base.errors import PtragError
 from ptrag.base.names import BATCH, CELL_LINE, CONTROL, PAIR, PERTURBATION, TARGET_TOTAL
 from ptrag.cells.labels import ONE_LINE, read_labels
-from ptrag.cells.matrix import Block, Matrix, Rows
+from ptrag.cells.matrix import Block, Matrix, Rows, in_threads
 from ptrag.cells.opening import SYMBOLS_10X, OpenFile, open_cells
 from ptrag.cells.recognise import Recogniser
 from ptrag.cells.scale import ScaleCheck
@@ -79,8 +79,13 @@ class Log1pFile:
             {name: common.get(name, name) for name in own}
         )
 
-    def blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def blocks(self, threads: int = 1) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield (rows, dense float32 cells), checked as they go by, the scale at the end.
+
+        Parameters
+        ----------
+        threads
+            Blocks converted at once, while the next one is read.
 
         Raises
         ------
@@ -91,17 +96,13 @@ class Log1pFile:
         scale = ScaleCheck(
             self.path, self._matrix.key, self.labels[CELL_LINE], self.genes, untreated
         )
-        for start, block in self._matrix.blocks():
-            if self.has_counts:
-                block = self._normalised(start, block)
-            dense = np.asarray(block.toarray() if sp.issparse(block) else block, np.float32)
-            if not np.isfinite(dense).all() or dense.min(initial=0) < 0:
-                raise PtragError(
-                    f"{self.path}: {self._matrix.key} has negative, missing or infinite values; "
-                    "log1p expression has none"
-                )
+
+        def checked(start: int, block: Block) -> tuple[np.ndarray, np.ndarray]:
+            dense = self._dense(start, block)
             scale.add(start, dense)
-            yield np.arange(start, start + len(dense)), dense
+            return np.arange(start, start + len(dense)), dense
+
+        yield from in_threads(checked, self._matrix.blocks(), threads)
         if len(self.labels):
             scale.check_log1p()
             scale.check_controls()
@@ -112,6 +113,17 @@ class Log1pFile:
         return any(
             self._scale.check(block) == "counts" for _, block in islice(self._matrix.blocks(), 1)
         )
+
+    def _dense(self, start: int, block: Block) -> np.ndarray:
+        if self.has_counts:
+            block = self._normalised(start, block)
+        dense = np.asarray(block.toarray() if sp.issparse(block) else block, np.float32)
+        if not np.isfinite(dense).all() or dense.min(initial=0) < 0:
+            raise PtragError(
+                f"{self.path}: {self._matrix.key} has negative, missing or infinite values; "
+                "log1p expression has none"
+            )
+        return dense
 
     def _normalised(self, start: int, counts: Block) -> Block:
         """log1p of counts per 10,000, sparse as the file is; zeros stay zeros."""

@@ -8,9 +8,12 @@ grow with the number of cells.
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -276,6 +279,20 @@ def reading(path: Path) -> Iterator[None]:
             f"{path}: cannot be read, it is truncated or damaged ({reason[:160]}); fetch it again, "
             "or read it with anndata and write it as a new h5ad"
         ) from error
+
+
+def in_threads(
+    function: Callable[[int, Block], Any], blocks: Iterable[tuple[int, Block]], workers: int
+) -> Iterator[Any]:
+    """Apply ``function`` to blocks while the next ones are read; few are held at a time."""
+    pending: deque[Future] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        for start, block in blocks:
+            pending.append(pool.submit(function, start, block))
+            if len(pending) > workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
 class Rows(Matrix):

@@ -8,9 +8,7 @@ a pass before that, over the blocks that hold the cells looked at.
 import logging
 import os
 import time
-from collections import deque
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,7 @@ from ptrag.base.errors import PtragError
 from ptrag.base.files import sha256, write_table
 from ptrag.base.names import CELL_LINE, CONTROL, PERTURBATION, TARGET_TOTAL
 from ptrag.cells.controls import CONTROL_PART, GIVEN, deal_controls
-from ptrag.cells.matrix import Block
+from ptrag.cells.matrix import Block, in_threads
 from ptrag.cells.scale import HIGHEST_LOG1P, ScaleCheck, silent_controls
 from ptrag.cells.source import Source, open_source
 from ptrag.cells.store_writer import new_store, writing
@@ -134,7 +132,7 @@ def _fill(
             writer.write(start, block.toarray() if sp.issparse(block) else block)
             return block.shape[0]
 
-        for n in _in_threads(write, source.matrix.blocks()):
+        for n in in_threads(write, source.matrix.blocks(), _workers()):
             bar.update(n)
         scales.check_controls()
         if spec["scale"] == "log1p":
@@ -277,17 +275,8 @@ def _controls_looked_at(source: Source) -> np.ndarray:
     return np.sort(np.concatenate(drawn))
 
 
-def _in_threads(function: Any, blocks: Iterator[tuple[int, Block]]) -> Iterator[Any]:
-    """Apply ``function`` to blocks while the next ones are read; few are held at a time."""
-    workers = max(1, min(4, len(os.sched_getaffinity(0))))
-    pending: deque[Future] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        for start, block in blocks:
-            pending.append(pool.submit(function, start, block))
-            if len(pending) > workers:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+def _workers() -> int:
+    return max(1, min(4, len(os.sched_getaffinity(0))))
 
 
 def _whole(values: np.ndarray) -> bool:

@@ -145,8 +145,8 @@ class CellStore:
         )
 
     def cells(self, line: str, perturbation: str) -> np.ndarray:
-        """Return the expression of a pair's cells, (n, n_genes) float32, a view."""
-        return self.X[self.rows(line, perturbation)]
+        """Return the expression of a pair's cells, (n, n_genes) float32, read from disk."""
+        return self._read_rows(self.rows(line, perturbation))
 
     def control_rows(self, line: str, part: Part) -> slice:
         """Return the rows of a line's controls: ``given``, ``yardstick`` or ``all``.
@@ -202,7 +202,14 @@ class CellStore:
 
     def counts(self, rows: slice) -> np.ndarray:
         """Return the counts of some cells, (n, n_genes) float32 whole numbers."""
-        return to_counts(self.X[rows], self._units[rows])
+        return to_counts(self._read_rows(rows), self._units[rows])
+
+    def _read_rows(self, rows: slice) -> np.ndarray:
+        """Read some rows of X: pages of a mapped file would stay in memory when they are done."""
+        n, width = rows.stop - rows.start, self.n_genes * np.dtype("<f4").itemsize
+        offset = self._offset + rows.start * width
+        values = np.fromfile(self.path, "<f4", n * self.n_genes, offset=offset)
+        return values.reshape(n, self.n_genes)
 
     @cached_property
     def _units(self) -> np.ndarray:

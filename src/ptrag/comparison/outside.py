@@ -20,12 +20,6 @@ from ptrag.comparison.contrasts import MEAN_OF_OTHERS
 from ptrag.comparison.scores import SplitScores, scores_of
 from ptrag.config import EACH_BASELINE, EACH_MODEL
 
-STATISTICS: dict[str, Any] = {
-    "primary": ["pearson_delta", "mse", "pds_cosine", "energy"], "bootstrap": 2000,
-    "confidence": 0.95,
-}  # fmt: skip
-"""What claims rest on, as in the configuration of the workflow."""
-
 
 class Compared(NamedTuple):
     """What the predictions show.

@@ -5,9 +5,7 @@ from log1p values. As the challenge has it, all controls of a line are the origi
 contrast to every other metric here. A panel are the scored pairs of one line and role.
 """
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -17,8 +15,10 @@ import pandas as pd
 from ptrag.base.names import CEILING, CELL_LINE, FLOOR, METRIC, ROLE, VALUE
 from ptrag.base.random import keyed_rng
 from ptrag.cells.controls import ALL
+from ptrag.evaluation.counted import mapped
 from ptrag.evaluation.sides import Reference
-from ptrag.metrics.vcc2026 import MEMBERS, Context, Map, Measured, mean_response, replicate, score
+from ptrag.metrics.calls import Pool
+from ptrag.metrics.vcc2026 import MEMBERS, Context, Measured, mean_response, replicate, score
 
 SPLITS = 5
 """Random cuts into halves over which a replicate is averaged."""
@@ -39,20 +39,17 @@ class Panel:
         The cell line.
     rows
         Numbers of its pairs in the reference.
-    controls
-        (m, G) counts of all controls of the line.
     context
         What submissions are scored against.
     """
 
     line: str
     rows: np.ndarray
-    controls: np.ndarray
     context: Context
 
 
 class Challenge:
-    """What the challenge's metrics of a reference need, summed up when it is first asked for.
+    """Scores submissions of the scored pairs of a reference.
 
     Parameters
     ----------
@@ -77,14 +74,27 @@ class Challenge:
         return [self._panel(line, rows) for (line, _), rows in groups.items()]
 
     def _panel(self, line: str, rows: np.ndarray) -> Panel:
-        store = self.store
-        controls = store.counts(store.control_rows(line, ALL))
-        targets = np.zeros((len(rows), store.n_genes), bool)
+        reference = self.reference
+        targets = np.zeros((len(rows), self.store.n_genes), bool)
         for number, row in enumerate(rows):
-            targets[number, self.reference.columns(self.reference.keys[row].perturbation)] = True
-        with self._mapped() as map_:
-            real = Measured.of(controls, lambda i: self._real(rows[i]), len(rows), map_=map_)
-        return Panel(line, rows, controls, Context(real, targets, np.array(store.genes)))
+            targets[number, reference.columns(reference.keys[row].perturbation)] = True
+        real = reference.counted.observed([*reference.lines].index(line), rows)
+        return Panel(line, rows, Context(real, targets, np.array(self.store.genes)))
+
+    def _controls(self, line: str) -> np.ndarray:
+        """(m, G) counts of all controls of a line."""
+        return self.store.counts(self.store.control_rows(line, ALL))
+
+    def _pool(self, panel: Panel) -> Pool:
+        """Return the controls of a panel as a test sees them, sorted once for all submissions."""
+        if panel.line not in self._pools:
+            controls = self._controls(panel.line)
+            self._pools[panel.line] = Pool.of(controls, panel.context.real.genes)
+        return self._pools[panel.line]
+
+    @cached_property
+    def _pools(self) -> dict[str, Pool]:
+        return {}
 
     def _real(self, row: int) -> np.ndarray:
         return self.store.counts(self.store.rows(*self.reference.keys[row]))
@@ -109,11 +119,12 @@ class Challenge:
         for panel in self.panels:
             at = np.flatnonzero(has[panel.rows])
             if len(at):
-                rows, real = panel.rows[at], panel.context.real
-                with self._mapped() as map_:
+                rows, pool = panel.rows[at], self._pool(panel)
+                with mapped(self._threads) as map_:
                     measured = Measured.against(
-                        real.control, real.pool, partial(_of_row, predicted, rows), len(rows), map_
-                    )
+                        panel.context.real.control, pool, partial(_of_row, predicted, rows),
+                        len(rows), map_,
+                    )  # fmt: skip
                 values[rows] = _columns(panel.context.score(measured, at))
         return values
 
@@ -124,22 +135,22 @@ class Challenge:
         scaled gene by gene to the mean response.
         """
 
-        def factor(panel: Panel) -> np.ndarray:
+        def factor(panel: Panel, controls: np.ndarray) -> np.ndarray:
             means = np.array([self._real(row).mean(axis=0, dtype=float) for row in panel.rows])
-            base = panel.controls.mean(axis=0, dtype=float)
-            return mean_response(means, base, panel.context.targets)
+            return mean_response(means, controls.mean(axis=0, dtype=float), panel.context.targets)
 
         return self._scaled_controls(factor)
 
     def control_pasted(self) -> np.ndarray:
         """Score controls, drawn with replacement, as the prediction of every pair."""
-        return self._scaled_controls(lambda panel: np.ones(self.store.n_genes))
+        return self._scaled_controls(lambda *_: np.ones(self.store.n_genes))
 
-    def _scaled_controls(self, factor: Callable[[Panel], np.ndarray]) -> np.ndarray:
+    def _scaled_controls(self, factor: Callable[[Panel, np.ndarray], np.ndarray]) -> np.ndarray:
         """Score controls whose genes are scaled, for each panel by (G,) factors."""
         of_row = {}
         for panel in self.panels:
-            of_row |= dict.fromkeys(panel.rows, (panel.controls, factor(panel)))
+            controls = self._controls(panel.line)
+            of_row |= dict.fromkeys(panel.rows, (controls, factor(panel, controls)))
 
         def counts(row: int) -> np.ndarray:
             controls, factors = of_row[row]
@@ -159,12 +170,13 @@ class Challenge:
         """
         values = np.full((SPLITS, *self.shape), np.nan)
         for panel in self.panels:
-            if min(len(panel.controls), *map(self._size, panel.rows)) >= FEWEST:
+            controls = self._controls(panel.line)
+            if min(len(controls), *map(self._size, panel.rows)) >= FEWEST:
                 for repeat in range(SPLITS):
-                    values[repeat, panel.rows] = self._halves(panel, repeat)
+                    values[repeat, panel.rows] = self._halves(panel, controls, repeat)
         return values.mean(axis=0)
 
-    def _halves(self, panel: Panel, repeat: int) -> np.ndarray:
+    def _halves(self, panel: Panel, every_control: np.ndarray, repeat: int) -> np.ndarray:
         full, rows = panel.context, panel.rows
 
         def cut(counts: np.ndarray, side: int, *key: str) -> np.ndarray:
@@ -172,24 +184,18 @@ class Challenge:
             return counts[np.array_split(order, 2)[side]]
 
         def half(side: int) -> Measured:
-            controls = cut(panel.controls, side, panel.line)
-            with self._mapped() as map_:
+            controls = cut(every_control, side, panel.line)
+            with mapped(self._threads) as map_:
                 return Measured.of(
                     controls,
                     lambda i: cut(self._real(rows[i]), side, *self.reference.keys[rows[i]]),
-                    len(rows), full.real.pool.genes, map_,
+                    len(rows), full.real.genes, map_,
                 )  # fmt: skip
 
         return _columns(replicate(full, half(0), half(1)))
 
     def _size(self, row: int) -> int:
         return self.reference.measured[row][0].n
-
-    @contextmanager
-    def _mapped(self) -> Iterator[Map]:
-        """Yield the ``map`` of a pool of threads."""
-        with ThreadPoolExecutor(self._threads) as pool:
-            yield pool.map
 
 
 def context_scores(table: pd.DataFrame) -> pd.DataFrame:

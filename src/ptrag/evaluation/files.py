@@ -32,6 +32,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from ptrag.base.defaults import SCORING
 from ptrag.base.errors import PtragError, did_you_mean
 from ptrag.base.files import write_table
 from ptrag.base.names import (
@@ -63,10 +64,6 @@ from ptrag.prediction.files import written_in_blocks
 from ptrag.splits.protocols import Split
 
 APART = 10.0  # factor between the cells' totals of both files that no model explains
-DEFAULTS: dict[str, Any] = {
-    "exclude_target": True, "n_pcs": 50, "deg_test": "welch", "deg_alpha": 0.05, "max_degs": 100,
-}  # fmt: skip
-"""Settings of the scoring."""
 
 
 class Evaluated(NamedTuple):
@@ -122,7 +119,7 @@ def evaluate_several(
     cell_line: str | None = None,
     gene_symbol: str | None = None,
     control: str | Sequence[str] | None = None,
-    evaluation: Mapping[str, Any] = DEFAULTS,
+    evaluation: Mapping[str, Any] = SCORING,
     ceilings: bool = True,
     baselines: bool = False,
     threads: int = 1,
@@ -175,7 +172,7 @@ def evaluate_several(
         for other in others:
             other.speak_as(first, names)
             _check(first, other)
-        store = _store(first, scratch / "real.h5ad")
+        store = _store(first, scratch / "real.h5ad", threads)
         split = _split(others, store)
         build_reference(
             store, split, evaluation, scratch / "reference.h5", floor_cells=None,
@@ -186,7 +183,7 @@ def evaluate_several(
         tables = {}
         for number, (name, file) in enumerate(zip(predicted, others, strict=True)):
             path = scratch / f"{number}.h5ad"
-            own = _predictions(file, store, path)
+            own = _predictions(file, store, path, threads)
             _check_scales(first, file)
             origins = _origins(own, reference, file.path)
             cells = Predictions(path, store, profiles=None)
@@ -264,10 +261,10 @@ def _check_scales(real: Log1pFile, predicted: Log1pFile) -> None:
         )
 
 
-def _store(real: Log1pFile, path: Path) -> CellStore:
+def _store(real: Log1pFile, path: Path, threads: int) -> CellStore:
     labels = real.labels.assign(**_totals(real))
     with new_store(path, labels, real.genes) as writer:
-        for rows, block in real.blocks():
+        for rows, block in real.blocks(threads):
             writer.write(int(rows[0]), block)
     return CellStore(path)
 
@@ -276,20 +273,25 @@ def _totals(file: Log1pFile) -> dict[str, np.ndarray]:
     return {TOTAL: file.totals} if file.has_counts else {}
 
 
-def _predictions(predicted: Log1pFile, store: CellStore, path: Path) -> dict[str, np.ndarray]:
+def _predictions(
+    predicted: Log1pFile, store: CellStore, path: Path, threads: int
+) -> dict[str, np.ndarray]:
     """Write the predicted cells; return the file's own control cells, (n, G), of each line."""
     columns = pd.Index(predicted.genes).get_indexer(store.genes)
+    same_order = predicted.genes == store.genes  # then a copy of every block is spared
     treated = predicted.labels.astype("category").assign(**_totals(predicted))
     treated = treated.iloc[predicted.treated].reset_index(drop=True)
     treated.index = treated.index.astype(str)
     own: dict[str, list[np.ndarray]] = {}
     with written_in_blocks(path, treated, store.genes, {"scale": store.scale}) as write:
-        for rows, block in predicted.blocks():
+        for rows, block in predicted.blocks(threads):
             labels = predicted.labels.iloc[rows]
             is_control = (labels[PERTURBATION] == CONTROL).to_numpy()
-            write(block[~is_control][:, columns])
+            if not same_order:
+                block = block[:, columns]
+            write(block[~is_control] if is_control.any() else block)
             for line, numbers in labels[CELL_LINE][is_control].groupby(labels[CELL_LINE]):
-                own.setdefault(line, []).append(block[numbers.index - rows[0]][:, columns])
+                own.setdefault(line, []).append(block[numbers.index - rows[0]])
     return {line: np.concatenate(blocks) for line, blocks in own.items()}
 
 

@@ -4,7 +4,8 @@ Everything that is fitted (PCA, bandwidths, centroids, the mean baseline) is fit
 pairs and controls, PCA and bandwidths on yardstick controls: predicted cells start from the given
 ones, so that a PCA of these would show more of them than of real cells. Of the scored pairs the
 file holds what the real cells are: mean, variance, p-values against the same line's yardstick
-controls, and how well one half of them predicts the other. The attribute ``fitted`` says in JSON
+controls, how well one half of them predicts the other, and what their counts say
+(:mod:`ptrag.evaluation.counted`). The attribute ``fitted`` says in JSON
 what was fitted on which cells (:func:`fitted_on` reads it).
 """
 
@@ -21,7 +22,7 @@ import pandas as pd
 from ptrag.base.errors import PtragError
 from ptrag.base.files import atomic
 from ptrag.base.moments import Moments, moments, pooled
-from ptrag.base.names import CELL_LINE, PAIR, PERTURBATION, ROLE
+from ptrag.base.names import CELL_LINE, PAIR, PERTURBATION, ROLE, Pair
 from ptrag.base.random import keyed_rng
 from ptrag.cells.controls import ALL, GIVEN, YARDSTICK, Part
 from ptrag.cells.noise import Precision
@@ -29,6 +30,7 @@ from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
 from ptrag.evaluation.bounds import ceiling, floor, floor_of_others, mean_deltas
 from ptrag.evaluation.challenge import Challenge
+from ptrag.evaluation.counted import Counted
 from ptrag.evaluation.lines import Controls, Line
 from ptrag.evaluation.sides import Reference
 from ptrag.metrics.distribution import median_distance
@@ -37,7 +39,7 @@ from ptrag.metrics.registry import metric_names
 from ptrag.splits.leakage import audit_responses
 from ptrag.splits.protocols import Split
 
-FORMAT = 3
+FORMAT = 4
 FEWEST_CONTROLS = 2  # of each half: one has no variance
 FIT_CELLS = 20_000  # cells that the PCA is fitted on, at most
 BANDWIDTH_CELLS = 1_000  # cells of a line that its bandwidth comes from, at most
@@ -93,7 +95,9 @@ def build_reference(
     pca = _fit(store, train, evaluation["n_pcs"])
     lines = {name: _line(store, name, train, pca) for name in sorted(set(pairs[CELL_LINE]))}
     precision, deltas = _from_training(store, split, lines)
-    reference = Reference(store, dict(evaluation), pca, lines, pairs, [], precision, {})
+    keys = [*map(Pair, pairs[CELL_LINE], pairs[PERTURBATION])]
+    counted = Counted.of(store, [*lines], keys, threads) if store.has_counts else None
+    reference = Reference(store, dict(evaluation), pca, lines, pairs, [], precision, {}, counted)
     for pair in reference.keys:
         cells, yardstick = store.cells(*pair), lines[pair.cell_line].yardstick
         sample = moments(cells)
@@ -174,6 +178,7 @@ def _controls(store: CellStore, line: str, part: Part) -> Controls:
 
 def _write(reference: Reference, split_sha256: str, out: str | Path) -> None:
     lines, measured, entries = reference.lines, reference.measured, reference.precision.entries
+    counted = reference.counted
     arrays = {
         "pca/mean": reference.pca.mean,
         "pca/components": reference.pca.components,
@@ -191,6 +196,7 @@ def _write(reference: Reference, split_sha256: str, out: str | Path) -> None:
         "pairs/p": [p for _, p in measured],
         **{f"pairs/{key}": reference.pairs[key].tolist() for key in reference.pairs},
         **{f"bounds/{key}": values for key, values in reference.bounds.items()},
+        **{f"counted/{key}": v for key, v in (counted._asdict() if counted else {}).items()},
     }
     with atomic(out) as part, h5py.File(part, "w") as file:
         file.attrs["format"] = FORMAT
@@ -286,6 +292,9 @@ def read_reference(path: str | Path, store: CellStore, split: Split) -> Referenc
             at["genes/noise"], at["genes/signal"], _table(at, "entries", "reliability")
         ),
         bounds={key: at[f"bounds/{key}"] for key in ("floor", "ceiling")},
+        counted=Counted(*(at[f"counted/{key}"] for key in Counted._fields))
+        if store.has_counts
+        else None,
     )
 
 

@@ -12,6 +12,7 @@ from ptrag.base.names import CELL_LINE, PERTURBATION, Pair
 from ptrag.base.random import keyed_rng
 from ptrag.cells.noise import Precision
 from ptrag.cells.store import CellStore
+from ptrag.evaluation.counted import Counted
 from ptrag.evaluation.lines import Controls, Line
 from ptrag.evaluation.predictions import PredictedMean
 from ptrag.metrics.degs import welch, wilcoxon
@@ -45,6 +46,8 @@ class Reference:
         What training pairs say about noise and signal.
     bounds
         ``floor`` (the mean baseline) and ``ceiling`` (split halves): (pairs, metrics) each.
+    counted
+        What their counts say; None without counts.
     """
 
     store: CellStore
@@ -55,6 +58,7 @@ class Reference:
     measured: list[tuple[Moments, np.ndarray]]
     precision: Precision
     bounds: dict[str, np.ndarray]
+    counted: Counted | None = None
 
     @property
     def metrics(self) -> list[str]:

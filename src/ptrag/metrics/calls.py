@@ -8,6 +8,7 @@ give the direction away). The metrics are members of :mod:`ptrag.metrics.vcc2026
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 
 from ptrag.metrics.degs import benjamini_hochberg, wilcoxon
 from ptrag.metrics.ranks import SortedControls
@@ -18,11 +19,39 @@ EPSILON = 1e-9  # added to both means of a fold change
 PURE = 0.9  # share of right directions down to which a prediction reaches
 FEWEST_CALLS = 10  # real calls below which fold changes are not compared
 
+_TOGETHER = 16  # columns that are read at once: a line of the processor's cache
 
-def per_million(counts: np.ndarray) -> np.ndarray:
-    """Return (n, G) counts per 10⁶ of each cell, float64; an empty cell stays empty."""
+
+def per_million(counts: np.ndarray, genes: np.ndarray | None = None) -> np.ndarray:
+    """Return counts per 10⁶ of each cell, gene by gene.
+
+    Parameters
+    ----------
+    counts
+        (n, G).
+    genes
+        (G,) bool, K of them; all where None. A cell is divided by its counts of all genes.
+
+    Returns
+    -------
+    values
+        (K, n) float64; an empty cell stays empty.
+    """
+    counts = np.ascontiguousarray(counts)
+    columns = np.arange(counts.shape[1]) if genes is None else np.flatnonzero(genes)
     totals = counts.sum(axis=1, dtype=np.float64)
-    return counts * 1e6 / np.where(totals > 0, totals, 1.0)[:, None]
+    values = np.empty((len(columns), len(counts)))
+    _per_million(counts, np.where(totals > 0, totals, 1.0), columns, values)
+    return values
+
+
+@njit(nogil=True, cache=True)
+def _per_million(counts, totals, columns, values):  # pragma: no cover - compiled
+    for first in range(0, len(columns), _TOGETHER):
+        last = min(first + _TOGETHER, len(columns))
+        for i in range(len(counts)):
+            for k in range(first, last):
+                values[k, i] = np.float64(counts[i, columns[k]]) * 1e6 / totals[i]
 
 
 class Calls(NamedTuple):
@@ -38,6 +67,10 @@ class Calls(NamedTuple):
 
     fold: np.ndarray
     called: np.ndarray
+
+    def without(self, targets: np.ndarray) -> "Calls":
+        """Return the same without some of the genes, (K,) bool."""
+        return Calls(*(values[~targets] for values in self))
 
 
 class Tested(NamedTuple):
@@ -90,16 +123,16 @@ class Pool(NamedTuple):
     @classmethod
     def of(cls, counts: np.ndarray, genes: np.ndarray | None = None) -> "Pool":
         """Sum up (m, G) control ``counts``; ``genes`` replaces the gate."""
-        values = per_million(counts)
-        mean = values.mean(axis=0)
-        genes = mean > FEWEST_PER_MILLION if genes is None else genes
-        return cls(genes, mean[genes], SortedControls.of(values[:, genes]))
+        if genes is None:
+            genes = per_million(counts).mean(axis=1) > FEWEST_PER_MILLION
+        values = per_million(counts, genes)
+        return cls(genes, values.mean(axis=1), SortedControls.of(values.T))
 
     def tested(self, counts: np.ndarray) -> Tested:
         """Test (n, G) ``counts`` of a group of cells."""
-        values = per_million(counts)[:, self.genes]
-        fold = np.log2((values.mean(axis=0) + EPSILON) / (self.mean + EPSILON))
-        p = wilcoxon(values, self.ranked)
+        values = per_million(counts, self.genes)
+        fold = np.log2((values.mean(axis=1) + EPSILON) / (self.mean + EPSILON))
+        p = wilcoxon(values.T, self.ranked)
         return Tested(fold, p, benjamini_hochberg(p))
 
 

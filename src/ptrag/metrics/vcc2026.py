@@ -57,6 +57,27 @@ MEMBERS: dict[str, Member] = {
 }
 
 
+class Observed(NamedTuple):
+    """What of the real cells of P perturbations a prediction is held against.
+
+    Attributes
+    ----------
+    control
+        Profile of the controls.
+    genes
+        (G,) bool, the K genes that are tested.
+    panel
+        Profiles of the perturbations.
+    calls
+        What the test says of each, its targets included.
+    """
+
+    control: Pseudobulk
+    genes: np.ndarray
+    panel: Panel
+    calls: list[Calls]
+
+
 @dataclass(frozen=True)
 class Measured:
     """Cells of every perturbation of a context, summed up against one set of controls.
@@ -70,7 +91,7 @@ class Measured:
     panel
         Profiles of the P perturbations.
     tested
-        What the test says of each; of real cells only what others are compared with.
+        What the test says of each.
     """
 
     control: Pseudobulk
@@ -118,6 +139,12 @@ class Measured:
         both = [*map_(one, range(n))]
         return cls(control, pool, Panel.of([bulk for bulk, _ in both]), [t for _, t in both])
 
+    @property
+    def observed(self) -> Observed:
+        """These cells as the real ones of a comparison."""
+        calls = [tested.calls for tested in self.tested]
+        return Observed(self.control, self.pool.genes, self.panel, calls)
+
 
 @dataclass(frozen=True)
 class Context:
@@ -133,24 +160,24 @@ class Context:
         (G,) names, which break the last ties of an order.
     """
 
-    real: Measured
+    real: Observed
     targets: np.ndarray
     genes: np.ndarray
 
     @cached_property
     def calls(self) -> list[Calls]:
         """The real calls of each perturbation, without its targets."""
-        return [t.without(own).calls for t, own in zip(self.real.tested, self._own, strict=True)]
+        return [c.without(own) for c, own in zip(self.real.calls, self._own, strict=True)]
 
     @cached_property
     def _own(self) -> np.ndarray:
         """(P, K) bool, targets among the tested genes."""
-        return self.targets[:, self.real.pool.genes]
+        return self.targets[:, self.real.genes]
 
     @cached_property
     def _order(self) -> np.ndarray:
         """(K,) rank of each tested gene by name."""
-        return np.argsort(np.argsort(self.genes[self.real.pool.genes], kind="stable"))
+        return np.argsort(np.argsort(self.genes[self.real.genes], kind="stable"))
 
     def score(self, predicted: Measured, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """Score a prediction.
@@ -220,7 +247,7 @@ def replicate(full: Context, one: Measured, other: Measured) -> dict[str, np.nda
     values
         As :meth:`Context.score` returns them.
     """
-    values = Context(one, full.targets, full.genes).score(other)
+    values = Context(one.observed, full.targets, full.genes).score(other)
     values["vcc_fold_error"] = np.array([
         fold_error(b.fold[~own], a.fold[~own], calls.called, calls.fold)
         for a, b, own, calls in zip(one.tested, other.tested, full._own, full.calls, strict=True)

@@ -270,7 +270,7 @@ def written_in_blocks(
                 block = np.ascontiguousarray(block, dtype="<f4")
                 if block.shape[1:] != (len(genes),):
                     raise ValueError(f"{path}: block {block.shape} for {len(genes)} genes")
-                file.write(memoryview(block).cast("B"))
+                file.write(block)
                 written += len(block)
 
             yield write

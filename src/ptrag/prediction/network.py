@@ -24,7 +24,12 @@ from ptrag.base.random import keyed_rng
 from ptrag.cells.sets import whole_sets
 from ptrag.genes.embeddings import Embedding
 from ptrag.prediction.checked import check_shape, checked
-from ptrag.prediction.prediction import GivenControls, Prediction, evidence_table
+from ptrag.prediction.prediction import (
+    GivenControls,
+    Prediction,
+    evidence_cells,
+    evidence_table,
+)
 from ptrag.prediction.shift import move_cells
 
 
@@ -192,7 +197,7 @@ class NetworkPredictor:
             if estimate is None:
                 evidence = self._evidence(number, run)
             else:
-                evidence = self._expert_evidence(estimate, controls, shown, key, run.profile)
+                evidence = self._expert_evidence(estimate, controls, shown, key, run.cells)
         return Prediction(profile, profile - origin, run.cells[: len(rows)], rows, evidence)
 
     @contextmanager
@@ -211,15 +216,21 @@ class NetworkPredictor:
         controls: GivenControls,
         rows: np.ndarray,
         key: tuple[object, ...],
-        profile: np.ndarray,
+        cells: np.ndarray,
     ) -> pd.DataFrame:
-        """Return what each entry of the expert did to the mean of the predicted cells."""
-        changes = []
+        """Return what each entry of the expert did to the mean of the first cells of ``rows``."""
+        first = self._first(len(rows))
+        numbers = first[first < len(rows)]
+        profile, changes = cells[numbers].mean(0, dtype=np.float64), []
         for candidate in estimate.candidates:
             query = self._expected(candidate.without, candidate.origin, controls)
-            effect = np.linalg.norm(self._run(controls, rows, query, key).profile - profile)
+            without = self._run(controls, rows[numbers], query, key, first.shape[1]).profile
+            effect = np.linalg.norm(without - profile)
             changes.append((candidate.name, candidate.similarity, candidate.weight, effect))
         return evidence_table(changes, estimate.note)
+
+    def _first(self, n: int) -> np.ndarray:
+        return evidence_cells(n, self.set_size, self.network.backbone.causal)
 
     def _looked_up(self, number: int) -> _Query:
         lookup = self.perturbations.look_up(np.array([number]))
@@ -239,18 +250,23 @@ class NetworkPredictor:
         rows: np.ndarray,
         query: _Query,
         key: tuple[object, ...],
+        set_size: int | None = None,
         leave_out: bool = False,
     ) -> "_Run":
-        """Predict the cells of ``rows``; with ``leave_out`` what each candidate did, too."""
+        """Predict the cells of ``rows``; with ``leave_out`` what each candidate did, too.
+
+        Sets are as large as in training, or have ``set_size`` cells.
+        """
         start = checked(controls.cells[rows])
         codes = self._codes(controls.batches, rows)
-        cells, gates, changes = [], [], []
-        for inputs, asked in self._batches(start, codes, query, key):
+        cells, gates, changes = [], [], None
+        for inputs, asked in self._batches(start, codes, query, key, set_size or self.set_size):
             predicted = self.network(inputs)
             cells.append(predicted.cells.flatten(0, 1)[:asked].float().cpu().numpy())
             if leave_out and predicted.gates is not None:
                 gates.append(predicted.gates.flatten(0, 1)[:asked].cpu().numpy())
-                changes.append(self._left_out(inputs, *predicted, asked))
+                if changes is None:  # SETS sets have more cells than evidence needs
+                    changes = self._left_out(inputs, *predicted, asked)
         return _Run(np.concatenate(cells), gates, changes)
 
     def _batches(
@@ -259,10 +275,10 @@ class NetworkPredictor:
         codes: np.ndarray,
         query: _Query,
         key: tuple[object, ...],
+        S: int,
     ) -> Iterator[tuple[Batch, int]]:
         """Yield network inputs, and how many of their cells do not only fill up the last set."""
-        n, S = len(controls), self.set_size
-        fill = whole_sets(n, S)  # (B, S) cells
+        fill = whole_sets(n := len(controls), S)  # (B, S) cells
         base = None if query.shift is None else move_cells(controls, query.shift)
         noise = None
         if self._noisy:
@@ -284,22 +300,28 @@ class NetworkPredictor:
             )
 
     def _left_out(self, inputs: Batch, cells: Tensor, gates: Tensor, asked: int) -> np.ndarray:
-        """Return the change of the summed profile by leaving out each candidate, (K, G).
+        """Return the change of the mean of the first cells without each candidate, (K, G).
 
         The same noise, and nothing else changed; a gate that no cell opens changes nothing.
         """
-        whole = _profile(cells, asked)
-        change = [_profile(cells, asked) - whole for cells in self.network.without_each(inputs)]
-        opened = gates.flatten(0, 1)[:asked].any(0)
+        first = self._first(asked)
+        (sets, size), kept = first.shape, self._tensor(first < asked)
+
+        def mean(cells: Tensor) -> Tensor:
+            return cells[kept].mean(0, dtype=torch.float64)
+
+        whole = mean(cells[:sets, :size])
+        change = [mean(cells) - whole for cells in self.network.without_each(inputs, sets, size)]
+        opened = gates[:sets, :size][kept].any(0)
         return torch.where(opened.unsqueeze(1), torch.stack(change), 0).cpu().numpy()
 
     def _evidence(self, number: int, run: "_Run") -> pd.DataFrame:
-        """Put together the gates (cells, K) and the summed changes (K, G) of all batches."""
+        """Put together the gates (cells, K) of all batches and the changes (K, G)."""
         known = self.perturbations
         if not known.candidates.shape[1]:
             return evidence_table([])
         gate = np.concatenate(run.gates).mean(0, dtype=np.float64)
-        effect = np.linalg.norm(sum(run.changes), axis=1) / len(run.cells)
+        effect = np.linalg.norm(run.changes, axis=1)
         names = [known.names[i] for i in known.candidates[number]]
         return evidence_table(list(zip(names, known.similarity[number], gate, effect, strict=True)))
 
@@ -316,18 +338,13 @@ class NetworkPredictor:
 
 
 class _Run(NamedTuple):
-    """The predicted cells (n, G), and per batch gates (cells, K) and summed changes (K, G)."""
+    """The predicted cells (n, G), gates (cells, K) of each batch, changes (K, G) by leaving out."""
 
     cells: np.ndarray
     gates: list[np.ndarray]
-    changes: list[np.ndarray]
+    changes: np.ndarray | None
 
     @property
     def profile(self) -> np.ndarray:
         """Mean of the cells, (G,) float64."""
         return self.cells.mean(axis=0, dtype=np.float64)
-
-
-def _profile(cells: Tensor, asked: int) -> Tensor:
-    """Sum of the first ``asked`` cells of (B, S, G), float64."""
-    return cells.flatten(0, 1)[:asked].sum(0, dtype=torch.float64)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ptrag.arms.registry import base_name, load_arm
+from ptrag.base.defaults import SCREEN
 from ptrag.base.errors import PtragError, did_you_mean
 from ptrag.base.names import BATCH, CELL_LINE, CONTROL, N_CELLS, PERTURBATION, REASON, ROLE
 from ptrag.cells.opening import open_cells
@@ -83,9 +84,9 @@ class Screen:
     control: str | Sequence[str] = field(default=CONTROL)
     gene_symbol: str | None = None
     scale: str = "auto"
-    n_genes: int | None = 2000
-    min_cells: int = 20
-    min_controls: int = 40
+    n_genes: int | None = SCREEN["n_genes"]
+    min_cells: int = SCREEN["min_cells"]
+    min_controls: int = SCREEN["min_controls"]
 
     def spec(self) -> dict[str, Any]:
         """Return the screen as an entry of ``datasets:``, its scale recognised."""

@@ -25,13 +25,21 @@ from ptrag.prediction.shift import Mover
 PROFILE_CELLS = 1024
 """Given controls of a line on which a profile is worked out cell by cell, at most."""
 
+EVIDENCE_CELLS = 32
+"""Cells of a pair on which a network's effect of leaving out a candidate is worked out.
+
+They are the first of the pair's cells, in whole sets where these are smaller, or where cells see
+those that come later in their set. For these cells the deletion is exact: K candidates take K
+passes, which on all cells of a pair took most of the time of its prediction.
+"""
+
 EVIDENCE = [
     CELL_LINE, PERTURBATION, "candidate", "rank", "similarity", "gate", "effect", "note",
 ]  # fmt: skip
 """Columns of ``evidence.tsv``: what each candidate of a pair did to its prediction.
 
 ``gate`` is the mean over cells, or a closed form's coefficient ω; ``note`` says what a prediction
-fell back on (in a row without candidate if need be).
+fell back on (in a row without candidate if need be). ``effect``: see :class:`Prediction`.
 """
 
 
@@ -127,8 +135,9 @@ class Prediction(NamedTuple):
         (n,) the given control that each cell starts from.
     evidence
         One row per candidate, columns of :data:`EVIDENCE` after those of the pair; empty for
-        arms that do not retrieve. ``effect`` is the L2 norm of the change of the mean predicted
-        profile when the candidate is left out.
+        arms that do not retrieve. ``effect`` is the L2 norm of the change of the predicted profile
+        when the candidate is left out; of a network, of the mean of the pair's first
+        :data:`EVIDENCE_CELLS`.
     sd
         (G,) standard deviation of the true delta about the predicted one; None where the arm knows
         none.
@@ -177,6 +186,24 @@ def evenly(n: int) -> np.ndarray:
 def predicted_cells(cells_per_pair: int, set_size: int) -> int:
     """Return ``cells_per_pair`` rounded up to whole sets: what is predicted of each pair."""
     return -(-cells_per_pair // set_size) * set_size
+
+
+def evidence_cells(n: int, set_size: int, ordered: bool) -> np.ndarray:
+    """Return on which of n cells a network's evidence is worked out, (sets, cells of each).
+
+    Parameters
+    ----------
+    n
+        Cells of the pair. Numbers from n on are cells with which its last set is filled up.
+    set_size
+        S.
+    ordered
+        Whether a cell sees only those before it in its set, so that the first cells of a set are
+        what they are among all; else sets stay whole.
+    """
+    sets = -(-min(n, EVIDENCE_CELLS) // set_size)
+    size = min(set_size, EVIDENCE_CELLS) if ordered else set_size
+    return set_size * np.arange(sets)[:, None] + np.arange(size)
 
 
 def evidence_table(rows: Sequence[Sequence[object]], note: str = "") -> pd.DataFrame:

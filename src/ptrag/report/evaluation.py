@@ -6,8 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from ptrag.base.defaults import STATISTICS
 from ptrag.base.files import write_table
-from ptrag.comparison.outside import STATISTICS, compare_predictions, named
+from ptrag.comparison.outside import compare_predictions, named
 from ptrag.evaluation.challenge import context_scores
 from ptrag.evaluation.files import Evaluated, evaluate_several, summary
 from ptrag.report.outside import write_evaluation

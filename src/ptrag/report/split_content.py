@@ -26,9 +26,7 @@ def split_content(results: Results, split: SplitView) -> dict[str, Any]:
         ],
         "overview": sections.overview(results, split),
         "standings": scores.standings(results, split, shown),
-        "contrasts": {
-            title: scores.contrasts(results, split, metrics) for title, metrics in families.items()
-        },
+        "contrasts": scores.contrasts(results, split, claims.primary),
         "contrast_plot": sections.contrast_plot(results, split),
         "strips": [strip for name in drawn if (strip := sections.strips(results, split, name))],
         "scatters": sections.scatters(results, split, metric),

@@ -186,12 +186,12 @@ class Candidates:
 
     def _sizes_in_line(self, fractions: Mapping[str, float], n: int) -> tuple[int, int]:
         val = float(fractions.get("val", 0))
-        if "test" in fractions or not 0 < val < 1:
+        if "test" in fractions or not 0 <= val < 1:
             raise PtragError(
                 f"{self.where}: unseen_line tests every perturbation of the line that is not val; "
-                "give fractions.val alone, between 0 and 1"
+                "give fractions.val alone, at least 0 and below 1"
             )
-        n_val = max(1, round(val * n))
+        n_val = max(1, round(val * n)) if val else 0
         if n_val >= n:
             raise self._too_few(n, f"{n_val} val and a test one")
         return n_val, n - n_val

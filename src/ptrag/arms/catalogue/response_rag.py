@@ -7,6 +7,9 @@ its expert, and validation keeps that unless training betters it by more than a 
 worsens no metric (where cells are sparse, the residual nears their distribution at the price of
 their mean). In training, δ̂ of a pair is the leave-one-out one. Nothing is drawn at inference.
 
+No screen is known on which it is ahead of ``response_expert``, nor do three other designs of the
+residual gain (docs/response-expert.md): use the expert.
+
 Evidence: per candidate its coefficient ω_c, and the change of the prediction without it.
 
 Origin: this project, DESIGN §6.

@@ -1,9 +1,10 @@
 """The closed-form expert: measured responses, weighted by what leave-one-out finds they are worth.
 
-    δ̂_g(p, t) = κ θ̂_g(t) + a_g Σ_m w_m (δ̂_mg(p, t) − m_g(t))
+    δ̂_g(p, t) = κ θ̂_g(t) + r_g(t) a_g Σ_m w_m (δ̂_mg(p, t) − m_g(t))
 
 with θ̂ the line's level (:mod:`ptrag.arms.expert.level`), κ how much of it counts
-(:mod:`ptrag.arms.expert.direction`), m the mean of its entries, and δ̂_m the members:
+(:mod:`ptrag.arms.expert.direction`), m the mean of its entries, r how far responses reach in a line
+without entries, else 1 (:mod:`ptrag.arms.expert.reach`), and δ̂_m the members:
 
     perturbation_mean, additive, additive_singles, ridge, knn
                         the simple arms (:mod:`ptrag.arms.simple`)
@@ -111,7 +112,7 @@ class Expert:
             for name in self.stack.weights:
                 parts[name] = self.member(name).mixture(line, perturbation, keep)
         deltas = {name: part.delta for name, part in parts.items()}
-        beyond = self._beyond(shared.mean, deltas)
+        beyond = shared.reach * self._beyond(shared.mean, deltas)
         delta = shared.level + beyond
         candidates = self._candidates(line, perturbation, shared, parts) if parts else ()
         note = self._note(line, perturbation, keep)
@@ -154,6 +155,7 @@ class Expert:
         mean = left_out_line_means(self.responses, groups)
         deltas = {name: self.member(name).left_out(groups) for name in self.stack.weights}
         beyond, known = self._beyond(mean, deltas), []
+        beyond *= self.level.left_out_reach(self.responses, groups)
         keep = np.ones(len(self.responses.entries), bool)
         for group in groups:
             keep[group] = False
@@ -236,7 +238,8 @@ class Expert:
         self, line: str, perturbation: str, shared: "_Shared", parts: Mapping[str, Mixture]
     ) -> tuple[Candidate, ...]:
         """Return the entries of largest |ω|, and what δ̂ would be had each not been retrieved."""
-        omega, slope = self.share * shared.omega(), self.stack.slopes.mean()
+        omega = self.share * shared.omega()
+        slope = (shared.reach * self.stack.slopes).mean()
         mean = simple.line_mean(self.responses, line, shared.keep)
         for name, part in parts.items():
             base = 0.0 if name == DEVIATIONS else mean
@@ -249,7 +252,7 @@ class Expert:
             without = {name: part.without(j) for name, part in parts.items()}
             pair = self.responses.pairs[j]
             similarity = self.text.cosine([perturbation], [pair.perturbation])[0, 0]
-            delta = rest.level + self._beyond(rest.mean, without)
+            delta = rest.level + rest.reach * self._beyond(rest.mean, without)
             candidates.append(
                 Candidate(
                     pair.perturbation, pair.cell_line, similarity, omega[j], delta, rest.origin
@@ -282,6 +285,7 @@ class _Shared:
     def __init__(self, expert: Expert, line: int, means: LineMeans, keep: np.ndarray) -> None:
         self._expert, self._line, self._means, self.keep = expert, line, means, keep
         self.mean, level = means.mean(line), expert.level.of(line, means)
+        self.reach = expert.level.reach(line, means)
         self.level, self.left = expert.share * level, (1 - expert.share) * level
         given = expert.responses.control_mean[expert.responses.lines[line]]
         self.origin = Origin(given, expert.level.control_error(line, means), self.left)

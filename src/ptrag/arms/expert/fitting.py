@@ -95,14 +95,16 @@ def fit_mixture(expert: Expert, progress: Progress) -> None:
     groups = fitted_on(responses, fitted_lines(responses))
     rows = np.concatenate(groups)
     mean = left_out_line_means(responses, groups)
+    reach = expert.level.left_out_reach(responses, groups)
     steps = _steps(expert.variances)
     each, variances = {}, {None: np.ones(len(rows))}
     for name in [name for step in steps for name in step]:
         with progress.stage(f"{name}, leaving out each entry"):
-            each[name] = expert.left_out(name, groups, mean)
+            each[name] = reach * expert.left_out(name, groups, mean)
             if name in PROCESSES:
                 variances[name] = expert.member(name).left_out_variance(groups)
         expert.keep_solved([])  # two solved processes need not fit into memory
+    mean *= reach
     left = LeftOut(each, responses.delta[rows] - mean, responses.perturbation_of[rows])
     with progress.stage("weights of the members"):
         expert.stack = fit_stack(left, steps)

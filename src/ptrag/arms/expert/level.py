@@ -8,17 +8,17 @@ level is the posterior mean
 
     θ̂_l = ρ m̄ + g ∘ (m_l − ρ m̄),
 
-with m̄ the mean of the other lines' means, ρ from least squares over lines and genes, and g(z²) the
+with m̄ the mean of the other lines' means, as far as it reaches in the line
+(:mod:`ptrag.arms.expert.reach`), ρ from least squares over lines and genes, and g(z²) the
 adaptive shrinkage (:class:`ptrag.arms.expert.sparse.Prior`) of what is left,
 z² = (m_l − ρ m̄)²/σ_l².
-The factors ρ and g are fitted once. A gene counts in g's mixture by its noise, as it does in the
-squared error, for what few cells show says least of how far noise reaches. And g is not below a
-tenth: in a small screen hardly anything rises
-above the noise, and there the direction of m_l is still better than none. θ̂ is linear in the
-entries. Where controls are known exactly
-(σ = 0), the level is the line's mean; of a line without entries it is ρ m̄. Where one line alone
-has entries, nothing tells ρ: it is 1, so that another line has that line's mean as its level, as
-uncertain as that mean is large.
+The factors ρ and g are fitted once, and so is the reach. A gene counts in g's mixture by its
+noise, as it does in the squared error, for what few cells show says least of how far noise reaches.
+And g is not below a tenth: in a small screen hardly anything rises above the noise, and there the
+direction of m_l is still better than none. θ̂ is linear in the entries. Where controls are known
+exactly (σ = 0), the level is the line's mean; of a line without entries it is ρ m̄. Where one line
+alone has entries, nothing tells ρ: it is 1, so that another line has that line's mean as its level,
+as uncertain as that mean is large.
 
 What is taken from the mean was the error of the control mean c_l, but for the share of the entries'
 own noise. So the line's control profile is known better than by c_l alone:
@@ -36,6 +36,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ptrag.arms.expert.reach import fit_reach, reach
 from ptrag.arms.expert.sparse import Prior, variance_of_a_cell
 from ptrag.arms.simple.line_means import LineMeans
 from ptrag.cells.responses import Responses
@@ -52,6 +53,8 @@ class Level:
     ----------
     carried
         ρ, how much of the other lines' mean level carries over.
+    followed
+        c, how far responses follow what a line expresses (:mod:`ptrag.arms.expert.reach`).
     trust
         (L, G) g, how far a line's own mean is believed; of a line without entries it is not used.
     of_controls
@@ -61,6 +64,7 @@ class Level:
     """
 
     carried: float
+    followed: float
     trust: np.ndarray
     of_controls: np.ndarray
     variance: np.ndarray
@@ -69,11 +73,11 @@ class Level:
     def plain(cls, responses: Responses) -> "Level":
         """Return the level that is the line's mean."""
         shape = len(responses.lines), len(responses.genes)
-        return cls(1.0, np.ones(shape), np.ones(shape), np.zeros(shape))
+        return cls(1.0, 0.0, np.ones(shape), np.ones(shape), np.zeros(shape))
 
     @classmethod
     def fitted(cls, responses: Responses) -> "Level":
-        """Fit ρ and g to the means of the lines."""
+        """Fit the reach to the entries, ρ and g to the means of the lines."""
         means = LineMeans.of_all(responses)
         lines = np.flatnonzero(means.counts)
         controls = np.array([responses.control_se[line] ** 2 for line in responses.lines])
@@ -82,7 +86,8 @@ class Level:
         a_cell = variance_of_a_cell(responses)
         noise, of_controls = _noise(responses, controls, a_cell, means.counts)
         own = np.array([means.mean(line) for line in range(len(noise))])
-        others = np.array([means.elsewhere(line) for line in range(len(noise))])
+        followed = fit_reach(responses)
+        others = np.array([_reaching(followed, line, means) for line in range(len(noise))])
         power = (others[lines] ** 2).sum()
         carried = max(0.0, (own[lines] * others[lines]).sum() / power) if power > 0 else 1.0
         squares = (own - carried * others) ** 2 / noise
@@ -93,7 +98,7 @@ class Level:
         if len(lines) == 1:  # of the others nothing but its level is known
             variance[means.counts == 0] = own[lines[0]] ** 2
         trust = np.maximum(prior(squares), LEAST_TRUST)
-        return cls(float(carried), trust, of_controls, variance)
+        return cls(float(carried), followed, trust, of_controls, variance)
 
     def with_line(self, line: str, responses: Responses) -> "Level":
         """Return the level with one more line, that has no entry.
@@ -110,20 +115,31 @@ class Level:
         """
         means, at = LineMeans.of_all(responses), responses.lines.index(line)
         missed = [
-            (means.mean(number) - self.carried * means.elsewhere(number)) ** 2
+            (means.mean(number) - self.expected(number, means)) ** 2
             for number in np.flatnonzero(means.counts)
         ]
         variance = np.mean(missed, axis=0) if missed else np.zeros(len(responses.genes))
         return Level(
             self.carried,
+            self.followed,
             np.insert(self.trust, at, 0.0, axis=0),
             np.insert(self.of_controls, at, 0.0, axis=0),
             np.insert(self.variance, at, variance, axis=0),
         )
 
+    def expected(self, line: int, means: LineMeans) -> np.ndarray:
+        """(G,) ρ m̄ of a line by number: what the other lines say of its level."""
+        return self.carried * _reaching(self.followed, line, means)
+
+    def reach(self, line: int, means: LineMeans) -> np.ndarray:
+        """(G,) factor of other lines' responses in a line by number; 1 where it has entries."""
+        if means.counts[line]:
+            return np.ones(self.trust.shape[1])
+        return reach(self.followed, line, means.responses, means.counts)
+
     def of(self, line: int, means: LineMeans) -> np.ndarray:
         """(G,) θ̂ of a line by number."""
-        expected = self.carried * means.elsewhere(line)
+        expected = self.expected(line, means)
         if not means.counts[line]:
             return expected
         return expected + self.trust[line] * (means.mean(line) - expected)
@@ -132,12 +148,16 @@ class Level:
         """(G,) ĉ − c of a line by number: what its control profile is beyond the measured mean."""
         if not means.counts[line]:
             return np.zeros(self.trust.shape[1])
-        beyond = means.mean(line) - self.carried * means.elsewhere(line)
+        beyond = means.mean(line) - self.expected(line, means)
         return self.of_controls[line] * (1 - self.trust[line]) * beyond
 
     def left_out(self, responses: Responses, groups: Sequence[np.ndarray]) -> np.ndarray:
         """(n, G) level of its line for each entry of ``groups``, without its group."""
         return _without(groups, responses, self.of)
+
+    def left_out_reach(self, responses: Responses, groups: Sequence[np.ndarray]) -> np.ndarray:
+        """(n, G) :meth:`reach` of its line for each entry of ``groups``, as before."""
+        return _without(groups, responses, self.reach)
 
     def left_out_control_error(
         self, responses: Responses, groups: Sequence[np.ndarray]
@@ -151,9 +171,15 @@ class Level:
         trust = self.trust[line].mean() if counts[line] else 0.0
         others = counts > 0
         others[line] = False
-        by_line = others * (1 - trust) * self.carried / max(others.sum(), 1)
+        far = reach(self.followed, line, responses, counts).mean()
+        by_line = others * (1 - trust) * self.carried * far / max(others.sum(), 1)
         by_line[line] = trust
         return keep * (by_line / np.maximum(counts, 1))[responses.line_of]
+
+
+def _reaching(followed: float, line: int, means: LineMeans) -> np.ndarray:
+    """(G,) mean of the other lines' means, as far as it reaches in a line by number."""
+    return reach(followed, line, means.responses, means.counts) * means.elsewhere(line)
 
 
 def _without(

@@ -121,7 +121,7 @@ def distance(along: np.ndarray, length: np.ndarray) -> float:
         (P,) ⟨d_p, d_p⟩.
     """
     total, n = along.sum(), len(along)
-    if total <= 0 or n < 2:
+    if total <= 0 or n < 2 or length.sum() <= 0:  # so short a step that its square is 0 is none
         return 0.0
     squared_error = 2 * n * along.var(ddof=1)
     certain = max(0.0, 1 - (CERTAIN**2 * squared_error / total**2) ** 2)

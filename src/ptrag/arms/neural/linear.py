@@ -1,10 +1,18 @@
 """Linear maps by the fastest matrix product at hand, same numbers.
 
 On a CPU torch multiplies float32 by Intel's MKL, which takes slow kernels on other makers'
-processors: at (1024 × 128) · (128 × 5568) an AMD EPYC does 120 GFLOP/s by MKL and 180 by
-oneDNN, which comes with torch too. Products that widen are therefore oneDNN's; those that
-narrow are as fast by either.
+processors. oneDNN, which comes with torch too, has its own for each: on a core of an AMD EPYC of
+2025 it does 250 GFLOP/s where MKL does 110, whether a product widens or narrows; on one of 2020,
+two cores did 180 and 120 where it widens, and 140 by both where it narrows. So on AMD all products
+are oneDNN's; elsewhere only those that widen, for where they narrow MKL is no slower.
+
+The processor's maker decides, and no measurement when the program starts: a measurement may fall
+out otherwise the next time, and the two libraries round differently, so that the same
+configuration and seed would no longer give the same bytes on the same machine.
 """
+
+from functools import cache
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -14,12 +22,24 @@ from ptrag.arms.neural.autocast import eager
 
 #: (x, weight, bias, "none", [], "") → x weightᵀ + bias; None where torch has no oneDNN.
 _ONEDNN = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+CPU_INFO = Path("/proc/cpuinfo")
+AMD = "AuthenticAMD"
+
+
+@cache
+def slow_mkl() -> bool:
+    """Whether MKL takes slow kernels on this processor."""
+    try:
+        lines = CPU_INFO.read_text().splitlines()
+    except OSError:  # no Linux
+        return False
+    return AMD in next((line for line in lines if line.startswith("vendor_id")), "")
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return x · weightᵀ + bias of (..., in) and (out, in), without a gradient."""
-    widens = weight.shape[0] > weight.shape[1]
-    if _ONEDNN is None or not widens or x.dtype != torch.float32 or x.device.type != "cpu":
+    faster = weight.shape[0] > weight.shape[1] or slow_mkl()
+    if _ONEDNN is None or not faster or x.dtype != torch.float32 or x.device.type != "cpu":
         return F.linear(x, weight, bias)
     return _ONEDNN(x, weight.contiguous(), bias, "none", [], "")
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ptrag.arms.neural.backbone import INITIAL_STD, Backbone
 from ptrag.arms.neural.linear import Linear
+from ptrag.arms.neural.refinement import Refined
 
 SETS = 32  #: that go through the network at once when it predicts
 
@@ -177,19 +178,33 @@ class Network(nn.Module):
             decoded = batch.base + self.gate * decoded
         return torch.relu(decoded)
 
-    def without_each(self, batch: Batch) -> Iterator[Tensor]:
-        """Yield the cells without one candidate after the other, (B, S, G) each.
+    def without_each(self, batch: Batch, sets: int, size: int) -> Iterator[Tensor]:
+        """Yield some cells without one candidate after the other, (sets, size, G) each.
 
         The same noise, and nothing else changed. What does not depend on the candidate is done
         once, and as many are predicted at a time as make :data:`SETS` sets.
+
+        Parameters
+        ----------
+        batch
+            What was predicted. Gates are worked out on all of it, as they were.
+        sets, size
+            Its first sets, and the first cells of each. With a causal backbone these cells are the
+            same as among all cells of their set; else ``size`` must be S.
         """
         h, query, candidates = self._encode(batch)
         refined = self.refinement(h, query, candidates, batch.noise)
-        z = self.refinement.without_each(h, query, candidates, refined)  # (K, B, S, H)
-        added = self.batch_embedding(batch.batch_codes)
+        control, codes, base, h, z, gates = (
+            x if x is None else x[:sets, :size]
+            for x in (batch.control, batch.batch_codes, batch.base, h, *refined)
+        )
+        batch = batch._replace(control=control, batch_codes=codes, base=base)
+        query, candidates, refined = query[:sets], candidates[:sets], Refined(z, gates)
+        z = self.refinement.without_each(h, query, candidates, refined)  # (K, sets, size, H)
+        added = self.batch_embedding(codes)
         if self.residual:
             added = added + h + query.unsqueeze(1)
-        for some in (z + added).split(max(1, SETS // len(h))):
+        for some in (z + added).split(max(1, SETS // sets)):
             mixed = self.backbone(some.flatten(0, 1)).view_as(some)
             yield from self._cells(mixed + h, batch)
 
