@@ -102,10 +102,10 @@ def command(name: str, real: Path, predicted: Path, folder: Path, threads: int) 
     if name in in_python:
         return [python, "-c", in_python[name], *files, folder, threads]
     if name == "cell-eval2":
-        return [Path(python).with_name("cell-eval2"), "run", "--adata-real", real, "--adata-pred",
-                predicted, "--outdir", folder / "theirs", "--preset", "vcc2026", "--pert-col",
-                "perturbation", "--control", "control",
-                "--set", f"num_threads={threads}"]  # fmt: skip
+        theirs, setting = Path(python).with_name("cell-eval2"), f"num_threads={threads}"
+        return [theirs, "run", "--adata-real", real, "--adata-pred", predicted, "--outdir",
+                folder / "theirs", "--preset", "vcc2026", "--pert-col", "perturbation",
+                "--control", "control", "--set", setting]  # fmt: skip
     out, test = folder / "ours.tsv", name.split()[1]
     return [python, "-m", "ptrag", "evaluate", *files, "--out", out, "--threads", threads,
             "--deg-test", test, "--no-ceilings"]  # fmt: skip

@@ -3,9 +3,9 @@
 from ptrag.base.logs import rule_log
 
 with rule_log(snakemake.log[0]):
-    from datetime import UTC, datetime
     from pathlib import Path
 
+    from ptrag.report.numbers import now_in_words
     from ptrag.report.page import write_report
 
     write_report(
@@ -13,5 +13,5 @@ with rule_log(snakemake.log[0]):
         snakemake.params.runs,
         snakemake.params.settings,
         snakemake.output.report,
-        f"{datetime.now(UTC):%-d %B %Y, %H:%M} UTC",
+        now_in_words(),
     )

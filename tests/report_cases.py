@@ -15,12 +15,12 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from stores import write_store
 
 from ptrag.base.files import write_json, write_table
 from ptrag.base.names import Run
 from ptrag.cells.controls import YARDSTICK
 from ptrag.cells.store import CellStore
-from ptrag.cells.store_writer import write_store
 from ptrag.comparison.compare import SplitTables, compare
 from ptrag.metrics.registry import METRICS
 from ptrag.splits.protocols import draw_split, write_split

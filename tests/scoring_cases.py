@@ -6,11 +6,11 @@ from typing import NamedTuple
 import anndata
 import numpy as np
 import pandas as pd
+from stores import write_store
 
 from ptrag.base.files import read_table
 from ptrag.cells.controls import GIVEN
 from ptrag.cells.store import CellStore
-from ptrag.cells.store_writer import write_store
 from ptrag.evaluation.evaluate import evaluate
 from ptrag.evaluation.reference import build_reference
 from ptrag.splits.protocols import draw_split, read_split, write_split

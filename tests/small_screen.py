@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import torch
+from stores import write_store
 
 from ptrag.arms.neural.networks import Shapes
 from ptrag.arms.neural.perturbations import Perturbations
@@ -10,7 +11,6 @@ from ptrag.arms.registry import load_arm
 from ptrag.base.names import CONTROL
 from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
-from ptrag.cells.store_writer import write_store
 from ptrag.genes.embeddings import Embedding
 from ptrag.prediction.bundle import facts_of, write_bundle
 from ptrag.prediction.lines import Lines

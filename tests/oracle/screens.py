@@ -13,10 +13,10 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
 from scoring_cases import make_store  # noqa: E402
+from stores import write_store  # noqa: E402
 
 from ptrag.cells.controls import ALL  # noqa: E402
 from ptrag.cells.store import CellStore  # noqa: E402
-from ptrag.cells.store_writer import write_store  # noqa: E402
 
 PERTURBED = ["ATF2", "CAV1", "IFNGR1", "IFNGR2", "IRF1", "JAK2", "SMAD4", "STAT1"]
 

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from response_cases import draw_embedding
+from stores import write_store
 from training_cases import make_job
 
 from ptrag.base.errors import PtragError
 from ptrag.cells.controls import GIVEN, YARDSTICK, deal_controls
 from ptrag.cells.preprocess import build_cells
 from ptrag.cells.store import CellStore
-from ptrag.cells.store_writer import write_store
 from ptrag.genes.embeddings import Embedding, write_embedding
 from ptrag.prediction.files import PredictionFiles
 from ptrag.prediction.fit_split import ClosedFormJob, predict_closed_forms

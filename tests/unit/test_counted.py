@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from stores import write_store
 
+from ptrag.base.defaults import SCORING
 from ptrag.cells import matrix
 from ptrag.cells.controls import ALL
 from ptrag.cells.store import CellStore
-from ptrag.cells.store_writer import write_store
 from ptrag.evaluation.challenge import Challenge
-from ptrag.evaluation.files import DEFAULTS, evaluate_several
+from ptrag.evaluation.files import evaluate_several
 from ptrag.evaluation.reference import build_reference, read_reference
 from ptrag.metrics.vcc2026 import MEMBERS, Context, Measured
 from ptrag.splits.protocols import Split
@@ -51,7 +52,7 @@ def screen(tmp_path_factory):
     ].reset_index(drop=True)
     roles = np.where(table.index % 3 == 0, "val", "test")
     split = Split(table.assign(role=roles, reason=""), "unseen_perturbation", None)
-    settings = DEFAULTS | {"n_pcs": 5}
+    settings = SCORING | {"n_pcs": 5}
     build_reference(store, split, settings, folder / "reference.h5", floor_cells=None, threads=2)
     return lines, store, read_reference(folder / "reference.h5", store, split)
 
@@ -103,7 +104,7 @@ def peak(folder, pairs, cells, genes):
     tracemalloc.start()
     evaluate_several(
         folder / "real.h5ad", {"p": folder / "predicted.h5ad"}, ceilings=False,
-        evaluation=DEFAULTS | {"n_pcs": 5},
+        evaluation=SCORING | {"n_pcs": 5},
     )  # fmt: skip
     size = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

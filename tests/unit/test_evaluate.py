@@ -15,11 +15,11 @@ from scoring_cases import (
     shifted,
     write_predictions,
 )
+from stores import write_store
 
 from ptrag.base.files import read_table
 from ptrag.cells.controls import GIVEN, YARDSTICK
 from ptrag.cells.store import CellStore
-from ptrag.cells.store_writer import write_store
 from ptrag.evaluation.evaluate import COLUMNS, evaluate
 from ptrag.evaluation.reference import build_reference, read_reference
 from ptrag.metrics.registry import METRICS, metric_names

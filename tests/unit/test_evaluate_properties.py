@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from scoring_cases import SETTINGS, write_predictions
+from stores import write_store
 
 from ptrag.base.files import read_table
 from ptrag.cells.controls import ALL, GIVEN, YARDSTICK
 from ptrag.cells.store import CellStore
-from ptrag.cells.store_writer import write_store
 from ptrag.evaluation.evaluate import evaluate
 from ptrag.evaluation.reference import build_reference
 from ptrag.splits.protocols import Split

@@ -7,6 +7,7 @@ import pytest
 from challenge_cases import made_screen, predictions
 from scipy import sparse
 
+import ptrag
 from ptrag.base.defaults import SCORING, STATISTICS
 from ptrag.base.errors import PtragError
 from ptrag.base.files import read_table
@@ -100,6 +101,9 @@ def test_the_command_compares_and_writes_a_page(files, tmp_path, capsys):
     assert set(read_table(out)["prediction"]) == {"half", "pasted"}
     for words in ("mean_of_others", "half.h5ad", "Virtual Cell Challenge 2026", "<svg", "nobody"):
         assert words in html
+    assert f"ptrag {ptrag.__version__}" in html and "Report of" in html
+    headline = html.split('<p class="headline">')[1].split("</p>")[0]
+    assert "split" not in headline and headline.count(files[0].name) == 1
     assert "http" not in html.replace("http://www.w3.org", "")  # it loads nothing
     assert main([*asked[:-4], "--report", str(files[1])]) == 1
     assert "which is read" in capsys.readouterr().err

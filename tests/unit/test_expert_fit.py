@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from expert_cases import make, pair, weighing
 from response_cases import double_names, draw_embedding, draw_responses, nearest
+from stores import write_store
 
 from ptrag.arms.catalogue import (
     additive,
@@ -23,7 +24,6 @@ from ptrag.arms.expert.posterior import Kernel
 from ptrag.arms.expert.variances import _Case, _start
 from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
-from ptrag.cells.store_writer import write_store
 from ptrag.splits.protocols import IN_EVERY_LINE, PROTOCOLS, Split
 
 

@@ -1,12 +1,17 @@
 import hashlib
 import os
 import pickle
+import shutil
 import zipfile
 
+import numpy as np
 import pytest
 
+import ptrag
 from ptrag.base.errors import PtragError
+from ptrag.base.files import link_or_copy
 from ptrag.genes.genept import load_genept
+from ptrag.simulate.example import example_screen
 
 VECTORS = {"TP53": [0.5, -1.0], "KRAS": [0.25, 2.0]}
 MEMBER = "folder/ada_text.pickle"
@@ -99,3 +104,37 @@ def test_wrong_member_missing_file_and_damaged_archive(archive, tmp_path):
     path.write_bytes(data)
     with pytest.raises(PtragError):
         load_genept(path, MEMBER)
+
+
+def test_bundles_share_one_archive_and_a_copy_stands_alone(tmp_path):
+    screen = example_screen()
+    names = [*set(screen.obs["perturbation"]) - {"control"}, "MYC"]
+    vectors = np.random.default_rng(1).normal(size=(len(names), 8)).tolist()
+    source = tmp_path / "genept.pickle"
+    source.write_bytes(pickle.dumps(dict(zip(names, vectors, strict=True))))
+    fitted = ptrag.fit(
+        screen, cell_line="cell_line", arm="ridge", embedding="genept", embedding_file=source
+    )
+    for folder in ("one", "two"):
+        fitted.save(tmp_path / folder)
+        assert (tmp_path / folder / "provider/genept.pickle").samefile(source)
+    shutil.copytree(tmp_path / "one", tmp_path / "alone")
+    for folder in ("one", "two"):
+        shutil.rmtree(tmp_path / folder)
+    source.unlink()
+    controls = screen[(screen.obs["perturbation"] == "control").to_numpy()]
+    controls = controls[(controls.obs["cell_line"] == "rpe1").to_numpy()]
+    predicted = ptrag.load(tmp_path / "alone").predict(controls, ["MYC"], cell_line="rpe1")
+    assert predicted.summary["level"].tolist() == ["never perturbed"]
+
+
+def test_where_a_disk_has_no_links_the_archive_is_copied(tmp_path, monkeypatch):
+    (tmp_path / "archive").write_bytes(b"abc")
+
+    def refuse(*_):
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr("os.link", refuse)
+    link_or_copy(tmp_path / "archive", tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == b"abc"
+    assert not (tmp_path / "copy").samefile(tmp_path / "archive")

@@ -4,13 +4,13 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from stores import write_store
 
 from ptrag.base.errors import PtragError
 from ptrag.base.files import read_table
 from ptrag.base.names import Pair
 from ptrag.cells.controls import GIVEN
 from ptrag.cells.store import CellStore
-from ptrag.cells.store_writer import write_store
 from ptrag.prediction.files import PredictionFiles, written_predictions
 from ptrag.prediction.lines import NEVER
 from ptrag.prediction.prediction import (

@@ -1,5 +1,6 @@
 """``response_rag``: its expert until training betters it, its evidence, what it depends on."""
 
+from copy import copy, deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -98,6 +99,24 @@ def test_training_changes_it_only_where_validation_betters(trained):
     about = trained[0.01].about
     moved = float(trained[0.01].network.gate.detach()) != 0
     assert moved == (about["step"] > 0)
+
+
+def test_without_its_residual_it_is_its_expert(store, split, trained):
+    """A gate opened by hand: what it lets through is gone without it, and comes back with it."""
+    learnt = trained[1e-30]
+    opened = copy(learnt)
+    opened.network = deepcopy(learnt.network)
+    opened.network.gate.data.fill_(0.5)
+    alone = opened.without_residual()
+    for line, name in split.pairs("test")[:4]:
+        given = GivenControls.of_store(store, line)
+        with_it, without, expected = (
+            predictor.predict(given, name) for predictor in (opened, alone, learnt)
+        )
+        np.testing.assert_allclose(without.profile, expected.profile, atol=1e-6)
+        np.testing.assert_allclose(without.cells, expected.cells, atol=1e-6)
+        assert np.abs(with_it.profile - expected.profile).max() > 1e-3
+    assert float(opened.network.gate) == 0.5
 
 
 def test_the_expert_gives_way_only_to_a_gain_beyond_its_standard_error():

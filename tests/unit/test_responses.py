@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from response_cases import draw_responses
+from stores import write_store
 
 from ptrag.base.errors import PtragError
 from ptrag.cells.responses import Responses
 from ptrag.cells.store import CellStore
-from ptrag.cells.store_writer import write_store
 from ptrag.splits.protocols import Split
 
 

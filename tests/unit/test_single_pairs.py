@@ -70,7 +70,7 @@ def test_every_scored_pair_is_there_with_what_the_files_say(home, content):
 
 
 def test_a_large_screen_keeps_the_genes_that_move_most(home, monkeypatch):
-    monkeypatch.setattr(single_pairs, "BYTES", 0)
+    monkeypatch.setattr(single_pairs, "BYTES_OF_GENES", 0)
     monkeypatch.setattr(single_pairs, "FEWEST_GENES", 7)
     results = gather(home, FEW, SETTINGS)
     content = json.loads(single_pairs.pages(results))

@@ -95,6 +95,21 @@ def test_one_perturbation_alone_is_left_to_the_mean():
     np.testing.assert_array_equal(stack.slopes, 1.0)
 
 
+def test_what_is_known_beforehand_holds_until_more_is_confirmed():
+    """Few perturbations change nothing of it; many lead to the weights found without it."""
+    few = left_out(n=3)
+    before = {"two": 1.0}
+    assert fit_stack(few, [["one", "two", "idle"]], before).weights == pytest.approx(before)
+    many = left_out(n=400)
+    without = fit_stack(many, [["one", "two", "idle"]]).weights
+    given = fit_stack(many, [["one", "two", "idle"]], before).weights
+    assert given.keys() == without.keys()
+    for member, weight in without.items():
+        assert given[member] == pytest.approx(weight, abs=0.02)
+    alone = LeftOut(few.beyond, few.missing, np.zeros(3, int))
+    assert fit_stack(alone, [["one", "two", "idle"]], before).weights == before
+
+
 def test_texts_that_do_not_help_change_next_to_nothing():
     """Where other lines were measured, an embedding that says nothing hardly counts."""
     change = []

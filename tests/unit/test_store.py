@@ -5,11 +5,12 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from stores import write_store
 
 from ptrag.base.errors import PtragError
 from ptrag.base.names import CONTROL
 from ptrag.cells.store import CellStore
-from ptrag.cells.store_writer import SINGLE_BATCH, new_store, write_store
+from ptrag.cells.store_writer import SINGLE_BATCH, new_store
 
 LINES = ["rpe1", "k562"]
 PERTURBATIONS = ["TP53", CONTROL, "A+B", "MYC"]

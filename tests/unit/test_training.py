@@ -197,7 +197,8 @@ def test_bf16_without_units_is_warned_of(home, tmp_path, monkeypatch, caplog, un
 
 def test_held_out_cells_do_not_touch_the_weights(home, tmp_path):
     """The store with other cells in its test pairs trains to the same bits."""
-    from ptrag.cells.store_writer import write_store
+    from stores import write_store
+
     from ptrag.splits.protocols import read_split
 
     store, split = CellStore(home / "cells.h5ad"), read_split(home / "split.tsv")

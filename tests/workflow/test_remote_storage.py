@@ -4,10 +4,6 @@ Needs `pip install snakemake-storage-plugin-s3 "moto[server]"`; skipped where th
 """
 
 import shutil
-import socket
-import subprocess
-import sys
-import time
 
 import pytest
 from project import Project
@@ -26,32 +22,22 @@ SOURCE = "results/tiny/source.h5ad"
 def bucket(finished, monkeypatch):
     """A bucket on the loopback that holds the tiny screen."""
     import boto3
+    from moto.server import ThreadedMotoServer
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    for name in ("ACCESS_KEY", "SECRET_KEY"):
-        monkeypatch.setenv(f"SNAKEMAKE_STORAGE_S3_{name}", "test")
-    monkeypatch.setenv("SNAKEMAKE_STORAGE_S3_ENDPOINT_URL", url)
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-p", str(port)],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)  # a free port
+    server.start()
     try:
-        for _ in range(300):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
+        url = "http://{}:{}".format(*server.get_host_and_port())
+        for name in ("ACCESS_KEY", "SECRET_KEY"):
+            monkeypatch.setenv(f"SNAKEMAKE_STORAGE_S3_{name}", "test")
+        monkeypatch.setenv("SNAKEMAKE_STORAGE_S3_ENDPOINT_URL", url)
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
         client = boto3.client("s3", endpoint_url=url, region_name="us-east-1", **keys)
         client.create_bucket(Bucket="bucket")
         client.upload_file(str(finished.folder / SOURCE), "bucket", "screen.h5ad")
         yield "s3://bucket/screen.h5ad"
     finally:
-        server.kill()
-        server.wait()
+        server.stop()
 
 
 def test_a_source_in_a_bucket_is_checked_like_any_other(bucket, root, finished, tmp_path):

@@ -3,12 +3,13 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptrag.base.errors import PtragError
+from ptrag.base.errors import PtragError, briefly
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +39,28 @@ def atomic(path: str | Path) -> Iterator[Path]:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Turn what the file system says while ``path`` is written into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise PtragError(
+            f"cannot write {path}: {briefly(error)}; free some space or choose another folder"
+        ) from error
+
+
+def link_or_copy(source: str | Path, path: str | Path) -> None:
+    """Give a file a second name, without its bytes a second time; else, on another disk, copy it.
+
+    For files that nobody edits: what is written into one of them stands in both.
+    """
+    try:
+        os.link(Path(source).resolve(), path)
+    except OSError:
+        shutil.copyfile(source, path)
 
 
 def share_as_others(path: str | Path) -> None:

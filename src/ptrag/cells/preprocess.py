@@ -20,13 +20,13 @@ import scipy.sparse as sp
 from tqdm import tqdm
 
 from ptrag.base.errors import PtragError
-from ptrag.base.files import sha256, write_table
+from ptrag.base.files import sha256, write_table, writing
 from ptrag.base.names import CELL_LINE, CONTROL, PERTURBATION, TARGET_TOTAL
 from ptrag.cells.controls import CONTROL_PART, GIVEN, deal_controls
 from ptrag.cells.matrix import Block, in_threads
 from ptrag.cells.scale import HIGHEST_LOG1P, ScaleCheck, silent_controls
 from ptrag.cells.source import Source, open_source
-from ptrag.cells.store_writer import new_store, writing
+from ptrag.cells.store_writer import new_store
 from ptrag.genes.names import Names
 from ptrag.genes.symbols import GENE_TEXT, Symbols
 

@@ -15,8 +15,7 @@ import numpy as np
 import pandas as pd
 from anndata.io import write_elem
 
-from ptrag.base.errors import PtragError, briefly
-from ptrag.base.files import atomic
+from ptrag.base.files import atomic, writing
 from ptrag.base.names import BATCH, CELL_LINE, N_CELLS, PAIR, PERTURBATION
 from ptrag.cells.controls import CONTROL_PART, GIVEN, YARDSTICK, YARDSTICK_SHARE, deal_controls
 from ptrag.cells.store import FORMAT, N_GIVEN
@@ -118,30 +117,6 @@ def new_store(
             yield RowWriter(descriptor, offset, position)
         finally:
             os.close(descriptor)
-
-
-def write_store(
-    path: str | Path, X: np.ndarray, obs: pd.DataFrame, genes: Sequence[str], **facts: Any
-) -> None:
-    """Write a store from expression in memory, ``X`` (n_cells, n_genes) on the log1p scale.
-
-    Rows may come in any order; the other parameters are those of :func:`new_store`.
-    """
-    if np.shape(X) != (len(obs), len(genes)):
-        raise ValueError(f"X is {np.shape(X)}, obs and genes say {(len(obs), len(genes))}")
-    with new_store(path, obs, genes, **facts) as writer:
-        writer.write(0, np.asarray(X))
-
-
-@contextmanager
-def writing(path: str | Path) -> Iterator[None]:
-    """Turn what the file system says while ``path`` is written into one line."""
-    try:
-        yield
-    except OSError as error:
-        raise PtragError(
-            f"cannot write {path}: {briefly(error)}; free some space or choose another folder"
-        ) from error
 
 
 def write_h5ad_around(

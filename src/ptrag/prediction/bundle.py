@@ -25,7 +25,7 @@ import numpy as np
 from ptrag import __version__
 from ptrag.arms.registry import load_arm
 from ptrag.base.errors import PtragError
-from ptrag.base.files import atomic, sha256, share_as_others, write_json
+from ptrag.base.files import atomic, link_or_copy, sha256, share_as_others, write_json
 from ptrag.base.moments import moments
 from ptrag.cells.store import CellStore
 from ptrag.genes.embeddings import Embedding, write_embedding
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ptrag.prediction.prediction import Predictor
 
 FORMAT = 2
+LINKED = "genept"  # half a gigabyte as published: one file for all bundles of a disk
 EMBEDDING, LINES, WEIGHTS = "embedding.h5ad", "lines.npz", "weights.safetensors"
 
 
@@ -244,7 +245,8 @@ def write_bundle(
         content["provider"] = provider and provider.facts()
         if provider is not None and provider.control is None:
             (part / "provider").mkdir()
-            shutil.copyfile(provider.source, part / "provider" / provider.source.name)
+            keep = link_or_copy if provider.name == LINKED else shutil.copyfile
+            keep(provider.source, part / "provider" / provider.source.name)
     if index is not None:
         shutil.copytree(index, part / "index", copy_function=shutil.copyfile)
     content["files"] = {

@@ -31,9 +31,9 @@ import pandas as pd
 from anndata.io import write_elem
 
 from ptrag.base.errors import PtragError
-from ptrag.base.files import TABLE, atomic, write_table
+from ptrag.base.files import TABLE, atomic, write_table, writing
 from ptrag.base.names import CELL_LINE, DELTA, PAIR, PERTURBATION, Pair
-from ptrag.cells.store_writer import check_space, write_h5ad_around, writing
+from ptrag.cells.store_writer import check_space, write_h5ad_around
 from ptrag.prediction.prediction import EVIDENCE, GivenControls, Prediction
 from ptrag.prediction.summary import SUMMARY, summary_row
 

@@ -5,7 +5,7 @@ Axes: n cells, B sets, S cells of a set, G genes, K candidates.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from copy import copy
+from copy import copy, deepcopy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -135,6 +135,18 @@ class NetworkPredictor:
         other = copy(self)
         if self.expert is not None:
             other.expert = self.expert.with_line(line, mean, se)
+        return other
+
+    def without_residual(self) -> "NetworkPredictor":
+        """Return what predicts by the expert alone, its gate shut: γ = 0 in ReLU(base + γ y).
+
+        What a residual adds to a score is the score with it less the score without it
+        (:mod:`ptrag.arms.expert.attribution` has the sources of the expert).
+        """
+        other = copy(self)
+        other.network = deepcopy(self.network)
+        with torch.no_grad():
+            other.network.gate.zero_()
         return other
 
     def learn(

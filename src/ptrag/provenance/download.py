@@ -9,8 +9,7 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,7 +105,7 @@ def obtain(spec: Mapping[str, Any], data_dir: str | Path, out: str | Path) -> No
         if fault := checks.fault(whole, record):
             again = f" from {url}" if url else ""
             raise PtragError(f"{whole} {fault}; remove it or fetch it again{again}")
-        with _writing(out):
+        with files.writing(out):
             checks.remember(whole, record)
             with files.atomic(out) as part:
                 part.unlink(missing_ok=True)
@@ -157,7 +156,7 @@ def fetch(
     path = Path(path)
     checks, record = _Checks(sha256, md5, size), _record(path)
     known = sha256 not in (None, RECORD) or md5 is not None or record.exists()
-    with _writing(path):
+    with files.writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and known and checks.fault(path, record) is None:
             return
@@ -299,17 +298,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, requests.ConnectionError):
         return "no connection"
     return str(error).splitlines()[0]
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Turn what a file system says into one line about ``path``."""
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, requests.RequestException):
-            raise
-        raise PtragError(
-            f"cannot write {path}: {(error.strerror or str(error)).lower()}; free some space or "
-            "choose another folder"
-        ) from error

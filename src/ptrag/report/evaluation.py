@@ -11,6 +11,7 @@ from ptrag.base.files import write_table
 from ptrag.comparison.outside import compare_predictions, named
 from ptrag.evaluation.challenge import context_scores
 from ptrag.evaluation.files import Evaluated, evaluate_several, summary
+from ptrag.report.numbers import now_in_words
 from ptrag.report.outside import write_evaluation
 
 
@@ -67,5 +68,7 @@ def _compared(
         facts = {
             "cells": evaluated.n_cells, "lines": evaluated.lines, "sizes": evaluated.sizes
         }  # fmt: skip
-        write_evaluation(compared, files, evaluated.notes, challenge, facts, STATISTICS, page)
+        write_evaluation(
+            compared, files, evaluated.notes, challenge, facts, STATISTICS, page, now_in_words()
+        )  # fmt: skip
         yield f"report: {page}"

@@ -137,7 +137,7 @@ def to_svg(figure: Figure, alt: str, name: str) -> Markup:
     text = re.sub(r"<!--.*?-->|<defs>\s*<style.*?</style>\s*</defs>", "", text, flags=re.S)
     text = re.sub(r"font-family: [^;\"]+;? ?", "", text)
     text = re.sub(r' transform="rotate\(-0 [^)]*\)"', "", text)
-    text = _own_ids(text, name)
+    text = _without_bare_groups(_own_ids(text, name))
     text = re.sub(r"#[0-9a-f]{6}\b", lambda hit: VARIABLES.get(hit[0], hit[0]), text)
     text = re.sub(r"<[^>]+>", _short_numbers, text)
     text = re.sub(r"\s*\n\s*", "\n", text)
@@ -155,13 +155,27 @@ def _short_numbers(tag: re.Match) -> str:
     return re.sub(r"\d+\.\d{3,}", lambda hit: f"{float(hit[0]):.2f}", tag[0])
 
 
+def _without_bare_groups(text: str) -> str:
+    """Leave out groups without attributes, which draw nothing."""
+    kept: list[bool] = []
+
+    def drawn(tag: re.Match) -> str:
+        if tag[0] != "</g>":
+            kept.append(tag[0] != "<g>")
+            return tag[0] if kept[-1] else ""
+        return tag[0] if kept.pop() else ""
+
+    return re.sub(r"<g(?: [^>]*[^/])?>|</g>", drawn, text.replace("<g/>", ""))
+
+
 def _own_ids(text: str, name: str) -> str:
-    """Prefix the ids that are referred to, drop the others: no id may occur twice on a page."""
-    used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', text))
+    """Give ids that are referred to a number, drop the others: none may occur twice on a page."""
+    referred = dict.fromkeys(re.findall(r'(?:url\(#|href="#)([^)"]+)', text))
+    ids = {old: f"{name}-{i}" for i, old in enumerate(referred)}
 
     def rename(hit: re.Match) -> str:
-        return f' id="{name}-{hit[1]}"' if hit[1] in used else ""
+        return f' id="{ids[hit[1]]}"' if hit[1] in ids else ""
 
     text = re.sub(r' id="([^"]+)"', rename, text)
-    text = re.sub(r'(url\(#|xlink:href="#)', rf"\g<1>{name}-", text)
+    text = re.sub(r'(url\(#|xlink:href="#)([^)"]+)', lambda hit: hit[1] + ids[hit[2]], text)
     return text.replace("xlink:href", "href")

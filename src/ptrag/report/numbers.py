@@ -2,6 +2,9 @@
 
 import math
 from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from ptrag.comparison.contrasts import Contrast
 
 
 def decimals(values: Iterable[float]) -> int:
@@ -65,3 +68,20 @@ def listed(names: Iterable[object]) -> str:
     if len(names) < 2:
         return "".join(names)
     return ", ".join(names[:-1]) + " and " + names[-1]
+
+
+def difference(contrast: Contrast) -> tuple[str, str]:
+    """Return the difference of a contrast and its interval, with as many places as both need."""
+    low, high = contrast.low, contrast.high
+    places = difference_places(contrast.difference, low, high)
+    return number(contrast.difference, places, True), interval(low, high, places, True)
+
+
+def difference_in_words(contrast: Contrast) -> str:
+    """Return the same as one text."""
+    return " ".join(difference(contrast)).strip()
+
+
+def now_in_words() -> str:
+    """Return the date and time that stand on top of a page."""
+    return f"{datetime.now(UTC):%-d %B %Y, %H:%M} UTC"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from ptrag import __version__
 from ptrag.base.files import atomic
 from ptrag.base.names import N_CELLS, PAIR, STRENGTH
 from ptrag.comparison.contrasts import kind_of
@@ -36,6 +37,7 @@ def write_evaluation(
     facts: Mapping[str, Any],
     settings: Mapping[str, Any],
     out_html: str | Path,
+    date: str,
 ) -> None:
     """Write the page; it holds everything it shows and loads nothing.
 
@@ -56,6 +58,8 @@ def write_evaluation(
         The section ``evaluation``.
     out_html
         The file to write.
+    date
+        When it is made, in words.
     """
     results = _results(compared, files, facts, settings)
     (split,) = results.splits.values()
@@ -66,7 +70,7 @@ def write_evaluation(
         "dataset": split.name,
         "simulated": False,
         "manifest": False,
-        "made": None,
+        "made": {"date": date, "version": __version__, "configuration": None},
         "unfolded": [key for key in SHOWN if key != "glossary"],
         "facts": results.facts,
         "outcome": outcome,

@@ -17,7 +17,8 @@ from ptrag.report.arms import ArmView
 from ptrag.report.figure import INK, MUTED, PAPER, TOP, panel, text_width, to_svg
 
 WIDTH, HEIGHT = 2.56, 2.4  # inches of a small panel
-MANY = 1500  # points of one panel from which on they are an image, not shapes
+TITLE_SIZE = 9.5
+MANY = 200  # points of one panel from which on they are small, and an image instead of shapes
 KEPT = "kept step"
 DIVERGING = "PuOr_r"
 LINES = {"bar": (0, (4, 2)), "floor": (0, (1, 2)), "ceiling": (0, (6, 2, 1, 2))}
@@ -40,7 +41,8 @@ def interval_plot(rows: pd.DataFrame, arms: dict[str, ArmView], name: str, alt: 
     """
     width = words.get("width", 1.55)
     labels = rows["label"] if "label" in rows else rows["arm"]
-    left = 0.12 + max(map(text_width, labels))
+    title = words.get("title", "")
+    left = max(0.12 + max(map(text_width, labels)), text_width(title, TITLE_SIZE) - width)
     bottom = 0.46 if words.get("xlabel") else 0.28
     figure, axes = panel(left + width, bottom + 0.3 + 0.21 * len(rows), left, bottom)
     at = np.arange(len(rows))[::-1]
@@ -63,7 +65,7 @@ def interval_plot(rows: pd.DataFrame, arms: dict[str, ArmView], name: str, alt: 
     axes.xaxis.set_major_locator(MaxNLocator(round(2 * width)))
     axes.margins(x=0.06)
     axes.spines["left"].set_visible(False)
-    _title(axes, words.get("title", ""))
+    _title(axes, title, xycoords=("figure fraction", "axes fraction"))  # above the labels, too
     axes.set_xlabel(words.get("xlabel", ""))
     return to_svg(figure, alt, name)
 
@@ -79,9 +81,9 @@ def paired_scatter(
     figure, axes = panel(WIDTH, HEIGHT)
     axes.plot(limits, limits, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
     axes.scatter(
-        x, y, s=20 if len(x) < 200 else 9, marker=arm.look.marker, facecolors=arm.look.face,
+        x, y, s=20 if len(x) < MANY else 9, marker=arm.look.marker, facecolors=arm.look.face,
         edgecolors=arm.look.colour if arm.look.hollow else PAPER, linewidths=0.7, alpha=0.85,
-        rasterized=len(x) > MANY,
+        rasterized=len(x) >= MANY,
     )  # fmt: skip
     axes.set(xlim=limits, ylim=limits, xlabel=against.name, ylabel=arm.name)
     _title(axes, f"better on {better} of {len(x)}", weight="normal")
@@ -116,7 +118,7 @@ def difference_strips(
         spread = y + 0.26 * np.sin(np.arange(len(values)) * 2.4)  # a jitter without chance
         axes.scatter(
             values, spread, s=7, color=look.colour, alpha=0.5, linewidths=0,
-            rasterized=differences.size > MANY,
+            rasterized=differences.size >= MANY,
         )  # fmt: skip
         axes.plot([values.mean()] * 2, [y - 0.36, y + 0.36], color=INK, linewidth=1.6)
     axes.set_yticks(at, differences.columns, color=INK)
@@ -294,9 +296,10 @@ def gates(evidence: pd.DataFrame, arm: ArmView, name: str, weight: str) -> Marku
 
 def _title(axes: Axes, text: str, **words) -> None:
     """Write above the axes; ``set_title`` measures every label to find its place."""
-    words = {"size": 9.5, "weight": "bold"} | words
-    axes.annotate(text, (0, 1), xytext=(0, 5), xycoords="axes fraction",
-                  textcoords="offset points", annotation_clip=False, **words)  # fmt: skip
+    words = {"size": TITLE_SIZE, "weight": "bold", "xycoords": "axes fraction"} | words
+    axes.annotate(
+        text, (0, 1), xytext=(0, 5), textcoords="offset points", annotation_clip=False, **words
+    )
 
 
 def _few_ticks(axes: Axes) -> None:

@@ -4,7 +4,7 @@ from ptrag.base.errors import PtragError
 from ptrag.comparison.contrasts import Contrast
 from ptrag.comparison.recommendation import Recommendation, recommend
 from ptrag.report.gather import SplitView
-from ptrag.report.numbers import counted, decimals, difference_places, interval, listed, number
+from ptrag.report.numbers import counted, decimals, difference_in_words, listed, number
 from ptrag.report.words import words
 
 FOR = {
@@ -58,12 +58,9 @@ def advice(split: SplitView) -> str:
 
 def _gain(contrast: Contrast, mean: float, against: float) -> str:
     """Say what an arm gains over the best simple baseline."""
-    places = difference_places(contrast.difference, contrast.low, contrast.high)
     shown = decimals([mean, against])
-    difference = number(contrast.difference, places, True)
-    low_high = interval(contrast.low, contrast.high, places, True)
     return (
-        f"It gains {difference} {low_high} in {words(contrast.metric).label} over "
+        f"It gains {difference_in_words(contrast)} in {words(contrast.metric).label} over "
         f"{contrast.against}, the best of the simple baselines ({number(mean, shown)} against "
         f"{number(against, shown)})."
     )

@@ -13,7 +13,7 @@ from ptrag.comparison.contrasts import Contrast
 from ptrag.report.gather import Results, SplitView
 from ptrag.report.numbers import (
     decimals,
-    difference_places,
+    difference,
     interval,
     listed,
     number,
@@ -33,6 +33,7 @@ from ptrag.report.verdict import relation
 from ptrag.report.words import words
 
 CONTESTANTS = ("baseline", "model")
+PAIRS = 100  # rows of the table pair by pair, at most
 
 
 def comparison(
@@ -158,13 +159,8 @@ def _standing(standing: AgainstBaselines | None) -> Cell:
 
 def _difference(contrast: Contrast) -> Cell:
     """Return the cell of one contrast, coloured by what was decided."""
-    places = difference_places(contrast.difference, contrast.low, contrast.high)
-    return Cell(
-        number(contrast.difference, places, True),
-        interval(contrast.low, contrast.high, places, True),
-        value=contrast.difference,
-        mark=STANDINGS[contrast.better],
-    )
+    value, low_high = difference(contrast)
+    return Cell(value, low_high, value=contrast.difference, mark=STANDINGS[contrast.better])
 
 
 def contrasts(results: Results, split: SplitView, metrics: Sequence[str]) -> Table:
@@ -226,7 +222,7 @@ def pairs_of(split: SplitView, metric: str, arms: Sequence[str]) -> Table:
 
 
 def all_pairs(split: SplitView, metric: str, arms: Sequence[str], supported: str | None) -> Table:
-    """Every scored pair: its facts and ends, one metric under some arms, one arm's support."""
+    """Pairs of largest effect: facts and ends, one metric under some arms, one arm's support."""
     support = split.intervals[split.intervals["arm"] == supported].set_index(PAIR)["support"]
     wide = split.wide(metric)
     metric_words, places = words(metric), decimals(wide.to_numpy().ravel())
@@ -234,8 +230,14 @@ def all_pairs(split: SplitView, metric: str, arms: Sequence[str], supported: str
         (N_CELLS, "Cells", "", 0), ("effect_size", "Effect size", "L2 norm of the real delta", 2),
         ("similarity", "Nearest", "text similarity of the nearest candidate", 3),
     ]  # fmt: skip
+    shown = split.pairs.index
+    if len(shown) > PAIRS:
+        largest = split.pairs["effect_size"].nlargest(PAIRS).index
+        shown = shown[shown.isin(largest)]
+    which = "every" if len(shown) == len(split.pairs) else f"the {len(shown)}"
     table = Table(
-        caption=f"{split.name}: {metric_words.label} of every {split.role} pair, "
+        caption=f"{split.name}: {metric_words.label} of {which} {split.role} "
+        f"{'pair' if which == 'every' else 'pairs with the largest effect'}, "
         f"{metric_words.direction}",
         columns=[
             ("Perturbation", ""), ("Cell line", ""), *((head, hint) for _, head, hint, _ in facts),
@@ -244,7 +246,7 @@ def all_pairs(split: SplitView, metric: str, arms: Sequence[str], supported: str
             *((arm, f"{metric_words.label} of {arm}") for arm in arms),
         ],
     )  # fmt: skip
-    for pair in split.pairs.index:
+    for pair in shown:
         of_pair = split.pairs.loc[pair]
         table.rows.append(
             [text_cell(pair[1]), text_cell(pair[0])]

@@ -25,9 +25,9 @@ from ptrag.report.gather import Results, SplitView, present
 from ptrag.report.verdict import place, shown_metrics
 from ptrag.report.words import words
 
-BYTES = 1_200_000  # of packed numbers on the page, about
-FEWEST_GENES = 40  # of a pair, whatever the size of the screen
-CELLS = 40  # real and predicted cells of a pair that are drawn, at most
+BYTES_OF_GENES, BYTES_OF_CELLS = 600_000, 300_000  # packed on the page, about
+FEWEST_GENES = 24  # of a pair, whatever the size of the screen
+CELLS, FEWEST_CELLS = 40, 12  # real and predicted cells of a pair that are drawn
 CONTROL_CELLS = 150  # of a line
 MISSING = -32768  # a number that is not there
 LARGEST = 32767
@@ -37,16 +37,20 @@ UNITS_PER_P = 10  # steps of -log10 p in one byte
 def pages(results: Results) -> Markup:
     """Return the data of every scored pair as JSON that may stand inside ``<script>``."""
     store = results.store
-    n = sum(len(split.pairs) * (2 + 3 * len(pages_of(split.claims)))
-            for split in results.splits.values())  # fmt: skip
-    n_genes = min(store.n_genes, max(FEWEST_GENES, BYTES // (3 * max(n, 1))))
+    n = [(len(split.pairs), len(pages_of(split.claims))) for split in results.splits.values()]
+    # a gene takes two numbers of a pair and three of each arm, a cell two of each
+    genes = BYTES_OF_GENES // (3 * sum(pairs * (2 + 3 * arms) for pairs, arms in n) or 1)
+    cells = BYTES_OF_CELLS // (4 * sum(pairs * (1 + arms) for pairs, arms in n) or 1)
+    n_genes = min(store.n_genes, max(FEWEST_GENES, genes))
+    n_cells = min(CELLS, max(FEWEST_CELLS, cells))
     content = {
         "genes": store.genes,
         "simulated": results.simulated,
         "level": results.settings["evaluation"]["coverage"],
         "kept": n_genes,
         "splits": [
-            _Split(results, split, store, n_genes).content() for split in results.splits.values()
+            _Split(results, split, store, n_genes, n_cells).content()
+            for split in results.splits.values()
         ],
     }
     text = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -69,8 +73,11 @@ def _in_bytes(values: np.ndarray) -> str:
 class _Split:
     """Collects the pages of one split."""
 
-    def __init__(self, results: Results, split: SplitView, store: CellStore, n_genes: int) -> None:
-        self.results, self.split, self.store, self.n_genes = results, split, store, n_genes
+    def __init__(
+        self, results: Results, split: SplitView, store: CellStore, n_genes: int, n_cells: int
+    ) -> None:
+        self.results, self.split, self.store = results, split, store
+        self.n_genes, self.n_cells = n_genes, n_cells
         self.arms = [arm for arm in pages_of(split.claims) if results.arms[arm].seeds]
         self.metrics = shown_metrics(results)
         with h5py.File(present(results.home / split.name / "reference.h5")) as file:
@@ -115,7 +122,7 @@ class _Split:
             "s": _short(facts["similarity"]),
             "o": packed(observed[kept]),
             "v": _in_bytes(UNITS_PER_P * np.nan_to_num(log_p)),
-            "c": self._projected(self.store.cells(*pair)[:CELLS]),
+            "c": self._projected(self.store.cells(*pair)[: self.n_cells]),
             "f": _values(split.floor.loc[tuple(pair), self.metrics]),
             "z": _values(split.ceiling.loc[tuple(pair), self.metrics]),
             "a": [self._arm(arm, pair, of_arm, kept) for arm, of_arm in predicted.items()],
@@ -165,7 +172,7 @@ class _Split:
                     key: np.mean([table[pair][key] for table in tables], axis=0)
                     for key in ("delta", "half_width", "observed")
                 } | {
-                    "cells": cells.cells[:CELLS],
+                    "cells": cells.cells[: self.n_cells],
                     "p_moves": np.mean(known, axis=0) if known else None,
                 }
         return of_pair

@@ -19,8 +19,7 @@ from ptrag.report.gather import Results, SplitView
 from ptrag.report.numbers import (
     counted,
     decimals,
-    difference_places,
-    interval,
+    difference_in_words,
     listed,
     number,
     p_value,
@@ -30,14 +29,14 @@ from ptrag.report.tables import metrics_of
 from ptrag.report.words import BESIDE, Words, words
 
 HEADLINES: dict[Outcome, str] = {
-    "baseline": "A simple baseline wins on {}: it is better than every model.",
-    "undecidable": "Nothing can be decided on {}: too few perturbations for so many contrasts.",
-    "untrusted": "Nothing can be said on {}: no primary metric tells a replicate of the "
+    "baseline": "A simple baseline wins{}: it is better than every model.",
+    "undecidable": "Nothing can be decided{}: too few perturbations for so many contrasts.",
+    "untrusted": "Nothing can be said{}: no primary metric tells a replicate of the "
     "experiment from the mean baseline.",
-    "open": "Nothing is decided on {}: no model beats the simple baselines.",
-    "model": "A model beats every simple baseline on {}.",
+    "open": "Nothing is decided{}: no model beats the simple baselines.",
+    "model": "A model beats every simple baseline{}.",
 }
-"""The headline of each outcome; those that are no success of a model are named first."""
+"""The headline of each outcome, {} where it holds; no success of a model is named first."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ def verdict(split: SplitView) -> Verdict:
         split=split,
         outcome=claims.outcome,
         sentence=where + _sentence(claims),
-        short=f"{split.name}: {_short(claims)}",
+        short=_short(claims),
         rows=[_row(claims, standing) for standing in claims.followed],
         notes=_notes(split),
         controls=[_about_control(claims, control) for control in claims.controls],
@@ -129,15 +128,17 @@ def headline(results: Results, verdicts: Sequence[Verdict]) -> tuple[Outcome, st
     judged = [v for v in verdicts if v.outcome != "none"]
     if not judged:
         return "none", "Nothing to compare: no model was held against a simple baseline."
-    every = {1: "the only split", 2: "both splits"}.get(len(judged), f"all {len(judged)} splits")
+    several = len(judged) > 1
+    every = " on both splits" if len(judged) == 2 else f" on all {len(judged)} splits"
     sentences = []
     for outcome, sentence in HEADLINES.items():
         of_outcome = [v for v in judged if v.outcome == outcome]
         if of_outcome:
             alike = len(of_outcome) == len(judged)
-            where = every if alike else listed(v.split.name for v in of_outcome)
-            sentences.append(sentence.format(where))
-            sentences.append("; ".join(v.short for v in of_outcome) + ".")
+            where = every if alike else f" on {listed(v.split.name for v in of_outcome)}"
+            sentences.append(sentence.format(where if several else ""))
+            named = (f"{v.split.name}: {v.short}" if several else v.short for v in of_outcome)
+            sentences.append("; ".join(named) + ".")
     data = results.settings["dataset"] + (" (simulated)" if results.simulated else "")
     return overall([v.split.claims for v in verdicts]), f"{data}: {' '.join(sentences)}"
 
@@ -179,7 +180,7 @@ def _short(claims: SplitClaims) -> str:
         return f"{perturbations}, {counted(hardest.n_contrasts, 'contrast')}"
     if claims.outcome == "baseline":
         return f"{label}, {claims.winning_baseline} before {leader.arm}"
-    against = f"against {hardest.against} {label} {_difference(hardest)}"
+    against = f"against {hardest.against} {label} {difference_in_words(hardest)}"
     return f"{leader.arm} {relation(leader)}; {against}"
 
 
@@ -224,15 +225,7 @@ def facts(claims: SplitClaims, contrast: Contrast) -> str:
     places = decimals([arm, against])
     return (
         f"{words(contrast.metric).label} {number(arm, places)} against {number(against, places)}, "
-        f"paired difference {_difference(contrast)}, Holm p {p_value(contrast.holm_p)}"
-    )
-
-
-def _difference(contrast: Contrast) -> str:
-    low, high = contrast.low, contrast.high
-    places = difference_places(contrast.difference, low, high)
-    return (
-        f"{number(contrast.difference, places, True)} {interval(low, high, places, True)}".strip()
+        f"paired difference {difference_in_words(contrast)}, Holm p {p_value(contrast.holm_p)}"
     )
 
 
@@ -240,7 +233,7 @@ def _row(claims: SplitClaims, standing: AgainstBaselines) -> Row:
     contrast, mean = standing.hardest, claims.means(standing.metric)
     return Row(
         words(standing.metric), standing.arm, contrast.against, mean[standing.arm],
-        mean[contrast.against], _difference(contrast), p_value(contrast.holm_p),
+        mean[contrast.against], difference_in_words(contrast), p_value(contrast.holm_p),
         relation(standing), standing.standing,
     )  # fmt: skip
 

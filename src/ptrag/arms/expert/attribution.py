@@ -14,6 +14,9 @@ is the score with it less the score without it. The sources:
 ``texts``
     What reads vectors: ``ridge`` and ``knn`` say nothing, b and c of every process are 0.
 
+The residual of a network that starts from an expert is left out by
+``NetworkPredictor.without_residual``.
+
 What a member no longer says is the line's level. Sources stand in for each other: where two say the
 same, each alone can be missed, and the parts add up to less than the whole.
 """

@@ -16,11 +16,11 @@ Each is a mixture of entries, so δ̂ is one, too. The variances of the processe
 and the slopes a are fitted to *exact* leave-one-out predictions of what the protocol holds out:
 under ``unseen_combination`` an entry of the target line, under ``unseen_perturbation`` all entries
 of a perturbation, under ``unseen_double`` those of a double, under ``unseen_line`` of a line.
-Little data must not be over-fitted: from the line's level, the members are added step by step
-(simple before processes, responses before texts), each step only as far as it is confirmed
-(:mod:`ptrag.arms.expert.stacking`). With w 1 for a simple member, slopes
-and κ of 1, and the line's mean for its level, the expert is that arm; without weights it is
-``line_mean``.
+Little data must not be over-fitted: from the line's level (of doubles: from the sum of their
+singles), the members are added step by step (simple before processes, responses before texts),
+each step only as far as it is confirmed (:mod:`ptrag.arms.expert.stacking`). With w 1 for a simple
+member, slopes and κ of 1, and the line's mean for its level, the expert is that arm; without
+weights it is ``line_mean``.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -50,6 +50,9 @@ STEPS = (
     ("perturbation_mean", "additive", "additive_singles"), ("process", "sparse_process"),
     ("ridge", "knn"), ("text_process",),
 )  # fmt: skip
+BEFOREHAND = {"unseen_double": {"additive_singles": 1.0}}
+"""{protocol: weights before anything is confirmed}: a double is the sum of its singles, until a
+screen with enough doubles says otherwise."""
 PROCESSES = ("process", "sparse_process", "text_process")
 DEVIATIONS = "sparse_process"  # mixes deviations from the line's mean; the others, deltas
 

@@ -12,7 +12,7 @@ import numpy as np
 from ptrag.arms.expert.components import Components
 from ptrag.arms.expert.direction import fit_share
 from ptrag.arms.expert.entries import Entries
-from ptrag.arms.expert.expert import PROCESSES, STEPS, Expert
+from ptrag.arms.expert.expert import BEFOREHAND, PROCESSES, STEPS, Expert
 from ptrag.arms.expert.level import Level
 from ptrag.arms.expert.signs import Signs
 from ptrag.arms.expert.sparse import shrunken
@@ -107,7 +107,7 @@ def fit_mixture(expert: Expert, progress: Progress) -> None:
     mean *= reach
     left = LeftOut(each, responses.delta[rows] - mean, responses.perturbation_of[rows])
     with progress.stage("weights of the members"):
-        expert.stack = fit_stack(left, steps)
+        expert.stack = fit_stack(left, steps, BEFOREHAND.get(responses.protocol))
     variance = variances[expert.leading]
     beyond = expert.stack.slopes * left.mix(expert.stack.weights)
     own, lines = responses.own_variance[rows], responses.line_of[rows]

@@ -5,7 +5,8 @@ with a nonnegative weight, and for each gene a slope.
 
 **Weights** are nonnegative least squares of leave-one-out predictions, in steps that each add
 members (simple before processes, responses before texts): from the solution w without the step's
-members to w' with them. A step is taken as far as perturbations that were not fitted on confirm it.
+members to w' with them; the first from nothing, or from what is known beforehand. A step is taken
+as far as perturbations that were not fitted on confirm it.
 With d = Σ_m (w'_m − w_m) x_m the change of the prediction and r what was missing before, both
 cross-fitted over folds of perturbations, the best distance on the way is b = Σ⟨r, d⟩ / Σ⟨d, d⟩; it
 is shrunk by what is uncertain of it,
@@ -83,15 +84,29 @@ class Stack:
     slopes: np.ndarray
 
 
-def fit_stack(left: LeftOut, steps: Sequence[Sequence[str]]) -> Stack:
-    """Fit weights in ``steps``, each a list of members that it adds, then slopes."""
+def fit_stack(
+    left: LeftOut, steps: Sequence[Sequence[str]], start: Mapping[str, float] | None = None
+) -> Stack:
+    """Fit weights, then slopes.
+
+    Parameters
+    ----------
+    left
+        What each member says of left-out entries.
+    steps
+        Each a list of members that it adds.
+    start
+        Weights of members of the first step that hold until other ones are confirmed; without,
+        no member has any.
+    """
     members = [member for step in steps for member in step]
+    start = start or {}
     if len(left.fold) < 2:
-        return Stack({}, np.ones(left.missing.shape[1]))
+        return Stack(dict(start), np.ones(left.missing.shape[1]))
     gram, moment = _products(left, members)
     folds = range(left.fold.max() + 1)
-    solution, weights = np.zeros(len(members)), np.zeros(len(members))
-    by_fold, fitted = np.zeros((2, len(folds), len(members)))
+    solution = weights = np.array([start.get(member, 0.0) for member in members])
+    by_fold = fitted = np.tile(solution, (len(folds), 1))
     allowed = 0
     for step in steps:
         allowed += len(step)

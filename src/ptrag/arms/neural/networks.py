@@ -129,8 +129,8 @@ class Network(nn.Module):
         hidden = model["hidden"]
         self.residual, self.head = residual, head
         self.vector_noise = model["vector_noise"]
-        self.encode_cell = nn.Linear(shapes.n_genes, hidden)  # W_x
-        self.encode_perturbation = nn.Linear(shapes.n_features, hidden)  # W_e
+        self.encode_cell = Linear(shapes.n_genes, hidden)  # W_x
+        self.encode_perturbation = Linear(shapes.n_features, hidden)  # W_e
         self.batch_embedding = nn.Embedding(shapes.n_batches, hidden)
         nn.init.normal_(self.batch_embedding.weight, std=INITIAL_STD)
         self.refinement = refinement
