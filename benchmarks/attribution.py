@@ -20,15 +20,13 @@ import numpy as np
 import pandas as pd
 import yaml
 from contest import OURS, Predicted, components, predictions, score
-from overfitting import job_of
+from networks import trained
 from paired import CASE, paired_differences
 from screens import Screen, screens, screens_parser
 
 from ptrag.arms.estimate import Estimate, start
 from ptrag.arms.expert.attribution import SOURCES, without
 from ptrag.arms.registry import load_arm
-from ptrag.prediction.loading import load_bundle
-from ptrag.training.run import train
 
 SHOWN = ("pearson", "pds_cosine", "mse", "energy")
 GATED, RESIDUAL = "response_rag", "residual"
@@ -82,10 +80,9 @@ def predicted(screen: Screen, expert: Callable[[str, str], Estimate]) -> Predict
 def scored_residual(screen: Screen, config: dict, steps: int) -> pd.DataFrame:
     """Train ``response_rag`` on a screen; return its scores with and without its residual."""
     pca = components(screen, config["evaluation"]["n_pcs"])
+    training = {"max_steps": steps, "validate_every": max(1, steps // 20)}
     with tempfile.TemporaryDirectory() as folder:
-        job = job_of(screen, config, GATED, steps, {}, Path(folder))
-        train(job)
-        whole = load_bundle(job.bundle).predictor
+        whole = trained(screen, config, GATED, training, Path(folder)).predictor
         arms = {GATED: whole, RESIDUAL: whole.without_residual()}
         return score(screen, {name: predictions(screen, arm, pca) for name, arm in arms.items()})
 

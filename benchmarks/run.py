@@ -161,9 +161,10 @@ def machine() -> dict[str, Any]:
     import torch
 
     from ptrag.arms.neural.autocast import has_bf16
+    from ptrag.arms.neural.linear import maker
 
     facts = {
-        "processor": platform.machine(), "cores": os.cpu_count(),
+        "processor": platform.machine(), "maker": maker(), "cores": os.cpu_count(),
         "instructions": torch.backends.cpu.get_cpu_capability(), "bf16_units": has_bf16(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
         "python": platform.python_version(), "torch": torch.__version__,
@@ -189,7 +190,8 @@ def main(given: argparse.Namespace) -> None:
     sizes = {k: v for k, v in vars(given).items() if k != "out"}
     given.out.mkdir(parents=True, exist_ok=True)
     kind = "gpu" if "gpu" in facts else facts["instructions"].lower()
-    name = f"{facts['processor']}-{facts['cores']}-cores-{kind}"
+    made_by = f"-{facts['maker']}" if facts["maker"] else ""
+    name = f"{facts['processor']}{made_by}-{facts['cores']}-cores-{kind}".lower()
     path = given.out / f"{name}.json"
     if path.exists():  # parts that were not measured now stay as they were
         results = json.loads(path.read_text())["results"] | results

@@ -108,7 +108,7 @@ def config(root, tmp_path_factory):
     entry["simulate"] |= SMALL | {"gene_text": texts}
     entry["splits"] = {"hepg2": SPLIT}
     entry["settings"] = {"cells": {"genes": "all", "min_cells": 5, "min_controls": 10}}
-    whole["datasets"] = {"demo": entry}
+    whole["datasets"] = {"small": entry, "demo": entry}  # nulls.py draws its own from the demo
     whole["embeddings"]["text"]["gene_text"] = texts
     whole["evaluation"] |= {"bootstrap": 50, "n_pcs": 5}
     whole["model"] |= {"hidden": 16, "layers": 1, "heads": 2, "head_size": 8, "feed_forward": 32,
@@ -130,7 +130,7 @@ def config(root, tmp_path_factory):
 )
 def test_a_study_runs(scripts, config, capsys, tmp_path, monkeypatch, script, more, words):
     monkeypatch.chdir(tmp_path)
-    given = [script, "demo", "--config", str(config), "--seeds", "1", *more]
+    given = [script, "small", "--config", str(config), "--seeds", "1", *more]
     monkeypatch.setattr(sys, "argv", given)
     scripts(script).main()
     printed = capsys.readouterr().out

@@ -39,11 +39,14 @@ def test_what_is_allocated_does_not_grow_with_the_cells(tmp_path, monkeypatch, s
 
 
 def write_big(path, n, n_genes, density):
-    """Write a screen of counts piece by piece: CSR if ``density`` < 1, else dense."""
+    """Write a screen of counts piece by piece: CSR if ``density`` < 1, else dense.
+
+    No label is a gene's name, for no column is: else the source would be refused.
+    """
     rng = np.random.default_rng(0)
     obs = pd.DataFrame(
         {
-            "gene": rng.choice(["ctrl", *(f"P{i}" for i in range(300))], n),
+            "gene": rng.choice(["ctrl", *(f"PERT{i}" for i in range(300))], n),
             "line": rng.choice(LINES, n),
             "lane": rng.integers(0, 20, n),
         },

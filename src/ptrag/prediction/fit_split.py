@@ -14,7 +14,7 @@ from ptrag.prediction.bundle import Bundle, write_closed_form
 from ptrag.prediction.files import PredictionFiles
 from ptrag.prediction.fitting import bundle_of, fit_bundle
 from ptrag.prediction.lines import Lines
-from ptrag.prediction.pairs import predict_split
+from ptrag.prediction.pairs import controls_of_split, predict_split
 from ptrag.retrieval.index import read_neighbours
 from ptrag.splits.leakage import audit_responses
 from ptrag.splits.protocols import Split
@@ -86,11 +86,11 @@ def predict_closed_forms(
     responses = Responses.measured(store, split)
     audit = audit_responses(split, responses.entries)
     logger.info("%d training responses of %d genes", *responses.delta.shape)
-    lines = Lines.of(responses, store)
+    lines, controls = Lines.of(responses, store), controls_of_split(store, split)
     for job in jobs:
         # no name is kept for a fitted arm: while the next is fitted, its memory is free
         bundle = _fitted(job, responses, lines, store, split, truth)
-        predict_split(bundle, store, split, n_cells, job.files)
+        predict_split(bundle, split, controls, n_cells, job.files)
         del bundle
     return audit
 

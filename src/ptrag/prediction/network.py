@@ -6,7 +6,7 @@ Axes: n cells, B sets, S cells of a set, G genes, K candidates.
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy, deepcopy
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ from ptrag.base.random import keyed_rng
 from ptrag.cells.sets import whole_sets
 from ptrag.genes.embeddings import Embedding
 from ptrag.prediction.checked import check_shape, checked
+from ptrag.prediction.network_pass import Query, Run
 from ptrag.prediction.prediction import (
     GivenControls,
     Prediction,
@@ -31,27 +32,6 @@ from ptrag.prediction.prediction import (
     evidence_table,
 )
 from ptrag.prediction.shift import move_cells
-
-
-class _Query(NamedTuple):
-    """What the network is told besides the control cells.
-
-    Attributes
-    ----------
-    features
-        (U, E) on the device.
-    query
-        Row of ``features`` that is asked for.
-    candidates
-        (K,) rows of its candidates.
-    shift
-        (G,) by which the expert moves control cells, or None.
-    """
-
-    features: Tensor
-    query: int
-    candidates: np.ndarray
-    shift: np.ndarray | None = None
 
 
 class NetworkPredictor:
@@ -244,27 +224,25 @@ class NetworkPredictor:
     def _first(self, n: int) -> np.ndarray:
         return evidence_cells(n, self.set_size, self.network.backbone.causal)
 
-    def _looked_up(self, number: int) -> _Query:
+    def _looked_up(self, number: int) -> Query:
         lookup = self.perturbations.look_up(np.array([number]))
         features = self._tensor(self.perturbations.features[lookup.distinct])
-        return _Query(features, int(lookup.query[0]), lookup.candidates[0])
+        return Query(features, int(lookup.query[0]), lookup.candidates[0])
 
-    def _expected(
-        self, delta: np.ndarray, origin: Origin | None, controls: GivenControls
-    ) -> _Query:
+    def _expected(self, delta: np.ndarray, origin: Origin | None, controls: GivenControls) -> Query:
         features = self._tensor(delta[None].astype(np.float32))
         change = start(origin, controls.mean) - controls.mean + delta
-        return _Query(features, 0, np.empty(0, np.int64), controls.mover.shift(change))
+        return Query(features, 0, np.empty(0, np.int64), controls.mover.shift(change))
 
     def _run(
         self,
         controls: GivenControls,
         rows: np.ndarray,
-        query: _Query,
+        query: Query,
         key: tuple[object, ...],
         set_size: int | None = None,
         leave_out: bool = False,
-    ) -> "_Run":
+    ) -> Run:
         """Predict the cells of ``rows``; with ``leave_out`` what each candidate did, too.
 
         Sets are as large as in training, or have ``set_size`` cells.
@@ -279,13 +257,13 @@ class NetworkPredictor:
                 gates.append(predicted.gates.flatten(0, 1)[:asked].cpu().numpy())
                 if changes is None:  # SETS sets have more cells than evidence needs
                     changes = self._left_out(inputs, *predicted, asked)
-        return _Run(np.concatenate(cells), gates, changes)
+        return Run(np.concatenate(cells), gates, changes)
 
     def _batches(
         self,
         controls: np.ndarray,
         codes: np.ndarray,
-        query: _Query,
+        query: Query,
         key: tuple[object, ...],
         S: int,
     ) -> Iterator[tuple[Batch, int]]:
@@ -327,7 +305,7 @@ class NetworkPredictor:
         opened = gates[:sets, :size][kept].any(0)
         return torch.where(opened.unsqueeze(1), torch.stack(change), 0).cpu().numpy()
 
-    def _evidence(self, number: int, run: "_Run") -> pd.DataFrame:
+    def _evidence(self, number: int, run: Run) -> pd.DataFrame:
         """Put together the gates (cells, K) of all batches and the changes (K, G)."""
         known = self.perturbations
         if not known.candidates.shape[1]:
@@ -347,16 +325,3 @@ class NetworkPredictor:
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
-
-
-class _Run(NamedTuple):
-    """The predicted cells (n, G), gates (cells, K) of each batch, changes (K, G) by leaving out."""
-
-    cells: np.ndarray
-    gates: list[np.ndarray]
-    changes: np.ndarray | None
-
-    @property
-    def profile(self) -> np.ndarray:
-        """Mean of the cells, (G,) float64."""
-        return self.cells.mean(axis=0, dtype=np.float64)

@@ -28,8 +28,21 @@ MEAN_RESPONSE = "fallback: mean response of the line"
 logger = logging.getLogger("ptrag")
 
 
+def controls_of_split(store: CellStore, split: Split) -> dict[str, GivenControls]:
+    """Return the given controls of every line of which pairs are predicted.
+
+    What makes cells of them is worked out once and kept: all arms of a job share it.
+    """
+    lines = sorted({line for line, _ in split.pairs("val") + split.pairs("test")})
+    return {line: GivenControls.of_store(store, line) for line in lines}
+
+
 def predict_split(
-    bundle: Bundle, store: CellStore, split: Split, n_cells: int, files: PredictionFiles
+    bundle: Bundle,
+    split: Split,
+    controls: Mapping[str, GivenControls],
+    n_cells: int,
+    files: PredictionFiles,
 ) -> None:
     """Predict every val and test pair of a split that the bundle's arm knows.
 
@@ -37,8 +50,10 @@ def predict_split(
     ----------
     bundle
         What was fitted or trained on the split.
-    store, split
-        The cells it learnt from, and the role of every pair.
+    split
+        The role of every pair.
+    controls
+        Of :func:`controls_of_split`.
     n_cells
         Cells of each pair.
     files
@@ -53,10 +68,6 @@ def predict_split(
     known = [pair for pair in pairs if bundle.predictor.knows(pair.perturbation)]
     if len(known) < len(pairs):
         logger.info("%d of %d pairs have no vector", len(pairs) - len(known), len(pairs))
-    controls = {
-        line: GivenControls.of_store(store, line)
-        for line in dict.fromkeys(pair.cell_line for pair in known)
-    }
     predict_pairs(bundle, known, controls, n_cells, files)
 
 
@@ -95,7 +106,8 @@ def predict_with_network(
     n_cells = predicted_cells(cells_per_pair, bundle.predictor.set_size)
     depends_on = bundle.about | {"split": split.sha256, "cells": n_cells, "code": code}
     with resumed(bundle.predictor, files.cells, depends_on) as keeping:
-        predict_split(replace(bundle, predictor=keeping), store, split, n_cells, files)
+        controls = controls_of_split(store, split)
+        predict_split(replace(bundle, predictor=keeping), split, controls, n_cells, files)
 
 
 def predict_pairs(

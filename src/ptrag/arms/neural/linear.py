@@ -27,18 +27,18 @@ AMD = "AuthenticAMD"
 
 
 @cache
-def slow_mkl() -> bool:
-    """Whether MKL takes slow kernels on this processor."""
+def maker() -> str:
+    """Return who made the processor, as it says itself; empty where it does not."""
     try:
         lines = CPU_INFO.read_text().splitlines()
     except OSError:  # no Linux
-        return False
-    return AMD in next((line for line in lines if line.startswith("vendor_id")), "")
+        return ""
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("vendor_id")), "")
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return x · weightᵀ + bias of (..., in) and (out, in), without a gradient."""
-    faster = weight.shape[0] > weight.shape[1] or slow_mkl()
+    faster = weight.shape[0] > weight.shape[1] or maker() == AMD
     if _ONEDNN is None or not faster or x.dtype != torch.float32 or x.device.type != "cpu":
         return F.linear(x, weight, bias)
     return _ONEDNN(x, weight.contiguous(), bias, "none", [], "")
