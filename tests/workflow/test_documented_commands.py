@@ -26,7 +26,6 @@ CONDA = "needs conda; tests/unit/test_environments.py holds its files to the loc
 NAMED = "a command's name in running text; with arguments it is run"
 CLONE = "the copy of the project is the clone, and its environment is this one"
 CONTEST = "snakemake --profile profiles/contest"
-PLATEAU = "'override={seeds: [1, 2], training: {max_steps: 2000, validate_every: 100}}'"
 NOT_HERE = {
     'make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"': NETWORK,
     "snakemake --config dataset=norman_mcfaline": NETWORK,
@@ -38,9 +37,10 @@ NOT_HERE = {
     "snakemake --profile profiles/slurm": SLURM,
     "snakemake --profile profiles/slurm --default-resources slurm_partition=NAME "
     "slurm_account=NAME": SLURM,
-    f"{CONTEST} --config {PLATEAU}": LONG,
     CONTEST: LONG,
     "python benchmarks/contest.py NAME … --seeds …": LONG,
+    "python benchmarks/retrieval.py network semireal_dev --data-dir data "
+    "--splits hepg2 genes": LONG,
     "python benchmarks/overfitting.py demo network semireal_dev --data-dir data": LONG,
     "make bench": LONG,
     'make bench ARGS="--only options"': LONG,
