@@ -47,7 +47,7 @@ def trainings(results: Results, split: SplitView) -> Table:
                 Cell(listed(f"{run.step:,}" for run in of_arm), value=of_arm[0].step),
                 Cell(listed(f"{run.last_step:,}" for run in of_arm), value=of_arm[0].last_step),
                 Cell("still improving" if improving else "on its plateau"),
-                number_cell(minutes[arm], decimals(minutes.values())),
+                number_cell(minutes[arm], decimals(minutes.values()), mark="elapsed"),
                 number_cell(
                     row["mean"], places, small=interval(row["low"], row["high"], places),
                     mark="untrusted" if improving or not row["trusted"] else "",
