@@ -61,12 +61,13 @@ NOT_HERE = {
     "--data-dir data": LONG,
     "python benchmarks/emission.py arms demo --data-dir data": LONG,
     "python benchmarks/denoise.py papalexi demo semireal_dev --seeds 61": LONG,
-    "python benchmarks/reliability.py demo network --seeds 71 --svg docs/reliability.svg": LONG,
+    "python benchmarks/reliability.py demo network semireal_dev --seeds 71 "
+    "--svg docs/reliability.svg": LONG,
     "python benchmarks/nulls.py --screens 60": LONG,
     "python benchmarks/any_gene.py data/semireal_dev.h5ad --perturbation gene "
     "--control non-targeting --genes 100": LONG,
     "git clone": NAMED,
-    "ptrag evaluate --deg-test welch --threads 2 --no-ceilings": NAMED,
+    "ptrag evaluate --deg-test welch": NAMED,
     "ptrag fit": NAMED,
     "ptrag predict": NAMED,
     "ptrag evaluate": NAMED,

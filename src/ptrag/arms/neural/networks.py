@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from ptrag.arms.neural.backbone import INITIAL_STD, Backbone
 from ptrag.arms.neural.linear import Linear
-from ptrag.arms.neural.refinement import Refined
 
 SETS = 32  #: that go through the network at once when it predicts
 
@@ -199,7 +198,7 @@ class Network(nn.Module):
             for x in (batch.control, batch.batch_codes, batch.base, h, *refined)
         )
         batch = batch._replace(control=control, batch_codes=codes, base=base)
-        query, candidates, refined = query[:sets], candidates[:sets], Refined(z, gates)
+        query, candidates, refined = query[:sets], candidates[:sets], refined._make((z, gates))
         z = self.refinement.without_each(h, query, candidates, refined)  # (K, sets, size, H)
         added = self.batch_embedding(codes)
         if self.residual:
