@@ -67,7 +67,6 @@ NOT_HERE = {
     "python benchmarks/any_gene.py data/semireal_dev.h5ad --perturbation gene "
     "--control non-targeting --genes 100": LONG,
     "git clone": NAMED,
-    "ptrag evaluate --deg-test welch": NAMED,
     "ptrag fit": NAMED,
     "ptrag predict": NAMED,
     "ptrag evaluate": NAMED,
