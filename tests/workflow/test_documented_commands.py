@@ -64,6 +64,8 @@ NOT_HERE = {
     "python benchmarks/reliability.py demo network semireal_dev --seeds 71 "
     "--svg docs/reliability.svg": LONG,
     "python benchmarks/nulls.py --screens 60": LONG,
+    "python benchmarks/attribution.py semireal_dev --splits k562 genes": BROUGHT,
+    "python benchmarks/residual.py demo network semireal_dev": BROUGHT,
     "python benchmarks/any_gene.py data/semireal_dev.h5ad --perturbation gene "
     "--control non-targeting --genes 100": LONG,
     "git clone": NAMED,
