@@ -187,8 +187,9 @@ def _without(
     """(n, G) what ``of`` says of the line of each entry of ``groups``, without its group."""
     means, values = LineMeans.of_all(responses), []
     for group in groups:
-        rest = means.without(group)
-        values += [of(line, rest) for line in responses.line_of[group]]
+        rest, lines = means.without(group), responses.line_of[group]
+        of_line = {line: of(line, rest) for line in set(lines)}
+        values += [of_line[line] for line in lines]
     return np.array(values)
 
 
