@@ -78,17 +78,25 @@ class Components:
         directions = [directions[group] for group in groups]
         return cls(scale, directions, ratio / each, share / share.sum())
 
+    def split(self, parts: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return of C arrays (…, G) what :meth:`join` needs: coordinates (…, rank), the last whole.
+
+        A group has few directions: what is linear in the values need be solved for these alone.
+        """
+        groups = zip(parts, self.directions, strict=False)
+        return [*(x / self.scale @ directions.T for x, directions in groups), parts[-1]]
+
     def join(self, parts: Sequence[np.ndarray]) -> np.ndarray:
-        """(…, G) Σ_c Π_c x_c of C arrays (…, G)."""
+        """(…, G) Σ_c Π_c x_c of :meth:`split` arrays."""
         left = parts[-1] / self.scale
         total = left.copy()
-        for x, directions in zip(parts, self.directions, strict=False):
-            total += (x / self.scale - left) @ directions.T @ directions
+        for coordinates, directions in zip(parts, self.directions, strict=False):
+            total += (coordinates - left @ directions.T) @ directions
         return total * self.scale
 
     def mix(self, omega: np.ndarray, delta: np.ndarray) -> np.ndarray:
         """(G,) Σ_c Π_c Σ_i ω_ci δ_i of (C, N) and (N, G)."""
-        return self.join(omega @ delta)
+        return self.join(self.split(omega @ delta))
 
 
 def principal(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -134,9 +142,10 @@ class ComponentPosterior:
     def __init__(self, kernel: Kernel, variances: Variances, components: Components) -> None:
         self.components = components
         reliabilities = variances.reliability * components.reliability
+        values = components.split([kernel.entries.values] * len(reliabilities))
         self._groups = [
-            Posterior(kernel, replace(variances, reliability=reliability))
-            for reliability in reliabilities
+            Posterior(kernel, replace(variances, reliability=reliability), of_group)
+            for reliability, of_group in zip(reliabilities, values, strict=True)
         ]
 
     def of_line(self, line: str) -> "ComponentPosterior":

@@ -216,17 +216,21 @@ class Posterior:
         Covariances of that line.
     variances
         Their weights.
+    values
+        (N, G) of the entries, or (N, rank) linear in them; those of ``kernel`` unless given.
     covariance
         Of ``kernel`` with ``variances``, where it is at hand, in Fortran order; overwritten.
     """
 
     def __init__(
-        self, kernel: Kernel, variances: Variances, covariance: np.ndarray | None = None
-    ) -> None:
+        self, kernel: Kernel, variances: Variances, values: np.ndarray | None = None,
+        covariance: np.ndarray | None = None,
+    ) -> None:  # fmt: skip
         self.kernel, self.variances = kernel, variances
+        values = kernel.entries.values if values is None else values
         if covariance is None:
             covariance = kernel.covariance(variances)
-        self.precision = Precision(covariance, kernel.means, kernel.entries.values)
+        self.precision = Precision(covariance, kernel.means, values)
 
     def of_line(self, line: str) -> "Posterior":
         """Return the same solution for another line; not where likeness of responses counts."""
@@ -241,7 +245,7 @@ class Posterior:
         return bool(least > LEAST * self.precision.unprojected[rows].max())
 
     def residuals(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        """(n, G) measured minus predicted deltas of entries, all of them left out together."""
+        """(n, G) measured minus predicted values of entries, all of them left out together."""
         return np.linalg.solve(self.precision.block(rows), self.precision.rotated[rows])
 
     def left_out_variance(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:

@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.linalg.blas import dspmv, dsymm
-from scipy.linalg.lapack import dpotrf, dpotri, dtpttr, dtrttp
+from scipy.linalg.blas import dtpmv, dtrmm
+from scipy.linalg.lapack import dlauum, dpotrf, dtpttr, dtrtri, dtrttp
 
 
 class Precision:
     """P = K⁻¹ − K⁻¹ H (Hᵀ K⁻¹ H)⁻¹ Hᵀ K⁻¹: the inverse covariance without the lines' means.
 
-    The inverse comes from the Cholesky factor, in place, and only its lower triangle is kept.
+    With K = L Lᵀ, K⁻¹ = Wᵀ W of the inverse W of the Cholesky factor. W is made in place, and only
+    its lower triangle is kept: the product of the two is never multiplied out, which would take
+    as long as W itself.
 
     Parameters
     ----------
@@ -25,41 +27,60 @@ class Precision:
     ----------
     rotated
         (N, G) P δ.
+    diagonal
+        (N,) of P.
+    unprojected
+        (N,) diagonal of K⁻¹.
     """
 
     def __init__(self, covariance: np.ndarray, means: np.ndarray, values: np.ndarray) -> None:
-        factor, failed = dpotrf(covariance, lower=1, overwrite_a=1)
-        inverse, _ = dpotri(factor, lower=1, overwrite_c=1)
+        factor, failed = dpotrf(covariance, lower=1, clean=1, overwrite_a=1)
         if failed:
             raise np.linalg.LinAlgError("the covariance is not positive definite")
-        self._solved = dsymm(1.0, inverse, means, lower=1)  # K⁻¹ H
+        W, _ = dtrtri(factor, lower=1, overwrite_c=1)
+
+        def solved(x: np.ndarray) -> np.ndarray:
+            """K⁻¹ x."""
+            return dtrmm(1.0, W, dtrmm(1.0, W, x, lower=1), lower=1, trans_a=1)
+
+        self._solved = solved(means)  # K⁻¹ H
         self.mean_variance = np.linalg.inv(means.T @ self._solved)  # (Hᵀ K⁻¹ H)⁻¹
         self.to_mean = self._solved @ self.mean_variance
-        self.rotated = dsymm(1.0, inverse, values, lower=1)
+        self.rotated = solved(values)
         self.rotated -= self.to_mean @ (self._solved.T @ values)
-        self.unprojected = np.diag(inverse).copy()  # of K⁻¹
+        self.unprojected = np.einsum("ij,ij->j", W, W)
         self.diagonal = self.unprojected - (self.to_mean * self._solved).sum(axis=1)
-        self._n = len(inverse)
-        self._packed, _ = dtrttp(inverse, uplo="L")
+        self._n = len(W)
+        self._packed, _ = dtrttp(W, uplo="L")
 
     def product(self, x: np.ndarray) -> np.ndarray:
         """(N,) P x."""
-        return dspmv(self._n, 1.0, self._packed, x, lower=1) - self.to_mean @ (self._solved.T @ x)
+        half = dtpmv(self._n, self._packed, x, lower=1)
+        return self._whole(half) - self.to_mean @ (self._solved.T @ x)
 
     def dense(self) -> np.ndarray:
         """(N, N) P."""
-        inverse, _ = dtpttr(self._n, self._packed, uplo="L")
+        W, _ = dtpttr(self._n, self._packed, uplo="L")
+        inverse, _ = dlauum(W, lower=1, overwrite_c=1)
         inverse += np.tril(inverse, -1).T
         return inverse - self._solved @ self.to_mean.T
 
     def row(self, i: int) -> np.ndarray:
         """(N,) P_i·."""
-        before = np.arange(i, dtype=np.int64)
-        left = self._packed[i + before * (2 * self._n - before - 1) // 2]
-        start = i + i * (2 * self._n - i - 1) // 2
-        inverse = np.concatenate([left, self._packed[start : start + self._n - i]])
-        return inverse - self._solved @ self.to_mean[i]
+        return self._whole(self._column(i)) - self._solved @ self.to_mean[i]
 
     def block(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """(n, n) P_JJ."""
-        return np.array([self.row(i)[rows] for i in rows])
+        columns = np.array([self._column(i) for i in rows])
+        return columns @ columns.T - self._solved[rows] @ self.to_mean[rows].T
+
+    def _whole(self, half: np.ndarray) -> np.ndarray:
+        """(N,) Wᵀ x."""
+        return dtpmv(self._n, self._packed, half, lower=1, trans=1)
+
+    def _column(self, i: int) -> np.ndarray:
+        """(N,) W_·i."""
+        start = i * (2 * self._n - i + 1) // 2
+        column = np.zeros(self._n)
+        column[i:] = self._packed[start : start + self._n - i]
+        return column

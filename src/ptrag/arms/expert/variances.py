@@ -153,7 +153,7 @@ class _Case:
         covariance = sum(value * part for value, part in weighted)
         noise = variances.nugget + variances.reliability * self.kernel.entries.noise
         covariance[np.diag_indices_from(covariance)] += noise
-        return Posterior(self.kernel, variances, np.asfortranarray(covariance))
+        return Posterior(self.kernel, variances, covariance=np.asfortranarray(covariance))
 
 
 def _start(kernel: Kernel, protocol: str) -> np.ndarray:
