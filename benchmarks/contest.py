@@ -27,7 +27,7 @@ from paired import CASE, METRICS, paired_differences
 from screens import PROTOCOLS, Screen, screens, screens_parser
 
 from ptrag.arms.estimate import start
-from ptrag.arms.registry import NEGATIVE_CONTROLS, base_name, embedding_control, load_arm
+from ptrag.arms.registry import EMBEDDING_CONTROLS, PERMUTED, base_name, load_arm
 from ptrag.base.correlation import pearson
 from ptrag.base.discrimination import discrimination
 from ptrag.base.files import write_table
@@ -41,7 +41,7 @@ from ptrag.prediction.closed_form import ClosedFormPredictor
 from ptrag.prediction.prediction import GivenControls, Predictor
 
 OURS = "response_expert"
-CONTROLS = tuple(f"{OURS}@{kind}" for kind in NEGATIVE_CONTROLS)
+CONTROLS = tuple(f"{OURS}@{kind}" for kind in (*EMBEDDING_CONTROLS, PERMUTED))
 N_CELLS = 64  # predicted of each pair
 RATES = (0.01, 0.05, 0.1)
 
@@ -83,14 +83,8 @@ def fit_arms(screen: Screen, options: dict, arms: Sequence[str]) -> Iterator[tup
     """Yield arms fitted on the training responses of a screen, and the oracle."""
     oracle = ("oracle",) if screen.truth_file else ()
     for arm in (*arms, *oracle):
-        kind = embedding_control(arm)
         own = options[base_name(arm)] | {"truth": screen.truth_file}
-        yield (
-            arm,
-            load_arm(arm).fit(
-                screen.responses, screen.embeddings[kind], screen.neighbours[kind], own
-            ),
-        )
+        yield arm, load_arm(arm).fit(screen.responses, *screen.read_by(arm), own)
 
 
 class Predicted(NamedTuple):

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from screens import Screen
 
-from ptrag.arms.registry import embedding_control
 from ptrag.config import arm_options, arm_settings, merge
 from ptrag.prediction.loading import load_bundle
 from ptrag.prediction.prediction import Predictor
@@ -54,12 +53,12 @@ def trained(
     folder
         Where the bundle is written.
     """
-    kind, options = embedding_control(arm), arm_options(config, arm)
+    options = arm_options(config, arm)
     reads = options["rag"] or options["use_genept"]
     job = TrainingJob(
         arm=arm, seed=screen.seed, cells=screen.folder / "cells.h5ad",
-        split=screen.folder / "split.tsv", embedding=screen.vectors_file(kind) if reads else None,
-        index=screen.index_folder(kind) if options["rag"] else None, options=options,
+        split=screen.folder / "split.tsv", embedding=screen.vectors_file(arm) if reads else None,
+        index=screen.index_folder(arm) if options["rag"] else None, options=options,
         model=arm_settings(config, arm, "model"),
         training=merge(arm_settings(config, arm, "training"), training),
         bundle=folder / "bundle", history=folder / "history.tsv",

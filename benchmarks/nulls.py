@@ -21,7 +21,7 @@ from screens import Screen, screens
 
 from ptrag.arms.expert.expert import Expert
 from ptrag.arms.expert.stacking import Stack
-from ptrag.arms.registry import base_name, embedding_control, load_arm
+from ptrag.arms.registry import base_name, load_arm
 from ptrag.base.correlation import pearson
 from ptrag.comparison.statistics import paired_comparison
 
@@ -74,11 +74,7 @@ def found(config: dict, seed: int) -> pd.DataFrame:
 
 
 def _fit(screen: Screen, arm: str, options: dict) -> Expert:
-    control = embedding_control(arm)
-    return load_arm(arm).fit(
-        screen.responses, screen.embeddings[control], screen.neighbours[control],
-        options[base_name(arm)],
-    )  # fmt: skip
+    return load_arm(arm).fit(screen.responses, *screen.read_by(arm), options[base_name(arm)])
 
 
 def _gain(screen: Screen, arm: Expert, other: Expert, evaluation: dict) -> tuple[float, float]:

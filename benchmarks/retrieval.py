@@ -10,7 +10,8 @@ of a simulated data set the whole screen, of the others the split; and another s
 
 Each training leaves its scores in the folder ``--out``. What is there already is not trained again,
 so that a run that was stopped goes on. Printed are, for each split, the means of all arms; how far
-arms with retrieval are ahead of the same network without, and of themselves with shuffled vectors;
+arms with retrieval are ahead of the same network without, of themselves with the candidates of
+another perturbation, and of themselves with shuffled vectors;
 how far each network is ahead of the simple baseline that comes nearest, chosen in hindsight; and
 the steps and CPU seconds of the trainings.
 """
@@ -35,12 +36,13 @@ from ptrag.metrics.pca import PCA
 from ptrag.prediction.closed_form import ClosedFormPredictor
 
 ARMS = (
-    "state_genept", "ptrag", "ptrag@shuffled", "state_genept_residual", "ptrag_residual",
-    "ptrag_residual@shuffled",
+    "state_genept", "ptrag", "ptrag@reassigned", "ptrag@shuffled", "state_genept_residual",
+    "ptrag_residual", "ptrag_residual@reassigned", "ptrag_residual@shuffled",
 )  # fmt: skip
 CONTRASTS = (
-    ("ptrag", "state_genept"), ("ptrag", "ptrag@shuffled"),
-    ("ptrag_residual", "state_genept_residual"), ("ptrag_residual", "ptrag_residual@shuffled"),
+    ("ptrag", "state_genept"), ("ptrag", "ptrag@reassigned"), ("ptrag", "ptrag@shuffled"),
+    ("ptrag_residual", "state_genept_residual"), ("ptrag_residual", "ptrag_residual@reassigned"),
+    ("ptrag_residual", "ptrag_residual@shuffled"),
 )  # fmt: skip
 CLOSED = "closed_forms"  # the simple baselines, the expert and the oracle: one file
 SHOWN = ("pearson", "mse", "pds_cosine", "energy")

@@ -18,7 +18,12 @@ import pandas as pd
 from anndata import read_h5ad
 from scipy.stats import norm
 
-from ptrag.arms.registry import EMBEDDING_CONTROLS
+from ptrag.arms.registry import (
+    EMBEDDING_CONTROLS,
+    REASSIGNED,
+    embedding_control,
+    negative_control,
+)
 from ptrag.base.names import N_CELLS, PAIR, PERTURBATION, REASON, ROLE, Pair
 from ptrag.cells.preprocess import build_cells
 from ptrag.cells.responses import Responses
@@ -76,7 +81,8 @@ class Screen:
     responses
         Measured on the training pairs.
     embeddings, neighbours
-        {None: true ones, ``shuffled``, ``random``: their negative controls}.
+        {None: true ones, ``shuffled``, ``random``: their negative controls}; of neighbours
+        ``reassigned``, too.
     pairs
         The n test pairs.
     store, drawn
@@ -109,13 +115,23 @@ class Screen:
     truth_file: Path | None = None
     folder: Path | None = None
 
-    def vectors_file(self, kind: str | None) -> Path:
-        """Return the file of the vectors of a kind."""
-        return self.folder / _vectors_name(kind)
+    def read_by(self, arm: str) -> tuple[Embedding, Neighbours]:
+        """Return the vectors and the neighbours that an arm or a negative control reads."""
+        return self.embeddings[embedding_control(arm)], self.neighbours[_retrieves(arm)]
 
-    def index_folder(self, kind: str | None) -> Path:
-        """Return the folder of the index of the vectors of a kind."""
-        return self.folder / _index_name(kind)
+    def vectors_file(self, arm: str) -> Path:
+        """Return the file of the vectors that an arm reads."""
+        return self.folder / _vectors_name(embedding_control(arm))
+
+    def index_folder(self, arm: str) -> Path:
+        """Return the folder of the index that an arm reads."""
+        return self.folder / _index_name(_retrieves(arm))
+
+
+def _retrieves(arm: str) -> str | None:
+    """Return whose neighbours an arm reads, a key of :attr:`Screen.neighbours`."""
+    reassigned = negative_control(arm) == REASSIGNED
+    return REASSIGNED if reassigned else embedding_control(arm)
 
 
 def _vectors_name(kind: str | None) -> str:
@@ -266,8 +282,8 @@ def _neighbours(
 ) -> dict[str | None, Neighbours]:
     k = max(options.get("topk_rag", 0) for options in settings["arm_options"].values())
     neighbours = {}
-    for kind, embedding in embeddings.items():
+    for kind, embedding in {**embeddings, REASSIGNED: embeddings[None]}.items():
         folder = work / _index_name(kind)
-        build_index(embedding, split, k, folder)
+        build_index(embedding, split, k, folder, kind == REASSIGNED)
         neighbours[kind] = read_neighbours(folder)
     return neighbours

@@ -17,4 +17,5 @@ with rule_log(snakemake.log[0]):
         read_split(snakemake.input.split),
         snakemake.params.k,
         Path(snakemake.output.index).parent,
+        snakemake.params.reassigned,
     )

@@ -9,7 +9,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ptrag.arms.registry import arm_names, base_name, embedding_control, load_arm
+from ptrag.arms.registry import (
+    REASSIGNED,
+    arm_names,
+    base_name,
+    embedding_control,
+    load_arm,
+    negative_control,
+)
 from ptrag.base.errors import PtragError, did_you_mean
 from ptrag.base.names import Run
 from ptrag.genes.names import compiled
@@ -161,6 +168,9 @@ def _check_named(
         if embedding_control(arm) and arm_embedding(settings, arm) is None:
             message = f"{arm!r} denies `{base}` its embedding, and it reads none; leave it out"
             raise _fault(settings, files, key, message)
+        if negative_control(arm) == REASSIGNED and arm_index(settings, arm) is None:
+            message = f"{arm!r} denies `{base}` its candidates, and it has none; leave it out"
+            raise _fault(settings, files, key, message)
 
 
 def _check_search(settings: dict[str, Any], schema: dict[str, Any], files: ConfigFiles) -> None:
@@ -280,10 +290,21 @@ def arm_settings(settings: dict[str, Any], arm: str, section: str) -> dict[str, 
 def arm_embedding(settings: dict[str, Any], arm: str) -> str | None:
     """Return the embedding an arm reads (``text``, ``text@shuffled``), or None.
 
-    A ``@permuted`` arm reads the true one.
+    ``@permuted`` and ``@reassigned`` arms read the true one.
     """
     options = arm_options(settings, arm)
     if not (options.get("use_genept") or options.get("rag")):
         return None
     control = embedding_control(arm)
     return settings["embedding"] + (f"@{control}" if control else "")
+
+
+def arm_index(settings: dict[str, Any], arm: str) -> str | None:
+    """Return the index an arm reads (``text``, ``text@reassigned``), or None.
+
+    It is called like the embedding that it is made of.
+    """
+    if not arm_options(settings, arm).get("rag"):
+        return None
+    name = arm_embedding(settings, arm)
+    return f"{name}@{REASSIGNED}" if negative_control(arm) == REASSIGNED else name

@@ -1,5 +1,7 @@
 """Genes that no screen has: their vectors, their neighbours, and what arms read from them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +15,7 @@ from ptrag.genes.embeddings import Embedding
 from ptrag.genes.providers import embed
 from ptrag.genes.symbols import GENE_TEXT
 from ptrag.genes.vectors import Provider
+from ptrag.prediction.bundle import Bundle
 from ptrag.retrieval.index import find_neighbours
 from ptrag.retrieval.nearest import Keys
 from ptrag.retrieval.similarity import TextSimilarity
@@ -90,6 +93,36 @@ def test_the_nearest_keys_are_those_of_all_cosines():
         near, similarity = indexed.nearest(vector, 4, lambda key, name=name: key == name)
         assert near == expected
         np.testing.assert_allclose(similarity, [cosine[key] for key in expected], atol=1e-6)
+
+
+@pytest.mark.parametrize("arm", ["ptrag", "ptrag@reassigned"])
+def test_a_new_gene_retrieves_its_own_neighbours_unless_they_are_reassigned(arm, table):
+    provider, vectors = table
+    *names, new = vectors
+    known = plain(names, [vectors[name] for name in names])
+    kept = {}
+
+    def handed(asked):
+        predictor = SimpleNamespace(learn=lambda vectors, candidates: kept.update(candidates))
+        about, lines = {"arm": arm, "candidates": 2}, SimpleNamespace(perturbations=names)
+        Bundle(about, predictor, lines, known, AnyGene(known, provider)).meet(asked)
+        return kept[new]
+
+    def nearest_two(of):
+        unit = np.array([vectors[name] for name in names])
+        unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+        cosine = unit @ vectors[of] / np.linalg.norm(vectors[of])
+        return [(names[i], round(cosine[i], 4)) for i in np.argsort(-cosine)[:2]]
+
+    def rounded(candidates, similarity):
+        return [(name, round(float(s), 4)) for name, s in zip(candidates, similarity, strict=True)]
+
+    found = rounded(*handed([new]))
+    if arm == "ptrag":
+        assert found == nearest_two(new)
+    else:
+        assert found in [nearest_two(name) for name in names]
+    assert rounded(*handed(["NOBODY", new])) == found
 
 
 @pytest.fixture(scope="module")

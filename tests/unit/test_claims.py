@@ -100,12 +100,14 @@ def test_an_arm_still_improving_carries_no_claim():
 
 def test_negative_controls_say_what_they_spoil():
     levels = {"line_mean": 0.3, "response_expert": 0.5, "response_expert@shuffled": 0.5,
-              "response_expert@permuted": 0.3, "response_expert@random": 0.7}  # fmt: skip
+              "response_expert@permuted": 0.3, "response_expert@random": 0.7,
+              "response_expert@reassigned": 0.3}  # fmt: skip
     controls = {claim.control: claim for claim in claimed(planted(levels)).controls}
     assert {name: (claim.spoilt, claim.standing) for name, claim in controls.items()} == {
         "shuffled": ("texts", "undecided"),
         "permuted": ("responses", "better"),
         "random": ("texts", "worse"),
+        "reassigned": ("candidates", "better"),
     }
 
 

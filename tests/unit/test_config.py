@@ -155,6 +155,7 @@ PLACE = "datasets.demo"
         ("embeddings.table.path", "no.tsv", ["embeddings.table.path", "there is no file no.tsv"]),
         ("embeddings.text.gene_text", "no.tsv", ["gene_text", "there is no file"]),
         ("arms", ["control@shuffled"], ["arms: 'control@shuffled'", "reads none"]),
+        ("arms", ["ridge@reassigned"], ["arms: 'ridge@reassigned'", "candidates, and it has none"]),
         ("training.max_steps", "1e-3", ["training.max_steps: '1e-3' is not of type integer"]),
         ("training.learning_rate", "fast", ["training.learning_rate: 'fast' is not of type"]),
         ("prediction.cells_per_pair", 0, ["prediction.cells_per_pair"]),
@@ -258,6 +259,9 @@ def test_runs_span_splits_arms_and_seeds_and_draw_once_where_nothing_is_random(c
         "genes/ptrag@shuffled/seed5",
     ]
     assert cfg.arm_embedding(settings, "ptrag@shuffled") == "text@shuffled"
+    assert cfg.arm_index(settings, "ptrag@shuffled") == "text@shuffled"
+    assert cfg.arm_embedding(settings, "ptrag@reassigned") == "text"
+    assert cfg.arm_index(settings, "ptrag@reassigned") == "text@reassigned"
     assert cfg.arm_embedding(settings, "response_expert@permuted") == "text"
     assert cfg.arm_embedding(settings, "control") is None
     assert cfg.arm_options(settings, "ptrag@shuffled") == config["arm_options"]["ptrag"]

@@ -74,6 +74,35 @@ def test_ties_are_ranked_by_key_and_no_row_finds_itself(tmp_path, seed, n_train,
         assert query not in candidates
 
 
+def test_reassigned_candidates_are_the_neighbours_of_another_perturbation(tmp_path):
+    rng = np.random.default_rng(4)
+    names = [f"G{i:02d}" for i in range(24)]
+    vectors, k = rng.normal(size=(24, 6)), 5
+    build_index(
+        embedding(names, vectors), split(names[:16], names[16:]), k, tmp_path, reassigned=True
+    )
+    found, givers = read_neighbours(tmp_path), []
+    for query in names:
+        candidates, similarity = found.candidates(query)
+        # whose neighbours they are: the one perturbation that explains candidates and similarities
+        expected = {
+            other: [(-s, name) for s, name in ranked if name != query][:k]
+            for other in names
+            if (ranked := brute_force(names, vectors, names[:16], other, k + 1))
+        }
+        givers += [
+            other
+            for other, rows in expected.items()
+            if [name for _, name in rows] == candidates
+            and np.allclose([s for s, _ in rows], similarity, atol=2e-6)
+        ]
+        assert query not in candidates
+        assert givers[-1] not in (query, *candidates)
+    assert sorted(givers) == names  # each gives once
+    with pytest.raises(PtragError, match="retrieval needs 3"):
+        build_index(embedding(["A", "B"], np.eye(2)), split(["A", "B"]), 1, tmp_path, True)
+
+
 def test_files_say_the_same_and_do_not_vary(tmp_path):
     rng = np.random.default_rng(2)
     names = [f"G{i}" for i in range(6)]

@@ -164,6 +164,7 @@ def test_what_was_not_tested_is_not_claimed():
         ("shuffled", 0.2, "against itself with shuffled texts: the texts matter to it"),
         ("random", 0.5, "with random texts: it is not shown that the texts matter to it"),
         ("permuted", 0.2, "with permuted responses: which responses it retrieves matters to it"),
+        ("reassigned", 0.2, "reassigned candidates: which candidates it retrieves matters to it"),
         (
             "shuffled",
             None,

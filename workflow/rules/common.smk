@@ -15,6 +15,7 @@ import records
 records.use_library(f"{HOME}/src")
 from ptrag.config import (
     arm_embedding,
+    arm_index,
     arm_options,
     arm_settings,
     resolve,
@@ -25,6 +26,7 @@ from ptrag.base.files import zarr_root
 from ptrag.arms.registry import (
     EMBEDDING_CONTROLS,
     NEGATIVE_CONTROLS,
+    REASSIGNED,
     base_name,
     embedding_control,
     load_arm,
@@ -223,9 +225,9 @@ def like_fitted(split, arm, k):
 
 def index_files(split, arm):
     """The index an arm reads, as a list of no file or all of them."""
-    if not arm_options(SETTINGS, arm).get("rag"):
+    name = arm_index(SETTINGS, arm)
+    if name is None:
         return []
-    name = arm_embedding(SETTINGS, arm)
     return multiext(
         f"results/{SETTINGS['dataset']}/{split}/index/{name}/",
         "index.faiss", "keys.tsv", "neighbours.tsv", "audit.json",

@@ -4,7 +4,10 @@
 rule build_index:
     """Index the allowed perturbations, list everyone's neighbours, audit for leaks."""
     input:
-        embedding="results/{dataset}/embeddings/{embedding}.h5ad",
+        # candidates are reassigned, not vectors: those of the true embedding
+        embedding=lambda wildcards: "results/{}/embeddings/{}.h5ad".format(
+            wildcards.dataset, wildcards.embedding.removesuffix(f"@{REASSIGNED}")
+        ),
         split="results/{dataset}/{split}/split.tsv",
         about="results/{dataset}/{split}/split.json",
     output:
@@ -20,13 +23,14 @@ rule build_index:
     benchmark:
         "results/{dataset}/{split}/benchmarks/build_index.{embedding}.tsv"
     wildcard_constraints:
-        embedding=rf"[a-z]+(@({'|'.join(EMBEDDING_CONTROLS)}))?",
+        embedding=rf"[a-z]+(@({'|'.join([*EMBEDDING_CONTROLS, REASSIGNED])}))?",
     conda:
         "../../envs/cpu.yaml"
     resources:
         **needs("build_index"),
     params:
         code=code("build_index"),
+        reassigned=lambda wildcards: wildcards.embedding.endswith(f"@{REASSIGNED}"),
         k=max(
             [
                 options.get("topk_rag", 1)

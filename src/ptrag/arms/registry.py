@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 EMBEDDING_CONTROLS = ("random", "shuffled")
 """Negative controls that spoil what an arm reads of texts, as in ``ptrag@shuffled``."""
 
+REASSIGNED = "reassigned"
+"""Negative control that spoils what stage one retrieves and leaves the vectors: every perturbation
+is given the candidates of another one."""
+
 PERMUTED = "permuted"
 """Negative control that spoils the measured responses: dealt anew within each line."""
 
-NEGATIVE_CONTROLS = (*EMBEDDING_CONTROLS, PERMUTED)
+NEGATIVE_CONTROLS = (*EMBEDDING_CONTROLS, REASSIGNED, PERMUTED)
 """All that may follow an arm's name and an ``@``."""
 
 PERMUTATION_SEED = 0

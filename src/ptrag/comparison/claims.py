@@ -38,6 +38,7 @@ import pandas as pd
 from ptrag.arms.registry import (
     EMBEDDING_CONTROLS,
     PERMUTED,
+    REASSIGNED,
     arm_names,
     base_name,
     load_arm,
@@ -52,8 +53,12 @@ Standing = Literal["better", "worse", "undecided"]
 STANDINGS: dict[Better, Standing] = {"arm": "better", "against": "worse", "neither": "undecided"}
 """Standing of ``arm`` in a contrast, by its column ``better``."""
 
-SPOILT = dict.fromkeys(EMBEDDING_CONTROLS, "texts") | {PERMUTED: "responses"}
-"""What each negative control spoils: the texts of genes, or the measured responses."""
+SPOILT = dict.fromkeys(EMBEDDING_CONTROLS, "texts") | {
+    REASSIGNED: "candidates",
+    PERMUTED: "responses",
+}
+"""What each negative control spoils: the texts of genes, which candidates are retrieved, or the
+measured responses."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ class AgainstControl:
     control
         One of :data:`ptrag.arms.registry.NEGATIVE_CONTROLS`.
     spoilt
-        ``texts`` or ``responses``.
+        ``texts``, ``candidates`` or ``responses``.
     standing
         Of the arm: ``better`` than its negative control, ``worse``, or ``undecided``.
     """

@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ptrag import __version__
-from ptrag.arms.registry import load_arm
+from ptrag.arms.registry import REASSIGNED, load_arm, negative_control
 from ptrag.base.errors import PtragError
 from ptrag.base.files import atomic, link_or_copy, sha256, share_as_others, write_json
 from ptrag.base.moments import moments
+from ptrag.base.random import keyed_rng
 from ptrag.cells.store import CellStore
 from ptrag.genes.embeddings import Embedding, write_embedding
 from ptrag.genes.names import Names
@@ -115,7 +116,8 @@ class Bundle:
         candidates = {}
         if k := self.about.get("candidates"):
             candidates = {
-                name: self._near(name, vector, k) for name, vector in self._learnt.items()
+                name: self._near(name, self._asking(name, vector), k)
+                for name, vector in self._learnt.items()
             }
         self.predictor.learn(vectors, candidates)
 
@@ -128,6 +130,15 @@ class Bundle:
             return None, None
         names, similarity = self._near(perturbation, vector, 1)
         return (names[0], float(similarity[0])) if names else (None, None)
+
+    def _asking(self, name: str, vector: np.ndarray) -> np.ndarray:
+        """Return the vector whose neighbours are candidates of a new perturbation: its own.
+
+        Where candidates are reassigned, that of one of the bundle's, drawn by the name.
+        """
+        if negative_control(self.about["arm"]) != REASSIGNED:
+            return vector
+        return keyed_rng("reassigned candidates", name).choice(self.embedding.vectors)
 
     def _near(self, name: str, vector: np.ndarray, k: int) -> tuple[list[str], np.ndarray]:
         """Return the k nearest trained perturbations that are not the same gene by any name."""

@@ -326,8 +326,11 @@ def _tally(claims: SplitClaims, leader: AgainstBaselines) -> list[str]:
 
 def _about_control(claims: SplitClaims, control: AgainstControl) -> str:
     contrast, spoilt = control.contrast, f"{control.control} {control.spoilt}"
-    true = {"texts": "the texts", "responses": "which responses it retrieves"}[control.spoilt]
-    verb = {"texts": "matter", "responses": "matters"}[control.spoilt]
+    true, verb = {
+        "texts": ("the texts", "matter"),
+        "candidates": ("which candidates it retrieves", "matters"),
+        "responses": ("which responses it retrieves", "matters"),
+    }[control.spoilt]
     if contrast.power == "same":
         shown = f"{spoilt} change nothing, its scores are the same on every pair"
     elif contrast.barred:

@@ -18,6 +18,7 @@ import pandas as pd
 from ptrag.base.errors import PtragError
 from ptrag.base.files import atomic, read_table, write_json, write_table
 from ptrag.base.names import CONTROL, PERTURBATION
+from ptrag.base.random import keyed_rng, one_cycle
 from ptrag.genes.embeddings import Embedding
 from ptrag.retrieval.nearest import Keys
 from ptrag.splits.leakage import audit_index
@@ -96,7 +97,9 @@ class Neighbours:
         return names[:k], similarity[:k]
 
 
-def build_index(embedding: Embedding, split: Split, k: int, out_dir: str | Path) -> None:
+def build_index(
+    embedding: Embedding, split: Split, k: int, out_dir: str | Path, reassigned: bool = False
+) -> None:
     """Index the training perturbations and write each perturbation's neighbours.
 
     Writes ``index.faiss``, ``keys.tsv`` (row, perturbation), ``neighbours.tsv``
@@ -104,6 +107,9 @@ def build_index(embedding: Embedding, split: Split, k: int, out_dir: str | Path)
     of the split, val and test ones too) and ``audit.json``. A perturbation is
     never its own neighbour, equal similarities are ranked by key, and every
     query gets the same number of neighbours, at most ``k``.
+
+    Where candidates are ``reassigned``, a negative control, every perturbation gets the neighbours
+    of another one, with the other's similarities; neither is among them.
 
     Raises
     ------
@@ -115,17 +121,21 @@ def build_index(embedding: Embedding, split: Split, k: int, out_dir: str | Path)
     queries = sorted(in_split & set(embedding.names))
     allowed = set(split.perturbations("train")) - split.held_out_perturbations
     keys = [name for name in queries if name in allowed]
-    if len(keys) < 2:
+    fewest = 2 + reassigned
+    if len(keys) < fewest:
         raise PtragError(
-            f"index: {len(keys)} of {len(allowed)} training perturbations have a vector, "
-            "retrieval needs two; check the embedding against the data's perturbation names"
+            f"index: {len(keys)} of {len(allowed)} training perturbations have a vector, retrieval "
+            f"needs {fewest}; check the embedding against the data's perturbation names"
         )
     missing = sorted(in_split - set(embedding.names))
     if missing:
         logger.info("index: %d perturbations have no vector: %s", len(missing), missing[:8])
-    k = min(k, len(keys) - 1)
+    k = min(k, len(keys) + 1 - fewest)
     indexed = Keys(embedding, keys)
-    table = _neighbours(indexed, queries, embedding, k)
+    givers = queries
+    if reassigned:
+        givers = list(one_cycle(keyed_rng("reassigned candidates"), np.array(queries, object)))
+    table = _neighbours(indexed, queries, givers, embedding, k)
 
     handed = zip(table[PERTURBATION], table["neighbour"], strict=True)
     report = audit_index(split, keys, embedding, handed) | {"k": k, "without_vector": missing}
@@ -156,15 +166,19 @@ def find_neighbours(embedding: Embedding, keys: Sequence[str], k: int) -> Neighb
         Neighbours; one less than there are keys at most.
     """
     k = min(k, len(keys) - 1)
-    table = _neighbours(Keys(embedding, sorted(keys)), sorted(embedding.names), embedding, k)
-    return Neighbours(sorted(embedding.names), table, k)
+    names = sorted(embedding.names)
+    table = _neighbours(Keys(embedding, sorted(keys)), names, names, embedding, k)
+    return Neighbours(names, table, k)
 
 
-def _neighbours(indexed: Keys, queries: list[str], embedding: Embedding, k: int) -> pd.DataFrame:
-    numbers, similarity = indexed.ranked(embedding.vectors[embedding.rows(queries)])
+def _neighbours(
+    indexed: Keys, queries: list[str], givers: list[str], embedding: Embedding, k: int
+) -> pd.DataFrame:
+    """Return the first k neighbours of each query's giver: of itself, where it is the same."""
+    numbers, similarity = indexed.ranked(embedding.vectors[embedding.rows(givers)])
     rows = []
-    for query, ranked, near in zip(queries, numbers, similarity, strict=True):
-        others = [j for j, key in enumerate(ranked) if indexed.names[key] != query]
+    for query, giver, ranked, near in zip(queries, givers, numbers, similarity, strict=True):
+        others = [j for j, key in enumerate(ranked) if indexed.names[key] not in (query, giver)]
         for rank, j in enumerate(others[:k], start=1):
             rows.append((query, rank, indexed.names[ranked[j]], near[j]))
     return pd.DataFrame(rows, columns=[*COLUMNS])
