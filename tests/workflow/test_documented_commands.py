@@ -7,6 +7,7 @@ A command that cannot run here is named below with the reason; any other one is 
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -96,9 +97,19 @@ def sandbox(root, tmp_path_factory) -> Project:
     for name in ("bin", "lib", "pyvenv.cfg"):
         if (whole := Path(sys.prefix) / name).exists():
             (folder / ".venv" / name).symlink_to(whole)
+    _up_to_date(folder)
+    return project
+
+
+def _up_to_date(folder):
+    """Let make take the environment for up to date: it is this one, and nothing may change it."""
     for stamp in ("env", "dev"):
         (folder / f".venv/{stamp}.stamp").touch()
-    return project
+
+
+def _installed():
+    """What Python finds the package by in this environment."""
+    return {path: path.read_text() for path in Path(sysconfig.get_path("purelib")).glob("*.pth")}
 
 
 def _make_small(config):
@@ -119,7 +130,7 @@ def test_reasons_are_given_for_commands_that_are_there(root):
 
 @pytest.mark.slow  # three data sets from the source to the report, and the site
 def test_every_command_runs(root, sandbox):
-    ran = 0
+    ran, installed = 0, _installed()
     for one in commands(root):
         if one.text in NOT_HERE or one.text.startswith(tuple(STARTS)):
             continue
@@ -132,6 +143,8 @@ def test_every_command_runs(root, sandbox):
             f"{one.page}: {one.text}\n{(done.stdout + done.stderr)[-3000:]}\n"
             "mend the command, or name it in NOT_HERE with the reason why it cannot run here"
         )
+        _up_to_date(sandbox.folder)  # `make lock` writes what the environment is made of
         ran += 1
     assert ran > 25
+    assert _installed() == installed
     assert (sandbox.folder / "results/my_screen/report.html").is_file()
