@@ -1,6 +1,7 @@
 """The keys of an index that are nearest to any vector, by cosine, in one order on every machine."""
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 import faiss
 import numpy as np
@@ -42,7 +43,8 @@ class Keys:
     ) -> tuple[list[str], np.ndarray]:
         """Return the k nearest keys to one (E,) vector, without those that are the same gene."""
         numbers, similarity = (part[0] for part in self.ranked(vector[None]))
-        kept = [j for j, number in enumerate(numbers) if not is_same(self.names[number])][:k]
+        others = (j for j, number in enumerate(numbers) if not is_same(self.names[number]))
+        kept = list(islice(others, k))  # names are read until k are found, not of all keys
         return [self.names[numbers[j]] for j in kept], similarity[kept]
 
 

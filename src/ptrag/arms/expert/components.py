@@ -94,10 +94,6 @@ class Components:
             total += (coordinates - left @ directions.T) @ directions
         return total * self.scale
 
-    def mix(self, omega: np.ndarray, delta: np.ndarray) -> np.ndarray:
-        """(G,) Σ_c Π_c Σ_i ω_ci δ_i of (C, N) and (N, G)."""
-        return self.join(self.split(omega @ delta))
-
 
 def principal(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Squared singular values of (N, G), largest first, and (rank, G) right singular vectors.
@@ -142,10 +138,10 @@ class ComponentPosterior:
     def __init__(self, kernel: Kernel, variances: Variances, components: Components) -> None:
         self.components = components
         reliabilities = variances.reliability * components.reliability
-        values = components.split([kernel.entries.values] * len(reliabilities))
+        self._values = components.split([kernel.entries.values] * len(reliabilities))
         self._groups = [
-            Posterior(kernel, replace(variances, reliability=reliability), of_group)
-            for reliability, of_group in zip(reliabilities, values, strict=True)
+            Posterior(kernel, replace(variances, reliability=reliability), values)
+            for reliability, values in zip(reliabilities, self._values, strict=True)
         ]
 
     def of_line(self, line: str) -> "ComponentPosterior":
@@ -170,6 +166,11 @@ class ComponentPosterior:
     def coefficients(self, perturbation: str) -> np.ndarray:
         """(C, N) ω of a pair of the target line; its own entry, if there is one, gets zero."""
         return np.array([group.coefficients(perturbation) for group in self._groups])
+
+    def mix(self, omega: np.ndarray) -> np.ndarray:
+        """(G,) Σ_c Π_c Σ_i ω_ci x_i of (C, N) ``omega`` and the entries' values x."""
+        groups = zip(omega, self._values, strict=True)
+        return self.components.join([of_group @ values for of_group, values in groups])
 
     def variance(self, perturbation: str, omega: np.ndarray) -> float:
         """Variance of a pair's noise-free delta about the prediction with (C, N) ``omega``."""

@@ -130,8 +130,9 @@ class Process:
             rest = self.entries.without(group)
             solved = {line: self._solved(rest, line) for line in {pairs[i][0] for i in group}}
             for i in group:
-                omega = solved[pairs[i][0]].coefficients(pairs[i][1])
-                predicted.append(self.components.mix(omega, rest.values)[None])
+                line, perturbation = pairs[i]
+                omega = solved[line].coefficients(perturbation)
+                predicted.append(solved[line].mix(omega)[None])
         return np.concatenate(predicted)
 
     def left_out_variance(self, groups: Sequence[np.ndarray]) -> np.ndarray:
@@ -157,7 +158,7 @@ class ProcessMixture:
         self._posterior, self._perturbation = member.posterior(line), perturbation
         self._by_component = self._posterior.coefficients(perturbation)
         self.omega = member.components.share @ self._by_component
-        self.delta = member.components.mix(self._by_component, member.entries.values)
+        self.delta = self._posterior.mix(self._by_component)
 
     @property
     def variance(self) -> float:

@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.linalg.blas import dtpmv, dtrmm
+from scipy.linalg.blas import dspmv, dtrmm
 from scipy.linalg.lapack import dlauum, dpotrf, dtpttr, dtrtri, dtrttp
 
 
 class Precision:
     """P = K⁻¹ − K⁻¹ H (Hᵀ K⁻¹ H)⁻¹ Hᵀ K⁻¹: the inverse covariance without the lines' means.
 
-    With K = L Lᵀ, K⁻¹ = Wᵀ W of the inverse W of the Cholesky factor. W is made in place, and only
-    its lower triangle is kept: the product of the two is never multiplied out, which would take
-    as long as W itself.
+    With K = L Lᵀ, K⁻¹ = Wᵀ W of the inverse W of the Cholesky factor, made in place. Leaving out
+    single entries needs no more than W; what needs K⁻¹ itself multiplies it out, once. Only lower
+    triangles are kept.
 
     Parameters
     ----------
@@ -52,35 +52,38 @@ class Precision:
         self.diagonal = self.unprojected - (self.to_mean * self._solved).sum(axis=1)
         self._n = len(W)
         self._packed, _ = dtrttp(W, uplo="L")
+        self._multiplied_out = False
 
     def product(self, x: np.ndarray) -> np.ndarray:
         """(N,) P x."""
-        half = dtpmv(self._n, self._packed, x, lower=1)
-        return self._whole(half) - self.to_mean @ (self._solved.T @ x)
+        whole = dspmv(self._n, 1.0, self._inverse(), x, lower=1)
+        return whole - self.to_mean @ (self._solved.T @ x)
 
     def dense(self) -> np.ndarray:
         """(N, N) P."""
-        W, _ = dtpttr(self._n, self._packed, uplo="L")
-        inverse, _ = dlauum(W, lower=1, overwrite_c=1)
+        inverse, _ = dtpttr(self._n, self._inverse(), uplo="L")
         inverse += np.tril(inverse, -1).T
         return inverse - self._solved @ self.to_mean.T
 
     def row(self, i: int) -> np.ndarray:
         """(N,) P_i·."""
-        return self._whole(self._column(i)) - self._solved @ self.to_mean[i]
+        packed, before = self._inverse(), np.arange(i, dtype=np.int64)
+        left = packed[i + before * (2 * self._n - before - 1) // 2]
+        start = i + i * (2 * self._n - i - 1) // 2
+        inverse = np.concatenate([left, packed[start : start + self._n - i]])
+        return inverse - self._solved @ self.to_mean[i]
 
     def block(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """(n, n) P_JJ."""
-        columns = np.array([self._column(i) for i in rows])
-        return columns @ columns.T - self._solved[rows] @ self.to_mean[rows].T
+        if len(rows) == 1:
+            return self.diagonal[rows][:, None]
+        return np.array([self.row(i)[rows] for i in rows])
 
-    def _whole(self, half: np.ndarray) -> np.ndarray:
-        """(N,) Wᵀ x."""
-        return dtpmv(self._n, self._packed, half, lower=1, trans=1)
-
-    def _column(self, i: int) -> np.ndarray:
-        """(N,) W_·i."""
-        start = i * (2 * self._n - i + 1) // 2
-        column = np.zeros(self._n)
-        column[i:] = self._packed[start : start + self._n - i]
-        return column
+    def _inverse(self) -> np.ndarray:
+        """Lower triangle of K⁻¹ in packed storage, in the place of that of W."""
+        if not self._multiplied_out:
+            W, _ = dtpttr(self._n, self._packed, uplo="L")
+            inverse, _ = dlauum(W, lower=1, overwrite_c=1)
+            self._packed, _ = dtrttp(inverse, uplo="L")
+            self._multiplied_out = True
+        return self._packed
