@@ -46,6 +46,7 @@ NOT_HERE = {
     "make bench": LONG,
     'make bench ARGS="--only options"': LONG,
     'make bench ARGS="--only train predict --threads 1"': LONG,
+    "make rehearsal": LONG,
     "make test": SUITE,
     "make test-slow": SUITE,
     "make test-oracle": SUITE,
