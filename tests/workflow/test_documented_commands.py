@@ -74,6 +74,7 @@ NOT_HERE = {
     "git clone": NAMED,
     "ptrag fit": NAMED,
     "ptrag predict": NAMED,
+    "ptrag predict --no-cells": NAMED,
     "ptrag evaluate": NAMED,
     "ptrag evaluate --compat": NAMED,
     "ptrag evaluate real.h5ad a.h5ad b.h5ad --out metrics.tsv --report report.html": BROUGHT,
