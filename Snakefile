@@ -1,5 +1,5 @@
 # End-to-end: source -> cells -> split -> embeddings -> index -> train -> predict ->
-# evaluate -> compare -> report. Files under results/{dataset}/ (README, "Results").
+# evaluate -> compare -> report. Files under results/{dataset}/ (docs/reference/files.md).
 from snakemake.utils import min_version
 
 min_version("9.0")

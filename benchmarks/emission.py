@@ -169,7 +169,7 @@ def scored(screen: Screen, config: dict) -> pd.DataFrame:
 def apart_from_given(screen: Screen, n: int) -> PCA:
     """Return a PCA of training cells and yardstick controls.
 
-    That of an evaluation is fitted on given controls, which predicted cells start from.
+    The evaluation's own, without the limit of cells that it is fitted on.
     """
     store = screen.store
     blocks = [store.rows(*pair) for pair in screen.drawn.pairs("train")]

@@ -27,7 +27,7 @@ with rule_log(snakemake.log[0]):
                 arm,
                 options,
                 embeddings.get(f"{names[arm]}.h5ad"),
-                indices.get(names[arm]) if options.get("rag") else None,
+                indices.get(snakemake.params.index[arm]),
                 PredictionFiles.beside(predictions),
                 bundles.get(arm),
                 names[arm]

@@ -86,6 +86,39 @@ def test_a_reported_deletion_from_the_sparse_process_is_what_recomputation_gives
     assert np.abs(expert("b", name).delta - mean).max() > 0.05
 
 
+@pytest.mark.parametrize("kept", [1, 2])
+@pytest.mark.parametrize("components", [False, True])
+def test_deleting_all_that_a_line_has_is_recomputed(kept, components):
+    """The line's mean takes such an entry up whole, so that the closed form is 0/0."""
+    expert = make(weights={"text_process": 0.7, "process": 0.3}, components=components)
+    expert = less(expert, expert.responses.rows("b")[kept:])
+    measured = expert.responses.rows("b")
+    own_names = [expert.responses.pairs[i].perturbation for i in measured]
+    other = next(n for n in expert.responses.perturbations if n not in own_names)
+    checked = 0
+    for name in (own_names[0], other):
+        estimate = expert("b", name)
+        own = expert.responses.rows("b", name)
+        assert all(np.isfinite(candidate.without).all() for candidate in estimate.candidates)
+        for candidate in estimate.candidates:
+            if candidate.line == "b":
+                gone = expert.responses.rows("b", candidate.perturbation)
+                expected = less(expert, np.concatenate([own, gone]))("b", name).delta
+                np.testing.assert_allclose(candidate.without, expected, rtol=1e-6, atol=1e-8)
+                checked += 1
+    assert checked
+
+
+def test_the_only_entry_of_a_line_is_as_uncertain_as_if_it_had_not_been_measured():
+    expert = make()
+    expert = less(expert, expert.responses.rows("b")[1:])
+    (alone,) = expert.responses.rows("b")
+    name = expert.responses.pairs[alone].perturbation
+    solved, rest = posterior(expert, "b"), posterior(less(expert, [alone]), "b")
+    expected = rest.variance(name, rest.coefficients(name))
+    assert solved.variance(name, solved.coefficients(name)) == pytest.approx(expected, rel=1e-8)
+
+
 def control_variance(responses):
     """(N, G) squared error of the controls of each entry's line."""
     return np.array([responses.control_se[line] ** 2 for line in responses.entries["cell_line"]])

@@ -1,4 +1,4 @@
-"""The whole of DESIGN §5 against NumPy in float64, written from its equations."""
+"""The whole network (docs/concepts/arms.md) in NumPy and float64, written from its equations."""
 
 import numpy as np
 import pytest

@@ -236,6 +236,8 @@ def test_a_changed_byte_anywhere_in_the_bundle_is_noticed(lab, tmp_path):
     [
         ({"arm": "ptrag"}, "is not fitted in one go"),
         ({"arm": "oracle"}, "is not fitted in one go"),
+        ({"arm": "knn@reassigned"}, "is spoilt by the workflow alone"),
+        ({"arm": "knn@shuffled"}, "is spoilt by the workflow alone"),
         ({"arm": "rigde"}, "did you mean 'ridge'"),
         ({"embedding": "table"}, "reads a file of vectors; name it"),
         ({"perturbation": "gene"}, "no obs column 'gene'"),

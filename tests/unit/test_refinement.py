@@ -85,7 +85,7 @@ def test_factorised_form_is_the_direct_form_at_every_shape(published, training, 
 
 
 def test_single_precision_is_within_rounding_at_the_papers_sizes():
-    """Outputs of up to 44 within 2e-5, gradients within 4e-6 of their norm (DESIGN §5)."""
+    """Outputs of up to 44 within 2e-5, gradients within 4e-6 of their norm."""
     shape = (4, 64, 32, 128)
     torch.manual_seed(2)
     single = GumbelRefinement(128, 0.1, published=False).eval()

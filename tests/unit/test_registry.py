@@ -58,6 +58,7 @@ def test_a_permuted_arm_is_fitted_on_permuted_responses_and_true_texts():
         ("ptrag@", "no negative control ''"),
         ("ptrag@permuted", "reads no measured responses that could be permuted"),
         ("control@permuted", "reads no measured responses"),
+        ("response_expert@reassigned", "candidates of stage one are a small part"),
         ("../arm", "unknown"),
     ],
 )

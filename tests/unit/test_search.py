@@ -4,8 +4,10 @@ import pytest
 import yaml
 from training_cases import make_home, make_job
 
+from ptrag.base.errors import PtragError
 from ptrag.base.files import read_table
 from ptrag.training import search as module
+from ptrag.training.milestones import DivergedError
 from ptrag.training.search import search
 
 SPEC = {
@@ -57,3 +59,48 @@ def test_a_killed_search_ends_with_the_table_of_an_unbroken_one(job, tmp_path, m
     own = override["arm_options"]["state"]
     assert own["training"]["learning_rate"] == pytest.approx(best["training.learning_rate"])
     assert own["model"]["hidden"] == best["model.hidden"]
+
+
+def test_a_trial_that_diverges_counts_and_the_search_goes_on(job, tmp_path, monkeypatch):
+    original, rates = module._train, []
+
+    def some(tried, folder):
+        rates.append(tried.training["learning_rate"])
+        if len(rates) % 2:
+            raise DivergedError("the loss is nan")
+        return original(tried, folder)
+
+    monkeypatch.setattr(module, "_train", some)
+    run(job, tmp_path)
+    table = read_table(tmp_path / "state.tsv")
+    assert len(set(rates)) == SPEC["trials"]  # the same setting is not tried again and again
+    assert list(table["training.learning_rate"]) == pytest.approx(rates[1::2])
+
+    def never(tried, folder):
+        raise DivergedError("the loss is nan")
+
+    monkeypatch.setattr(module, "_train", never)
+    with pytest.raises(PtragError, match="all 4 trials diverged"):
+        run(job, tmp_path / "never")
+
+
+def test_a_killed_search_begins_anew_on_other_data(job, tmp_path, monkeypatch):
+    original, done = module._train, []
+
+    def killed(tried, folder):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(tried.training["learning_rate"])
+        return original(tried, folder)
+
+    def counted(tried, folder):
+        done.append(tried.training["learning_rate"])
+        return original(tried, folder)
+
+    monkeypatch.setattr(module, "_train", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(job, tmp_path)
+    monkeypatch.setattr(module, "_train", counted)
+    monkeypatch.setattr(module, "input_hashes", lambda job, store: {"cells": "others"})
+    run(job, tmp_path)
+    assert len(done) == 2 + SPEC["trials"] and done[2:4] == done[:2]

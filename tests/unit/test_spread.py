@@ -35,6 +35,23 @@ def test_a_little_known_pair_and_an_uncertain_level_widen_the_spread():
     np.testing.assert_allclose(spread.sd(beyond, 3.0, level), expected)
 
 
+def test_a_left_out_entry_of_unknown_variance_does_not_hide_that_of_the_others():
+    gene = np.random.default_rng(1).uniform(0.05, 0.5, 20)
+    beyond, _, measured, noise, known = draw(0, gene)
+    known[7] = np.nan
+    spread = Spread.fitted(beyond, measured, noise, known)
+    others = np.delete(known, 7)
+    assert spread.usual == pytest.approx(others.mean())
+    expected = Spread.fitted(*(np.delete(x, 7, 0) for x in (beyond, measured, noise)), others)
+    np.testing.assert_allclose(spread.gene, expected.gene, rtol=0.05)
+    well, little, unknown = (spread.sd(beyond[0], v, 0 * gene) for v in (0.5, 1.5, np.nan))
+    assert (well < unknown).all() and (unknown < little).all()
+    nothing = Spread.fitted(beyond, measured, noise, np.full(len(known), np.nan))
+    np.testing.assert_allclose(
+        nothing.sd(beyond[0], 1.0, 0 * gene), nothing.sd(beyond[0], 9.0, 0 * gene)
+    )
+
+
 def test_residuals_within_their_noise_leave_some_spread():
     beyond = np.zeros((50, 4))
     spread = Spread.fitted(beyond, beyond, np.ones_like(beyond), np.ones(50))

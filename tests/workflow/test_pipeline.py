@@ -1,10 +1,13 @@
 """The real pipeline on a tiny simulated screen: whole chain, same bytes, kills, two at once."""
 
+import itertools
 import os
 import re
 import signal
 import time
 
+import anndata
+import numpy as np
 import pytest
 
 from ptrag.base.files import read_json, read_table
@@ -89,3 +92,22 @@ def test_the_conda_files_are_what_snakemake_would_install(finished, project, tmp
     said = project.snakemake("-n", "--sdm", "conda")
     assert "Conda environment envs/cpu.yaml will be created." in said
     assert "Conda environment envs/gpu.yaml will be created." in said
+
+
+def test_every_negative_control_reads_what_is_spoilt_for_it(finished, project):
+    """Closed forms and networks alike; the report has the audit of each index."""
+    arms = ["line_mean", "knn", "knn@shuffled", "knn@reassigned", "ptrag@reassigned"]
+    project.snakemake("--config", f"override={{arms: {arms}}}")
+    home = project.folder / "results/tiny"
+    predicted = {
+        arm: anndata.read_h5ad(home / f"hepg2/{arm}/seed0/profiles.h5ad").X for arm in arms[1:4]
+    }
+    for one, other in itertools.combinations(predicted, 2):
+        assert np.abs(predicted[one] - predicted[other]).max() > 1e-3, (one, other)
+    candidates = {
+        arm: read_table(home / f"hepg2/{arm}/evidence.tsv").groupby("perturbation")["candidate"]
+        for arm in ("knn/seed0", "knn@reassigned/seed0")
+    }
+    true, reassigned = ({p: set(of) for p, of in each} for each in candidates.values())
+    assert np.mean([true[p] != reassigned[p] for p in true]) > 0.8
+    assert "text@reassigned" in (home / "report.html").read_text(encoding="utf-8")

@@ -115,6 +115,7 @@ rule fit_closed_forms:
         code=code("fit_closed_forms", *CLOSED_FORMS),
         arms={arm: arm_options(SETTINGS, arm) for arm in CLOSED_FORMS},
         embedding={arm: arm_embedding(SETTINGS, arm) for arm in CLOSED_FORMS},
+        index={arm: arm_index(SETTINGS, arm) for arm in CLOSED_FORMS},
         embeddings=SETTINGS["embeddings"],
         fitted={arm: fitted_name(arm) for arm in CLOSED_FORMS},
         prediction=SETTINGS["prediction"],

@@ -77,8 +77,8 @@ def load_arm(name: str) -> Arm:
     Raises
     ------
     PtragError
-        For an unknown arm or negative control, or for ``@permuted`` of an arm that reads no
-        measured responses.
+        For an unknown arm or negative control, for ``@permuted`` of an arm that reads no measured
+        responses, or ``@reassigned`` of one that is more than its candidates.
     """
     base, _, control = name.partition("@")
     if base not in arm_names():
@@ -89,6 +89,11 @@ def load_arm(name: str) -> Arm:
             + did_you_mean(control, NEGATIVE_CONTROLS)
         )
     arm = importlib.import_module(f"ptrag.arms.catalogue.{base}").ARM
+    if control == REASSIGNED and arm.fitted_as:
+        raise PtragError(
+            f"arm {name!r}: {base!r} looks for responses itself, of which the candidates of stage "
+            f"one are a small part; name {base}@shuffled or response_expert@permuted"
+        )
     if control != PERMUTED:
         return replace(arm, name=name)
     if not arm.reads_responses:

@@ -1,8 +1,8 @@
 """Which control cells may be seen by whom: every line's controls, dealt once into two halves.
 
-*Given* controls are open to gene choice, training, the PCA, measured training deltas and
-prediction, also those of a target line: they are what a user has. *Yardstick* controls are seen
-by evaluation alone: an observed delta is the profile of a pair's real cells less the yardstick
+*Given* controls are open to gene choice, training, measured training deltas and prediction, also
+those of a target line: they are what a user has. *Yardstick* controls are seen by evaluation alone,
+its PCA included: an observed delta is the profile of a pair's real cells less the yardstick
 mean, a predicted delta the predicted profile less the given mean. So no noise of one control mean
 stands on both sides of a comparison; with one shared control profile that noise alone scores a
 Pearson Δ of .27 on the demo.

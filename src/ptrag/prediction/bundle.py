@@ -116,8 +116,7 @@ class Bundle:
         candidates = {}
         if k := self.about.get("candidates"):
             candidates = {
-                name: self._near(name, self._asking(name, vector), k)
-                for name, vector in self._learnt.items()
+                name: self._candidates(name, vector, k) for name, vector in self._learnt.items()
             }
         self.predictor.learn(vectors, candidates)
 
@@ -131,21 +130,24 @@ class Bundle:
         names, similarity = self._near(perturbation, vector, 1)
         return (names[0], float(similarity[0])) if names else (None, None)
 
-    def _asking(self, name: str, vector: np.ndarray) -> np.ndarray:
-        """Return the vector whose neighbours are candidates of a new perturbation: its own.
+    def _candidates(self, name: str, vector: np.ndarray, k: int) -> tuple[list[str], np.ndarray]:
+        """Return the candidates of a new perturbation: the k nearest.
 
-        Where candidates are reassigned, that of one of the bundle's, drawn by the name.
+        Where they are reassigned, those of one of the bundle's, drawn by the name.
         """
         if negative_control(self.about["arm"]) != REASSIGNED:
-            return vector
-        return keyed_rng("reassigned candidates", name).choice(self.embedding.vectors)
+            return self._near(name, vector, k)
+        giver = keyed_rng("reassigned candidates", name).choice(self.embedding.names)
+        return self._near(name, self.embedding.vectors[self._row[giver]], k, giver)
 
-    def _near(self, name: str, vector: np.ndarray, k: int) -> tuple[list[str], np.ndarray]:
+    def _near(
+        self, name: str, vector: np.ndarray, k: int, apart_from: str | None = None
+    ) -> tuple[list[str], np.ndarray]:
         """Return the k nearest trained perturbations that are not the same gene by any name."""
         own, own_genes = self._names.identity(name), self._names.possible_genes(name)
 
         def is_same(key: str) -> bool:
-            if self._names.identity(key) == own:
+            if key == apart_from or self._names.identity(key) == own:
                 return True
             single = "+" not in key and "+" not in name
             return single and bool(own_genes & self._names.possible_genes(key))

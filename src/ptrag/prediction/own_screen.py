@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ptrag.arms.registry import base_name, load_arm
+from ptrag.arms.registry import PERMUTED, base_name, load_arm, negative_control
 from ptrag.base.defaults import SCREEN
 from ptrag.base.errors import PtragError, did_you_mean
 from ptrag.base.names import BATCH, CELL_LINE, CONTROL, N_CELLS, PERTURBATION, REASON, ROLE
@@ -184,6 +184,11 @@ def options_of(arm: str) -> dict[str, Any]:
         raise PtragError(
             f"arm {arm!r}: is not fitted in one go; the workflow trains networks. Name one of "
             "response_expert, ridge, knn, additive, perturbation_mean, line_mean"
+        )
+    if negative_control(arm) not in (None, PERMUTED):
+        raise PtragError(
+            f"arm {arm!r}: what it reads of texts is spoilt by the workflow alone; name it under "
+            f"`arms:` there, or fit {base_name(arm)!r}"
         )
     return dict(OPTIONS.get(base_name(arm), {}))
 

@@ -29,7 +29,7 @@ from ptrag.cells.store import CellStore
 from ptrag.comparison.claims import SplitClaims, stand_ins
 from ptrag.comparison.compare import SplitTables
 from ptrag.comparison.scores import SplitScores, read_scores
-from ptrag.config import arm_embedding, arm_options
+from ptrag.config import arm_embedding, arm_index
 from ptrag.report.arms import ArmView, arm_views
 from ptrag.report.files import present
 from ptrag.report.runs import Training, read_training
@@ -188,14 +188,14 @@ def gather(home: Path, runs: Iterable[tuple[str, str, int]], settings: dict[str,
 
 
 def _indices(settings: dict[str, Any], arms: Iterable[str]) -> list[str]:
-    """Embeddings that an index was built from for these arms."""
-    names = [arm_embedding(settings, arm) for arm in arms if arm_options(settings, arm).get("rag")]
+    """Names of the indices that these arms read."""
+    names = [arm_index(settings, arm) for arm in arms]
     return list(dict.fromkeys(name for name in names if name))
 
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads the splits of one data set; ``indices`` are the embeddings with an index."""
+    """Reads the splits of one data set and its indices, by name."""
 
     home: Path
     store: CellStore

@@ -30,6 +30,10 @@ LOG_SECONDS = 20  # between lines of the log where validations are further apart
 SAVE_SECONDS = 300  # between checkpoints where validations are further apart
 
 
+class DivergedError(PtragError):
+    """A loss or a validation value of a training is no finite number."""
+
+
 class Milestones(lightning.Callback):
     """Average, validate, log, keep the best weights, write ``last.ckpt`` and stop at the plateau.
 
@@ -175,7 +179,7 @@ class Milestones(lightning.Callback):
         wrong = np.flatnonzero(~np.isfinite(losses))
         if len(wrong):
             step = self.done - len(losses) + int(wrong[0]) + 1
-            raise PtragError(
+            raise DivergedError(
                 f"{self.name}: the loss is {losses[wrong[0]]} at step {step}; lower "
                 "training.learning_rate or training.gradient_clip"
             )
@@ -196,7 +200,7 @@ class Milestones(lightning.Callback):
         values = metrics[self.training["monitor"]]
         value = float(values.mean())
         if not math.isfinite(value):
-            raise PtragError(
+            raise DivergedError(
                 f"{self.name}: validation {self.training['monitor']} is {value} at step "
                 f"{self.done}; lower training.learning_rate"
             )

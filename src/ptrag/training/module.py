@@ -71,8 +71,9 @@ class TrainingModule(lightning.LightningModule):
         self.replays = False
 
     def on_fit_start(self) -> None:
-        """Open the cells where the network is."""
+        """Open the cells where the network is; losses before an interruption go there, too."""
         self.cells = Cells(self.store, self.device)
+        self.losses = [loss.to(self.device) for loss in self.losses]
         self.replays = self.job.training["compile"] and self.device.type == "cuda"
 
     def training_step(self, step: Step, index: int) -> Tensor:

@@ -76,7 +76,7 @@ def train(job: TrainingJob) -> None:
     known = know(job, store, split)
     if not known.validates_unseen:  # each vector is then asked for as it was trained on
         job = replace(job, model=job.model | {"vector_noise": 0.0})
-    hashes = _input_hashes(job, store)
+    hashes = input_hashes(job, store)
     fingerprint = digest(
         job.arm, job.options, job.model, job.training, job.seed, hashes, training_digest(job.arm)
     )
@@ -132,7 +132,8 @@ def _write_bundle(
     write_bundle(job.bundle, about, lines, files, embedding, job.provider, index)
 
 
-def _input_hashes(job: TrainingJob, store: CellStore) -> dict[str, str]:
+def input_hashes(job: TrainingJob, store: CellStore) -> dict[str, str]:
+    """Return hashes of what a training reads."""
     hashes = {"cells": store_digest(store), "split": sha256(job.split)}
     if job.embedding is not None:
         hashes["embedding"] = sha256(job.embedding)

@@ -19,15 +19,21 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from ptrag.arms.registry import base_name
+from ptrag.base.errors import PtragError
 from ptrag.base.files import atomic, read_json, write_table
+from ptrag.cells.store import CellStore
 from ptrag.config import merge
-from ptrag.training.checkpoint import digest
+from ptrag.training.checkpoint import digest, training_digest
 from ptrag.training.job import TrainingJob
-from ptrag.training.run import train
+from ptrag.training.milestones import DivergedError
+from ptrag.training.run import input_hashes, train
 from ptrag.training.validation import HIGHER_IS_BETTER
 
 SECTIONS = ("options", "model", "training")
 """Settings of a job that a search may change."""
+
+DIVERGED = "diverged"
+"""Attribute of a trial that failed by its settings; others failed since they were killed."""
 
 logger = logging.getLogger("ptrag")
 
@@ -38,6 +44,8 @@ def search(
     """Try ``trials`` settings, each one suggested by the trials before it (Optuna's TPE).
 
     A search that was killed goes on with the next trial; it suggests what an unbroken one does.
+    With other data or other code it begins anew. A trial that diverges counts as one, and has no
+    row in the table.
 
     Parameters
     ----------
@@ -49,6 +57,11 @@ def search(
         ``{choices}``.
     out_tsv, out_best
         The table, and the best settings of the arm as YAML, to merge into the configuration.
+
+    Raises
+    ------
+    PtragError
+        If every trial diverges.
     """
     out_tsv = Path(out_tsv)
     work = out_tsv.with_name(f".{out_tsv.stem}")
@@ -58,19 +71,32 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(work / "journal.log"))),
-        study_name=digest(job.arm, settings, spec["space"], spec["seed"]),
+        study_name=digest(
+            job.arm,
+            settings,
+            spec["space"],
+            spec["seed"],
+            input_hashes(job, CellStore(job.cells)),
+            training_digest(job.arm),
+        ),
         direction="maximize" if HIGHER_IS_BETTER[monitor] else "minimize",
         load_if_exists=True,
     )
     for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # it was killed
-    while (number := len(_complete(study))) < spec["trials"]:
+    while (number := len(_tried(study))) < spec["trials"]:
         study.sampler = optuna.samplers.TPESampler(seed=spec["seed"] + number)
         trial = study.ask()
         chosen = {key: _suggest(trial, key, values) for key, values in spec["space"].items()}
         began = time.monotonic()
         tried = merge(settings, _nested(chosen))
-        about = _train(replace(job, seed=spec["seed"], **tried), work / "run")
+        try:
+            about = _train(replace(job, seed=spec["seed"], **tried), work / "run")
+        except DivergedError as error:
+            trial.set_user_attr(DIVERGED, True)
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            logger.info("%s: trial %d of %d: %s", job.arm, number + 1, spec["trials"], error)
+            continue
         trial.set_user_attr("step", about["step"])
         study.tell(trial, about["validation"][monitor])
         logger.info(
@@ -78,6 +104,10 @@ def search(
             job.arm, number + 1, spec["trials"],
             time.monotonic() - began, monitor, about["validation"][monitor], chosen,
         )  # fmt: skip
+    if not _complete(study):
+        raise PtragError(
+            f"search: all {spec['trials']} trials diverged; lower the rates in search.space"
+        )
     write_table(_table(study, spec["space"]), out_tsv)
     best = _nested(study.best_params)
     entry = best.pop("options", {}) | best
@@ -110,6 +140,13 @@ def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
         section, _, name = key.partition(".")
         nested.setdefault(section, {})[name] = value
     return nested
+
+
+def _tried(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """Return the trials that ended by themselves, not by a kill."""
+    trials = study.get_trials(deepcopy=False)
+    ended = _complete(study)
+    return ended + [trial for trial in trials if DIVERGED in trial.user_attrs]
 
 
 def _complete(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:

@@ -3,7 +3,7 @@
 What a perfect predictor of means scores on the drawn cells: their noise keeps it from a perfect
 score, and no arm can be better but by luck. Real screens have no known truth.
 
-Origin: this project, DESIGN §10.
+Origin: this project.
 """
 
 from collections.abc import Callable

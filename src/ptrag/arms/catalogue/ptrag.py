@@ -9,7 +9,7 @@ The sets of one pair are one batch at inference, so what a prediction shares its
 deviation with is defined; the other defects of the published form stand: it depends on the
 seed of its noise, and z = 0 where nothing is chosen. ``ptrag_residual`` mends them.
 
-Origin: PT-RAG (arXiv 2603.07233), DESIGN §5.
+Origin: PT-RAG (arXiv 2603.07233).
 """
 
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def build(options: dict[str, Any], model: dict[str, Any], shapes: "Shapes") -> "Network":
-    """Return the network of DESIGN §5."""
+    """Return the network."""
     from ptrag.arms.neural.networks import Network
     from ptrag.arms.neural.refinement import GumbelRefinement
 

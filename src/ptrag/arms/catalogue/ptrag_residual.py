@@ -7,7 +7,7 @@ whatever τ. A prediction is then the same whatever it is batched with and whate
 The network decodes factors of the control cell, ŷ_s = x_s · log2(1 + e^y_s), and not a cell, so
 that predicted cells vary as real ones do.
 
-Origin: this project, DESIGN §6.
+Origin: this project.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -10,7 +10,7 @@ docs/response-expert.md).
 measured responses remain. ``@permuted`` spoils the responses and leaves the texts: what is left is
 the line's mean. Under ``unseen_perturbation`` text is all that retrieval has.
 
-Origin: this project, DESIGN §6 (``response_rag`` without its neural residual).
+Origin: this project (``response_rag`` without its neural residual).
 """
 
 from typing import TYPE_CHECKING, Any

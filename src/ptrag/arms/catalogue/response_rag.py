@@ -12,7 +12,7 @@ residual gain (docs/response-expert.md): use the expert.
 
 Evidence: per candidate its coefficient ω_c, and the change of the prediction without it.
 
-Origin: this project, DESIGN §6.
+Origin: this project.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -5,7 +5,7 @@ One random half of a pair's real cells is taken as the prediction of the other h
 is a ceiling and no contestant, and it runs no job: its values are the column ``ceiling`` of every
 ``metrics.tsv``, and :mod:`ptrag.comparison.compare` gives them rows of their own.
 
-Origin: replicate reproducibility, DESIGN §7.
+Origin: replicate reproducibility.
 """
 
 from ptrag.arms.arm import Arm

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def build(options: dict[str, Any], model: dict[str, Any], shapes: "Shapes") -> "Network":
-    """Return the network; DESIGN §5 without steps 2 to 5."""
+    """Return the network."""
     from ptrag.arms.neural.networks import Network
 
     fixed("state_genept", options, rag=False, use_genept=True)

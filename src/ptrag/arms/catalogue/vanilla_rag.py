@@ -3,7 +3,7 @@
 q_s = W_q (h_s + g_p), k_k = W_k g_k, v_k = W_v g_k; z_s = Σ_k softmax_k(q_s · k_k / √H) v_k
 replaces h_s + g_p.
 
-Origin: the paper's non-differentiable retrieval (arXiv 2603.07233), DESIGN §6.
+Origin: the paper's non-differentiable retrieval (arXiv 2603.07233).
 """
 
 from typing import TYPE_CHECKING, Any

@@ -3,7 +3,7 @@
 As ``vanilla_rag``, with u_s = h_s + g_p + z_s: the control that the paper's comparison lacks,
 where retrieval by attention is judged only after it has displaced the cell's own state.
 
-Origin: this project, DESIGN §6.
+Origin: this project.
 """
 
 from typing import TYPE_CHECKING, Any

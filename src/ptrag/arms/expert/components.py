@@ -138,10 +138,10 @@ class ComponentPosterior:
     def __init__(self, kernel: Kernel, variances: Variances, components: Components) -> None:
         self.components = components
         reliabilities = variances.reliability * components.reliability
-        self._values = components.split([kernel.entries.values] * len(reliabilities))
+        split = components.split([kernel.entries.values] * len(reliabilities))
         self._groups = [
             Posterior(kernel, replace(variances, reliability=reliability), values)
-            for reliability, values in zip(reliabilities, self._values, strict=True)
+            for reliability, values in zip(reliabilities, split, strict=True)
         ]
 
     def of_line(self, line: str) -> "ComponentPosterior":
@@ -169,8 +169,8 @@ class ComponentPosterior:
 
     def mix(self, omega: np.ndarray) -> np.ndarray:
         """(G,) Σ_c Π_c Σ_i ω_ci x_i of (C, N) ``omega`` and the entries' values x."""
-        groups = zip(omega, self._values, strict=True)
-        return self.components.join([of_group @ values for of_group, values in groups])
+        groups = zip(omega, self._groups, strict=True)
+        return self.components.join([of_group @ group.values for of_group, group in groups])
 
     def variance(self, perturbation: str, omega: np.ndarray) -> float:
         """Variance of a pair's noise-free delta about the prediction with (C, N) ``omega``."""

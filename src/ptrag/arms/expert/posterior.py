@@ -227,10 +227,10 @@ class Posterior:
         covariance: np.ndarray | None = None,
     ) -> None:  # fmt: skip
         self.kernel, self.variances = kernel, variances
-        values = kernel.entries.values if values is None else values
+        self.values = kernel.entries.values if values is None else values
         if covariance is None:
             covariance = kernel.covariance(variances)
-        self.precision = Precision(covariance, kernel.means, values)
+        self.precision = Precision(covariance, kernel.means, self.values)
 
     def of_line(self, line: str) -> "Posterior":
         """Return the same solution for another line; not where likeness of responses counts."""
@@ -257,9 +257,8 @@ class Posterior:
         """(N,) ω of a pair of the target line; its own entry, if there is one, gets zero."""
         responses = self.kernel.responses
         own = responses.rows(self._line, perturbation)
-        if len(own) and not self.informed(own):  # the line has no other entry
-            rest = Kernel(self.kernel.entries.without(own), self.kernel.text, self._line)
-            return np.insert(Posterior(rest, self.variances).coefficients(perturbation), own[0], 0)
+        if len(own) and not self.informed(own):
+            return np.insert(self._without(own).coefficients(perturbation), own[0], 0)
         if len(own):
             row = self.precision.row(own[0])
             omega = -row / row[own[0]]
@@ -275,7 +274,9 @@ class Posterior:
         of leaving this entry out.
         """
         own = self.kernel.responses.rows(self._line, perturbation)
-        if len(own) and self.informed(own):
+        if len(own) and not self.informed(own):
+            return self._without(own).variance(perturbation, np.delete(omega, own))
+        if len(own):
             return float(self.left_out_variance(own)[0])
         cross, mean = self.kernel.cross(perturbation, self.variances), self.kernel.mean_weights
         prior = self.kernel.prior(perturbation, self.variances)
@@ -300,11 +301,23 @@ class Posterior:
             return np.zeros(rotated.shape[1])
         value, diagonal = rotated[entry], self.precision.diagonal[entry]
         own = self.kernel.responses.rows(self._line, perturbation)
+        gone = np.union1d(own, [entry]).astype(int)
+        if not self.informed(gone):
+            rest = self._without(gone)
+            return rest.coefficients(perturbation) @ rest.values - omega @ self.values
         for i in own:  # as if the pair's own entry had never been there
             row = self.precision.row(i)
             value = value - row[entry] / row[i] * rotated[i]
             diagonal = diagonal - row[entry] ** 2 / row[i]
         return -omega[entry] * value / diagonal
+
+    def _without(self, rows: Sequence[int] | np.ndarray) -> "Posterior":
+        """Return the process without entries of which the others tell nothing, solved again.
+
+        They are all that their line has, so that the closed form divides by nothing.
+        """
+        rest = Kernel(self.kernel.entries.without(rows), self.kernel.text, self._line)
+        return Posterior(rest, self.variances, np.delete(self.values, rows, axis=0))
 
     @property
     def _line(self) -> str:

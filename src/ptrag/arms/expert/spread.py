@@ -53,13 +53,14 @@ class Spread:
         noise
             (n, G) squared standard errors of the entries' own cells.
         variance
-            (n,) of the process for each entry left out.
+            (n,) of the process for each entry left out; NaN where it is not known.
         """
         excess = (missing - beyond) ** 2 - noise
         gene = _shrunk(excess)
-        usual = float(variance.mean())
-        known = variance / usual if usual > 0 else np.ones(len(variance))
-        columns = np.stack([np.outer(known, gene).ravel(), (beyond**2).ravel()], axis=1)
+        known = np.isfinite(variance)
+        usual = float(variance[known].mean()) if known.any() else np.nan
+        relative = _relative(variance, usual)
+        columns = np.stack([np.outer(relative, gene).ravel(), (beyond**2).ravel()], axis=1)
         (alpha, growth), _ = nnls(columns, excess.ravel())
         # all residuals within their noise: what is left unknown is not nothing
         alpha = max(alpha, LEAST)
@@ -73,12 +74,19 @@ class Spread:
         beyond
             (…, G) predicted delta less the line's mean.
         variance
-            Of the process for this pair, or (…, 1) of several.
+            Of the process for this pair, or (…, 1) of several; the usual one where it is NaN.
         level
             (…, G) variance of the line's level.
         """
-        known = variance / self.usual if self.usual > 0 else 1.0
-        return np.sqrt(known * self.gene + self.growth * beyond**2 + level)
+        relative = _relative(variance, self.usual)
+        return np.sqrt(relative * self.gene + self.growth * beyond**2 + level)
+
+
+def _relative(variance: float | np.ndarray, usual: float) -> np.ndarray:
+    """Return h, variances over the usual one; 1 where either is not known."""
+    if not usual > 0:
+        return np.ones(np.shape(variance))
+    return np.where(np.isfinite(variance), variance / usual, 1.0)
 
 
 def _shrunk(excess: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Attention of the cells of a set to one another, with rotary positions (DESIGN §5, step 6).
+"""Attention of the cells of a set to one another, with rotary positions (docs/concepts/arms.md).
 
 Axes: B sets, S cells of a set, A heads, D head size.
 """

@@ -1,4 +1,4 @@
-"""The transformer over the cells of a set: Llama blocks (DESIGN §5, step 6).
+"""The transformer over the cells of a set: Llama blocks (docs/concepts/arms.md).
 
 Axes: B sets, S cells of a set, H hidden, A heads, D head size, F feed-forward.
 """

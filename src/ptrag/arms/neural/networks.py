@@ -1,6 +1,6 @@
 """The network of all neural arms: encoders, what retrieval adds, backbone, output head.
 
-Symbols as in DESIGN §5. Axes: B sets, S cells, G genes, E features of a perturbation,
+Symbols as in docs/concepts/arms.md. Axes: B sets, S cells, G genes, E features of a perturbation,
 U distinct perturbations of a batch, K candidates, H hidden.
 """
 

@@ -1,4 +1,4 @@
-r"""Stage two: how the candidates of stage one enter the network (DESIGN §5, steps 3 to 5).
+r"""Stage two: how the candidates of stage one enter the network (docs/concepts/arms.md).
 
 The Gumbel refinement is written in factorised form. With c_sk = LayerNorm([h_s ; g_p ; g_k]),
 γ, β its affine map, and a weight W cut into three H-blocks with γ folded in,
@@ -287,7 +287,7 @@ class GumbelRefinement(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Candidates by attention of each cell's input: softmax(q·k/√H) v (DESIGN §6, vanilla).
+    """Candidates by attention of each cell's input: softmax(q·k/√H) v.
 
     Parameters
     ----------
