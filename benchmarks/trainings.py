@@ -29,9 +29,9 @@ SHOWN = (0, 1, 2, 9)  # singular values
 def trainings(home: Path) -> pd.DataFrame:
     """Return one row per trained run of a results folder."""
     rows = []
-    for path in sorted(home.glob("*/*/seed*/bundle/bundle.json")):
-        about, run = read_json(path), path.parent.parent
-        last = read_table(run / "seconds.tsv").iloc[-1]
+    for path in sorted(home.glob("*/*/seed*/seconds.tsv")):  # of networks alone
+        run, last = path.parent, read_table(path).iloc[-1]
+        about = read_json(run / "bundle/bundle.json")
         rows.append(
             (run.parent.parent.name, about["arm"], about["seed"], about["step"], int(last["step"]),
              about["plateau"], round(last["seconds"]))
