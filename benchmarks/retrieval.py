@@ -12,8 +12,8 @@ Each training leaves its scores in the folder ``--out``. What is there already i
 so that a run that was stopped goes on. Printed are, for each split, the means of all arms; how far
 arms with retrieval are ahead of the same network without, of themselves with the candidates of
 another perturbation, and of themselves with shuffled vectors;
-how far each network is ahead of the simple baseline that comes nearest, chosen in hindsight; and
-the steps and CPU seconds of the trainings.
+how far networks and the expert are ahead of the simple baseline that comes nearest, chosen in
+hindsight; and the steps and CPU seconds of the trainings.
 """
 
 import copy
@@ -81,7 +81,8 @@ def main() -> None:
     networks = scores[scores["step"].notna()].astype({"step": int, "last_step": int})
     runs = networks.groupby([*CASE, "arm", "seed"], sort=False)[FACTS].first().reset_index()
     evaluation = config["evaluation"]
-    nearest = [nearest_baselines(scores, arm, evaluation) for arm in runs["arm"].unique()]
+    arms = (*runs["arm"].unique(), OURS)
+    nearest = [nearest_baselines(scores, arm, evaluation) for arm in arms]
     tables = (
         means(scores)[[*CASE, "arm", *SHOWN]],
         wide(paired_differences(scores, CONTRASTS, evaluation), ["arm", "against"]),

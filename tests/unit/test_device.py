@@ -66,6 +66,21 @@ def test_a_step_that_is_replayed_has_inputs_of_one_shape_and_the_same_loss(parts
     assert len({len(parts[3][i].distinct) for i in range(6)}) > 1, "else the test shows nothing"
 
 
+class Elsewhere:
+    """The losses of a step on another device."""
+
+    def to(self, device):
+        return torch.zeros(3, device=device)
+
+
+def test_losses_before_an_interruption_go_where_the_new_ones_are(parts):
+    made = module(parts)
+    made.losses = [Elsewhere()]  # read back from a checkpoint
+    made.on_fit_start()
+    made.training_step(default_convert(parts[3][0]), 0)
+    assert torch.stack(made.losses).shape == (2, 3)
+
+
 class Numbers(Dataset):
     def __len__(self):
         return 40
