@@ -11,6 +11,7 @@ import numpy as np
 
 from ptrag.arms.estimate import start
 from ptrag.base.files import atomic
+from ptrag.base.progress import Progress
 
 if TYPE_CHECKING:
     from ptrag.arms.expert.expert import Expert
@@ -35,10 +36,14 @@ class Expected(NamedTuple):
 
 def expect(expert: "Expert", pairs: Sequence[tuple[str, str]]) -> Expected:
     """Ask an expert for its training entries, each left out, and for validation ``pairs``."""
-    estimates = [expert(*pair) for pair in pairs]
+    progress = Progress("expert", 2, "parts of what is expected are done")
+    with progress.stage("validation pairs"):
+        estimates = [expert(*pair) for pair in pairs]
+    with progress.stage("training pairs, each left out"):
+        train = expert.leave_one_out()
     given = [expert.responses.control_mean[line] for line, _ in pairs]
     starts = [start(e.origin, mean) - mean for e, mean in zip(estimates, given, strict=True)]
-    train, val = expert.leave_one_out(), np.array([estimate.delta for estimate in estimates])
+    val = np.array([estimate.delta for estimate in estimates])
     return Expected(train, val, train + expert.left_out_starts(), val + np.array(starts))
 
 
