@@ -47,7 +47,7 @@ NOT_HERE = {
     "python benchmarks/overfitting.py demo network semireal_dev --data-dir data": LONG,
     "make bench": LONG,
     'make bench ARGS="--only options"': LONG,
-    'make bench ARGS="--only train predict --threads 1"': LONG,
+    'make bench ARGS="--only train predict --rounds 2"': LONG,
     "make rehearsal": LONG,
     "make test": SUITE,
     "make test-slow": SUITE,
