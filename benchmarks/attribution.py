@@ -59,9 +59,7 @@ def main() -> None:
 
 def scored(screen: Screen, options: dict) -> pd.DataFrame:
     """Return the scores of the expert of a screen, whole and without each source."""
-    fitted = load_arm(OURS).fit(
-        screen.responses, screen.embeddings[None], screen.neighbours[None], options
-    )
+    fitted = load_arm(OURS).fit(screen.responses, *screen.read_by(OURS), options)
     experts = {OURS: fitted} | {source: without(fitted, source) for source in SOURCES}
     return score(screen, {name: predicted(screen, expert) for name, expert in experts.items()})
 

@@ -59,9 +59,7 @@ def halves(screen: Screen, options: dict) -> pd.DataFrame:
         others.append(second.mean(axis=0, dtype=np.float64))
     entries = responses.entries.assign(**{N_CELLS: sizes})
     half = replace(responses, entries=entries, delta=np.array(deltas), se=np.array(errors))
-    fitted = load_arm("response_expert").fit(
-        half, screen.embeddings[None], screen.neighbours[None], options
-    )
+    fitted = load_arm("response_expert").fit(half, *screen.read_by("response_expert"), options)
     chosen = np.arange(0, len(sizes), -(-len(sizes) // MOST))
     clean = denoised(fitted, chosen)
     rows = []

@@ -55,7 +55,7 @@ def main() -> None:
 def measured(screen: Screen, options: dict) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return stated rate and wrongness of every gene, and support and error of every pair."""
     fitted = load_arm("response_expert").fit(
-        screen.responses, screen.embeddings[None], screen.neighbours[None], options
+        screen.responses, *screen.read_by("response_expert"), options
     )
     predictor, store = ClosedFormPredictor({screen.split: fitted}), screen.store
     given = {line: GivenControls.of_store(store, line) for line in store.lines}

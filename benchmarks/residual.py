@@ -110,9 +110,7 @@ def main() -> None:
 
 def scored(screen: Screen, options: dict, level_alone: bool) -> pd.DataFrame:
     """Return one row per arm and test pair of a screen."""
-    expert = response_expert.fit(
-        screen.responses, screen.embeddings[None], screen.neighbours[None], options
-    )
+    expert = response_expert.fit(screen.responses, *screen.read_by(OURS), options)
     if level_alone:
         expert = replace(expert, stack=Stack({}, expert.stack.slopes))
     base = fits(replace(screen, store=None), expert, None)  # without cells

@@ -29,8 +29,8 @@ def test_the_groups_are_projections_that_sum_to_one():
     its = Components.of(responses)
     assert [len(d) for d in its.directions] == [3, 2]
     x = np.random.default_rng(1).normal(size=(3, 60))
-    np.testing.assert_allclose(its.join(its.split([x] * 3)), x, rtol=1e-10, atol=1e-12)
-    assert [part.shape for part in its.split([x] * 3)] == [(3, 3), (3, 2), (3, 60)]
+    np.testing.assert_allclose(its.join(its.split(x)), x, rtol=1e-10, atol=1e-12)
+    assert [part.shape for part in its.split(x)] == [(3, 3), (3, 2), (3, 60)]
     left, projections = np.eye(60), []
     for c, directions in enumerate([*its.directions, None]):
         project = left if directions is None else directions.T @ directions
@@ -39,11 +39,12 @@ def test_the_groups_are_projections_that_sum_to_one():
         np.testing.assert_allclose(project @ project, project, atol=1e-10)
         parts = [x if i == c else np.zeros_like(x) for i in range(3)]
         expected = (x / its.scale) @ project * its.scale
-        np.testing.assert_allclose(its.join(its.split(parts)), expected, atol=1e-10)
+        of_groups = [its.split(part)[group] for group, part in enumerate(parts)]
+        np.testing.assert_allclose(its.join(of_groups), expected, atol=1e-10)
     omega = np.random.default_rng(2).normal(size=(3, 400))
     mixed = [o @ responses.delta / its.scale for o in omega]
     expected = its.scale * sum(of @ p for of, p in zip(mixed, projections, strict=True))
-    coordinates = its.split([responses.delta] * 3)
+    coordinates = its.split(responses.delta)
     found = its.join([o @ of for o, of in zip(omega, coordinates, strict=True)])
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-10)
 

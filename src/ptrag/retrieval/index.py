@@ -121,16 +121,16 @@ def build_index(
     queries = sorted(in_split & set(embedding.names))
     allowed = set(split.perturbations("train")) - split.held_out_perturbations
     keys = [name for name in queries if name in allowed]
-    fewest = 2 + reassigned
-    if len(keys) < fewest:
+    apart = 1 + reassigned  # keys that a query does not get: itself, and its giver
+    if len(keys) <= apart:
         raise PtragError(
             f"index: {len(keys)} of {len(allowed)} training perturbations have a vector, retrieval "
-            f"needs {fewest}; check the embedding against the data's perturbation names"
+            f"needs {apart + 1}; check the embedding against the data's perturbation names"
         )
     missing = sorted(in_split - set(embedding.names))
     if missing:
         logger.info("index: %d perturbations have no vector: %s", len(missing), missing[:8])
-    k = min(k, len(keys) + 1 - fewest)
+    k = min(k, len(keys) - apart)
     indexed = Keys(embedding, keys)
     givers = queries
     if reassigned:

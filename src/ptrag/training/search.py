@@ -145,8 +145,7 @@ def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
 def _tried(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     """Return the trials that ended by themselves, not by a kill."""
     trials = study.get_trials(deepcopy=False)
-    ended = _complete(study)
-    return ended + [trial for trial in trials if DIVERGED in trial.user_attrs]
+    return _complete(study) + [trial for trial in trials if DIVERGED in trial.user_attrs]
 
 
 def _complete(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:

@@ -78,16 +78,15 @@ class Components:
         directions = [directions[group] for group in groups]
         return cls(scale, directions, ratio / each, share / share.sum())
 
-    def split(self, parts: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Return of C arrays (…, G) what :meth:`join` needs: coordinates (…, rank), the last whole.
+    def split(self, values: np.ndarray) -> list[np.ndarray]:
+        """Return of (…, G) values what each group needs: coordinates (…, rank), the last all.
 
         A group has few directions: what is linear in the values need be solved for these alone.
         """
-        groups = zip(parts, self.directions, strict=False)
-        return [*(x / self.scale @ directions.T for x, directions in groups), parts[-1]]
+        return [*(values / self.scale @ directions.T for directions in self.directions), values]
 
     def join(self, parts: Sequence[np.ndarray]) -> np.ndarray:
-        """(…, G) Σ_c Π_c x_c of :meth:`split` arrays."""
+        """(…, G) Σ_c Π_c x_c, each x_c as :meth:`split` has it for its group."""
         left = parts[-1] / self.scale
         total = left.copy()
         for coordinates, directions in zip(parts, self.directions, strict=False):
@@ -138,10 +137,10 @@ class ComponentPosterior:
     def __init__(self, kernel: Kernel, variances: Variances, components: Components) -> None:
         self.components = components
         reliabilities = variances.reliability * components.reliability
-        split = components.split([kernel.entries.values] * len(reliabilities))
+        groups = zip(reliabilities, components.split(kernel.entries.values), strict=True)
         self._groups = [
             Posterior(kernel, replace(variances, reliability=reliability), values)
-            for reliability, values in zip(reliabilities, split, strict=True)
+            for reliability, values in groups
         ]
 
     def of_line(self, line: str) -> "ComponentPosterior":
